@@ -45,35 +45,10 @@ impl Add<Span> for Timestamp {
 /// RFC 3339 in UTC with nine decimals: `2026-11-22T23:56:55.000000001Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, in_day) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
-        let (year, month, day) = civil_from_days(days);
-        let (seconds, nanoseconds) = (in_day / 1_000_000_000, in_day % 1_000_000_000);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{nanoseconds:09}Z",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60
-        )
+        // Years 1677 to 2262, which an `i64` of nanoseconds reaches, lie inside jiff's range.
+        let instant = jiff::Timestamp::from_nanosecond(i128::from(self.0)).expect("an i64 is inside jiff's range");
+        write!(f, "{instant:.9}")
     }
-}
-
-/// Nanoseconds in a day.
-const DAY: i64 = 86_400_000_000_000;
-
-/// Days since 1970-01-01 → proleptic Gregorian date. An `i64` of nanoseconds reaches 1677 to 2262 only,
-/// so nothing overflows. Counted in years that begin on 1 March, which puts the leap day last.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]
