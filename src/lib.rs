@@ -9,3 +9,5 @@ pub mod time;
 
 pub mod capture;
 pub mod packet;
+
+pub mod dissect;

@@ -1,0 +1,12 @@
+//! PDU → named message with checked parameters. In: a payload and the command code it came with. Out: which
+//! parameters it holds, the identifiers that tie it to others, and what departs from its table. Knows the definition
+//! files; refuses to know how the payload travelled and which messages belong together.
+
+pub mod definition;
+pub mod load;
+
+pub use definition::{
+    CommandCode, Definitions, Direction, IDENTIFIERS, Identifier, Message, Parameter, ParameterId, Presence, Procedure,
+    Role, Row, Type,
+};
+pub use load::DefinitionError;
