@@ -8,6 +8,8 @@ pub mod place;
 pub mod time;
 
 pub mod capture;
+pub mod framing;
 pub mod packet;
+pub mod stream;
 
 pub mod dissect;

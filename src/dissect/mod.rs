@@ -2,8 +2,16 @@
 //! parameters it holds, the identifiers that tie it to others, and what departs from its table. Knows the definition
 //! files; refuses to know how the payload travelled and which messages belong together.
 
+mod decode;
 pub mod definition;
+mod index;
 pub mod load;
+mod payload;
+mod value;
+
+pub use decode::{Decoded, Entry};
+pub use index::{Facts, Indexer, Slice, Texts};
+pub use payload::{Outcome, Summary};
 
 pub use definition::{
     CommandCode, Definitions, Direction, IDENTIFIERS, Identifier, Message, Parameter, ParameterId, Presence, Procedure,

@@ -1,0 +1,69 @@
+//! The full decoding of one message, when something shows it or filters on it.
+
+use super::definition::{CommandCode, Definitions, ParameterId};
+use super::payload::{Observer, Summary, walk};
+use super::value::Value;
+use crate::diagnostic::{Code, Diagnostic, Severity};
+
+/// One name and value of a payload, in the order received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name as received.
+    pub name: String,
+    /// The parameter that it stands for.
+    pub parameter: Option<ParameterId>,
+    /// Its row in the message's table.
+    pub row: Option<usize>,
+    /// Its value: JSON on one line.
+    pub value: String,
+    /// The content of a string without its quotes and escapes, or a number; else the JSON.
+    pub shown: String,
+}
+
+/// A message in full.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decoded {
+    /// Its names and values.
+    pub entries: Vec<Entry>,
+    /// Where its payload departs from its table.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What the pass found out.
+    pub summary: Summary,
+}
+
+impl Decoded {
+    /// Decodes a payload in full.
+    pub fn new(definitions: &Definitions, code: CommandCode, payload: &[u8], truncated: bool) -> Self {
+        let message = definitions.message(code).map(|(_, message)| message);
+        let mut pass = DecodePass { definitions, decoded: Self::default() };
+        let summary = walk(definitions, message, payload, truncated, &mut pass);
+        Self { summary, ..pass.decoded }
+    }
+
+    /// The entry of `parameter`: the last one, as JSON parsers choose.
+    pub fn get(&self, parameter: ParameterId) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.parameter == Some(parameter))
+    }
+}
+
+struct DecodePass<'a> {
+    definitions: &'a Definitions,
+    decoded: Decoded,
+}
+
+impl Observer for DecodePass<'_> {
+    fn resolve(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId> {
+        definitions.parameter_named(name)
+    }
+
+    fn entry(&mut self, name: &str, parameter: Option<ParameterId>, row: Option<usize>, value: Value<'_>) {
+        let json = value.compact();
+        let shown = value.scalar().map_or_else(|| json.clone().into_owned(), |text| text.into_owned());
+        self.decoded.entries.push(Entry { name: name.to_owned(), parameter, row, value: json.into_owned(), shown });
+    }
+
+    fn finding(&mut self, severity: Severity, code: Code, parameter: Option<ParameterId>, text: &dyn Fn() -> String) {
+        let parameter = parameter.map(|parameter| self.definitions.parameter(parameter).name.clone());
+        self.decoded.diagnostics.push(Diagnostic { severity, code, text: text(), parameter });
+    }
+}

@@ -1,0 +1,146 @@
+//! The index pass: what correlation needs of a message and nothing else. Borrows the payload, builds no values.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::definition::{CommandCode, Definitions, IDENTIFIERS, ParameterId, Role};
+use super::payload::{Observer, Outcome, walk};
+use super::value::Value;
+use crate::diagnostic::{Code, CodeSet, Severity};
+
+/// Spellings of names remembered; a capture has a few dozen, and a hostile one gains nothing by more.
+const MAX_SPELLINGS: usize = 1024;
+
+/// A piece of [`Texts::bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// First byte.
+    pub start: u32,
+    /// Bytes.
+    pub length: u32,
+}
+
+/// The identifiers of a batch of messages, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    /// UTF-8 of all of them.
+    pub bytes: Vec<u8>,
+    /// Hashes of key IDs.
+    pub keys: Vec<u64>,
+}
+
+impl Texts {
+    fn push(&mut self, text: &str) -> Slice {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(text.as_bytes());
+        Slice { start, length: text.len() as u32 }
+    }
+
+    /// The text of `slice`; `None` where there is none.
+    pub fn get(&self, slice: Slice) -> Option<&[u8]> {
+        (slice.length > 0).then(|| &self.bytes[slice.start as usize..(slice.start + slice.length) as usize])
+    }
+}
+
+/// What the index keeps of a message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    /// Index of its definition in [`Definitions::messages`].
+    pub definition: Option<u16>,
+    /// Rows of its table that are there, one bit each.
+    pub present: u32,
+    /// Identifiers, by [`super::Identifier`]; empty where not there.
+    pub identifiers: [Slice; IDENTIFIERS],
+    /// Key IDs: from and count in [`Texts::keys`].
+    pub keys: (u32, u32),
+    /// The next hop, if the message names exactly one.
+    pub only_next_hop: Slice,
+    /// What it says about the request it answers.
+    pub outcome: Outcome,
+    /// Departures found in it.
+    pub codes: CodeSet,
+    /// The worst of them.
+    pub worst: Option<Severity>,
+}
+
+/// Reads payloads for the index.
+#[derive(Debug)]
+pub struct Indexer {
+    definitions: Arc<Definitions>,
+    spellings: HashMap<Box<str>, Option<ParameterId>, RandomState>,
+    /// Hashes key IDs: seeded by chance, so that nobody can make two collide.
+    hasher: RandomState,
+}
+
+impl Indexer {
+    /// An indexer; those that share a `hasher` hash key IDs alike.
+    pub fn new(definitions: Arc<Definitions>, hasher: RandomState) -> Self {
+        Self { definitions, spellings: HashMap::default(), hasher }
+    }
+
+    /// Reads one payload; its identifiers go to `texts`.
+    pub fn index(&mut self, code: CommandCode, payload: &[u8], truncated: bool, texts: &mut Texts) -> Facts {
+        let definitions = Arc::clone(&self.definitions);
+        let found = definitions.message(code);
+        let mut pass = IndexPass { indexer: self, definitions: &definitions, texts, facts: Facts::default() };
+        pass.facts.definition = found.map(|(index, _)| index);
+        let summary = walk(&definitions, found.map(|(_, message)| message), payload, truncated, &mut pass);
+        Facts { present: summary.present, outcome: summary.outcome, ..pass.facts }
+    }
+}
+
+struct IndexPass<'a> {
+    indexer: &'a mut Indexer,
+    definitions: &'a Definitions,
+    texts: &'a mut Texts,
+    facts: Facts,
+}
+
+impl Observer for IndexPass<'_> {
+    fn resolve(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId> {
+        if let Some(&known) = self.indexer.spellings.get(name) {
+            return known;
+        }
+        let parameter = definitions.parameter_named(name);
+        if self.indexer.spellings.len() < MAX_SPELLINGS {
+            self.indexer.spellings.insert(name.into(), parameter);
+        }
+        parameter
+    }
+
+    fn entry(&mut self, _name: &str, parameter: Option<ParameterId>, _row: Option<usize>, value: Value<'_>) {
+        let Some(role) = parameter.and_then(|parameter| self.definitions.parameter(parameter).role) else { return };
+        match role {
+            Role::Identifier(identifier) => {
+                if let Some(text) = value.scalar() {
+                    self.facts.identifiers[identifier as usize] = self.texts.push(text.trim());
+                }
+            }
+            Role::Keys => {
+                let from = self.texts.keys.len();
+                let hasher = &self.indexer.hasher;
+                value.each_identifier(&mut |id| self.texts.keys.push(hasher.hash_one(id)));
+                self.facts.keys = (from as u32, (self.texts.keys.len() - from) as u32);
+            }
+            Role::NextHops => {
+                let (mut count, mut slice) = (0, Slice::default());
+                value.each_identifier(&mut |id| {
+                    count += 1;
+                    if count == 1 {
+                        slice = self.texts.push(id);
+                    }
+                });
+                self.facts.only_next_hop = if count == 1 { slice } else { Slice::default() };
+            }
+            Role::Response => {}
+        }
+    }
+
+    fn finding(&mut self, severity: Severity, code: Code, _parameter: Option<ParameterId>, _text: &dyn Fn() -> String) {
+        self.facts.codes.insert(code);
+        self.facts.worst = self.facts.worst.max(Some(severity));
+    }
+}

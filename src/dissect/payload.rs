@@ -1,0 +1,298 @@
+//! One pass over a payload, for both readers of it: the index, which keeps bits and identifiers, and the decoder,
+//! which builds values and texts. What departs from the table is found here, once.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::definition::{Definitions, Message, ParameterId, Presence, Role};
+use super::value::{Shape, Value};
+use crate::diagnostic::{Code, Severity};
+
+/// Names that no table has, remembered per message to find doubles; more than this are not compared.
+const MAX_UNKNOWN_COMPARED: usize = 16;
+
+/// Who listens to a pass.
+pub trait Observer {
+    /// The parameter that a JSON name stands for.
+    fn resolve(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId>;
+    /// A name and its value; `row` is its row in the message's table.
+    fn entry(&mut self, name: &str, parameter: Option<ParameterId>, row: Option<usize>, value: Value<'_>);
+    /// Something departs from the Recommendation; the text is made only if wanted.
+    fn finding(&mut self, severity: Severity, code: Code, parameter: Option<ParameterId>, text: &dyn Fn() -> String);
+}
+
+/// The result of a request, as far as a message says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// The message says nothing.
+    #[default]
+    Unsaid,
+    /// Success.
+    Success,
+    /// A failure reason.
+    Failure,
+}
+
+/// What a pass found out beside what the observer heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Rows of the table whose parameter is there with a value, one bit each.
+    pub present: u32,
+    /// What the message says about the request it answers.
+    pub outcome: Outcome,
+}
+
+/// Goes over `payload` once. `message` is its definition, if its code has one; `truncated`: its end is not captured.
+pub fn walk(
+    definitions: &Definitions,
+    message: Option<&Message>,
+    payload: &[u8],
+    truncated: bool,
+    observer: &mut impl Observer,
+) -> Summary {
+    let mut pass = Pass { definitions, message, observer, seen: 0, unknown: Vec::new(), summary: Summary::default() };
+    let readable = pass.read(payload, truncated);
+    if readable && !truncated {
+        pass.check_presence();
+    }
+    pass.summary
+}
+
+struct Pass<'d, O> {
+    definitions: &'d Definitions,
+    message: Option<&'d Message>,
+    observer: &'d mut O,
+    /// Rows whose name was there, with or without a value.
+    seen: u32,
+    unknown: Vec<String>,
+    summary: Summary,
+}
+
+impl<O: Observer> Pass<'_, O> {
+    /// Reads the payload as far as it goes; whether the absence of a parameter can be told from it.
+    fn read(&mut self, payload: &[u8], truncated: bool) -> bool {
+        let text = match std::str::from_utf8(payload) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(error) => {
+                if !truncated {
+                    let at = error.valid_up_to();
+                    self.malformed(Severity::Error, &|| {
+                        format!("payload is not UTF-8 from byte {at} on (RFC 8259 8.1)")
+                    });
+                }
+                String::from_utf8_lossy(payload)
+            }
+        };
+        let text = match text.strip_prefix('\u{feff}') {
+            None => &*text,
+            Some(rest) => {
+                self.malformed(Severity::Warning, &|| {
+                    "payload begins with a byte order mark (RFC 8259 8.1)".to_owned()
+                });
+                rest
+            }
+        };
+        let start = text.trim_ascii_start();
+        match start.as_bytes().first() {
+            Some(b'{') => self.read_object(start, truncated),
+            _ if truncated => false,
+            None => {
+                self.malformed(Severity::Error, &|| {
+                    "payload is empty; expected a JSON object (Q.4164 Appendix I)".to_owned()
+                });
+                true
+            }
+            Some(_) => {
+                self.malformed(Severity::Error, &|| not_an_object(start));
+                true
+            }
+        }
+    }
+
+    fn read_object(&mut self, text: &str, truncated: bool) -> bool {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let read = deserializer.deserialize_map(&mut *self).and_then(|()| deserializer.end());
+        match read {
+            Ok(()) => true,
+            Err(_) if truncated => false,
+            Err(error) => {
+                self.malformed(Severity::Error, &|| format!("payload is not a JSON object: {error} (RFC 8259)"));
+                false
+            }
+        }
+    }
+
+    fn malformed(&mut self, severity: Severity, text: &dyn Fn() -> String) {
+        self.observer.finding(severity, Code::MalformedJson, None, text);
+    }
+
+    fn entry(&mut self, name: &str, value: Value<'_>) {
+        let parameter = self.observer.resolve(self.definitions, name);
+        let row = parameter.and_then(|parameter| self.message?.row(parameter).map(|(index, _)| index));
+        match row {
+            Some(row) => self.known(row, value),
+            None => self.unknown(name, parameter),
+        }
+        if let Some(parameter) = parameter {
+            self.judge_result(parameter, value);
+        }
+        self.observer.entry(name, parameter, row, value);
+    }
+
+    fn known(&mut self, row: usize, value: Value<'_>) {
+        let Some(message) = self.message else { return };
+        let expected = &message.rows[row];
+        let parameter = Some(expected.parameter);
+        let title = &self.definitions.parameter(expected.parameter).title;
+        let bit = 1 << row;
+        if self.seen & bit != 0 {
+            self.observer.finding(Severity::Warning, Code::MalformedJson, parameter, &|| {
+                format!("{title} stands twice; the last one counts (RFC 8259 4)")
+            });
+        }
+        self.seen |= bit;
+        let shape = value.shape();
+        if shape != Shape::Null {
+            self.summary.present |= bit;
+        }
+        if !shape.is(expected.kind) && !expected.also.iter().any(|&kind| shape.is(kind)) {
+            self.observer.finding(Severity::Error, Code::WrongType, parameter, &|| {
+                format!("{title} is {}; {} says {}", shape.name(), message.table, expected.kind.name())
+            });
+        }
+    }
+
+    fn unknown(&mut self, name: &str, parameter: Option<ParameterId>) {
+        let Some(message) = self.message else { return };
+        self.observer.finding(Severity::Note, Code::UnknownParameter, parameter, &|| {
+            format!("{name:?} is no parameter of {} ({})", message.name, message.table)
+        });
+        if self.unknown.iter().any(|known| known == name) {
+            self.malformed(Severity::Warning, &|| format!("{name:?} stands twice (RFC 8259 4)"));
+        } else if self.unknown.len() < MAX_UNKNOWN_COMPARED {
+            self.unknown.push(name.to_owned());
+        }
+    }
+
+    /// What the message says about the request it answers: by its Response, or by an empty list of next hops, the
+    /// only "no" that Table 2 has room for.
+    fn judge_result(&mut self, parameter: ParameterId, value: Value<'_>) {
+        let Some(message) = self.message else { return };
+        if message.answers.is_empty() || value.shape() == Shape::Null {
+            return;
+        }
+        let definition = self.definitions.parameter(parameter);
+        let outcome = match definition.role {
+            Some(Role::Response) => {
+                let text = value.scalar().unwrap_or(Cow::Borrowed(value.text()));
+                if self.definitions.means_success(&text) { Outcome::Success } else { Outcome::Failure }
+            }
+            Some(Role::NextHops) if value.shape() == Shape::EmptyArray => Outcome::Failure,
+            _ => return,
+        };
+        self.summary.outcome = outcome;
+        if outcome == Outcome::Failure {
+            self.observer.finding(Severity::Warning, Code::FailureResponse, Some(parameter), &|| {
+                format!("{} is {} ({})", definition.title, value.compact(), message.table)
+            });
+        }
+    }
+
+    fn check_presence(&mut self) {
+        let Some(message) = self.message else { return };
+        for (index, row) in message.rows.iter().enumerate() {
+            if self.seen & (1 << index) != 0 {
+                continue;
+            }
+            let title = &self.definitions.parameter(row.parameter).title;
+            let role = self.definitions.parameter(row.parameter).role;
+            match row.presence {
+                Presence::Mandatory => {
+                    let excused = self.summary.outcome == Outcome::Failure && role != Some(Role::Response);
+                    let (severity, because) = if excused {
+                        (Severity::Note, "; a failure may have none to name")
+                    } else {
+                        (Severity::Error, "")
+                    };
+                    self.observer.finding(severity, Code::MissingParameter, Some(row.parameter), &|| {
+                        format!("{title} is missing; it is mandatory ({}){because}", message.table)
+                    });
+                }
+                Presence::Unless(other) => self.check_either(message, index, other),
+                Presence::Optional | Presence::IfRequested(_) => {}
+            }
+        }
+    }
+
+    fn check_either(&mut self, message: &Message, index: usize, other: ParameterId) {
+        let other_row = message.row(other).map(|(index, _)| index);
+        // Reported once: by the first of the two rows.
+        if other_row.is_some_and(|other| other < index || self.summary.present & (1 << other) != 0) {
+            return;
+        }
+        let parameter = message.rows[index].parameter;
+        self.observer.finding(Severity::Error, Code::MissingParameter, Some(parameter), &|| {
+            let title = |id| &self.definitions.parameter(id).title;
+            format!("neither {} nor {} is there; {} asks for one", title(parameter), title(other), message.table)
+        });
+    }
+}
+
+fn not_an_object(text: &str) -> String {
+    let found = match text.as_bytes()[0] {
+        b'[' => "an array",
+        b'"' => "a string",
+        b't' | b'f' => "a boolean",
+        b'n' => "null",
+        b'-' | b'0'..=b'9' => "a number",
+        _ => "no JSON",
+    };
+    format!("payload is {found}; expected a JSON object (Q.4164 Appendix I)")
+}
+
+impl<'de, O: Observer> Visitor<'de> for &mut Pass<'_, O> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            let raw: &'de RawValue = map.next_value()?;
+            self.entry(&name.0, Value::new(raw));
+        }
+        Ok(())
+    }
+}
+
+/// A JSON name, borrowed where it has no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Name<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Name<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Borrowed(name)))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Owned(name.to_owned())))
+    }
+}

@@ -1,0 +1,75 @@
+//! Bytes that wait: of a PDU that is not whole yet, or of a stream not yet recognised.
+
+use std::collections::VecDeque;
+
+use crate::stream::Stamp;
+
+/// A byte queue that knows which packet each byte came in.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    bytes: Vec<u8>,
+    /// Bytes at the front of `bytes` that are consumed.
+    front: usize,
+    /// Bytes ever consumed; stamps are kept by absolute position so that consuming moves none.
+    consumed: u64,
+    stamps: VecDeque<(u64, Stamp)>,
+}
+
+impl Backlog {
+    /// What waits.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.front..]
+    }
+
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.front
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends what a packet brought.
+    pub fn extend(&mut self, bytes: &[u8], stamp: Stamp) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.stamps.back().is_none_or(|(_, last)| *last != stamp) {
+            self.stamps.push_back((self.consumed + self.len() as u64, stamp));
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Drops `count` bytes from the front; at most all of them.
+    pub fn consume(&mut self, count: usize) {
+        let count = count.min(self.len());
+        self.front += count;
+        self.consumed += count as u64;
+        if self.is_empty() {
+            self.bytes.clear();
+            self.front = 0;
+            self.stamps.clear();
+        } else if self.front > self.bytes.len() / 2 {
+            // Moves each byte at most once per halving, so consuming stays linear.
+            self.bytes.drain(..self.front);
+            self.front = 0;
+        }
+        while self.stamps.get(1).is_some_and(|(start, _)| *start <= self.consumed) {
+            self.stamps.pop_front();
+        }
+    }
+
+    /// Drops everything and its memory.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The packet that brought the byte before `end` of [`Backlog::bytes`]; the first one's for `end` 0.
+    pub fn stamp_at(&self, end: usize) -> Option<Stamp> {
+        let end = self.consumed + end as u64;
+        let index = self.stamps.partition_point(|(start, _)| *start < end).saturating_sub(1);
+        self.stamps.get(index).map(|(_, stamp)| *stamp)
+    }
+}

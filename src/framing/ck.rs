@@ -1,0 +1,585 @@
+//! Ck over TCP (Q.4164 Appendix I): cutting a stream into PDUs.
+//!
+//! A stream is first *detected*: its beginning must be a chain of headers whose command codes exist and whose
+//! Lengths end where their JSON objects end. Then it is *in step*. Where bytes are missing or a header is none, it
+//! *scans* for the next header; what was skipped is told with the message found.
+
+use super::backlog::Backlog;
+use super::header::{CommandCodes, HEADER, Header, MAX_LENGTH};
+use super::json;
+use crate::place::Place;
+use crate::stream::{GapCause, Piece, Stamp};
+
+/// Bytes looked at before a stream that shows no message is taken for another protocol: a stream joined inside the
+/// largest message shows the next one within this.
+const MAX_UNDETECTED: usize = 4 * (MAX_LENGTH + HEADER);
+
+/// Bytes of a stream not known to be Ck that are searched for the ends of objects, over and over: ends the work that
+/// a stream made of nothing but headers could cause.
+const MAX_SEARCHED: usize = 4 << 20;
+
+/// Why a PDU is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truncation {
+    /// The capture or the connection ended inside it.
+    StreamEnded,
+    /// Bytes of it are in no packet.
+    Gap,
+    /// The snapshot length cut it.
+    SnapshotLength,
+}
+
+/// One PDU, and what it took to find it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pdu<'a> {
+    /// Its header.
+    pub header: Header,
+    /// Its payload, as far as it is there.
+    pub payload: &'a [u8],
+    /// Where the payload lies, if it is contiguous in the capture.
+    pub place: Option<Place>,
+    /// The packet that completed it.
+    pub stamp: Stamp,
+    /// Payload bytes it should have.
+    pub length: u16,
+    /// Why it is not whole, if it is not.
+    pub truncated: Option<Truncation>,
+    /// Bytes skipped before it because they were no message.
+    pub skipped: u64,
+    /// Bytes missing before or inside it.
+    pub gap: u64,
+    /// The header is little-endian.
+    pub little_endian: bool,
+    /// Length counts the header.
+    pub counts_header: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    /// At the stream's beginning, not yet known to be Ck.
+    #[default]
+    Detecting,
+    /// Looking for a header.
+    Scanning,
+    /// The next byte begins a header.
+    InStep,
+    /// Another protocol.
+    Foreign,
+}
+
+/// How a sender departs from Figure I.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Habits {
+    little_endian: bool,
+    counts_header: bool,
+}
+
+/// One direction of a connection, from bytes to PDUs.
+#[derive(Debug)]
+pub struct Framer {
+    mode: Mode,
+    /// The connection is known to carry Ck: by the other direction, or because the user says so.
+    insisted: bool,
+    recognised: bool,
+    habits: Habits,
+    /// Bytes of a PDU that is not whole yet, or of a stream not yet recognised.
+    backlog: Backlog,
+    detection: Detection,
+    /// Payload bytes still to come of a PDU that a gap cut.
+    discard: u64,
+    skipped: u64,
+    gap: u64,
+    undecoded: u64,
+}
+
+/// How far the search for a first PDU has come.
+#[derive(Debug)]
+struct Detection {
+    /// Bytes at the front of the backlog that look like whole PDUs.
+    judged: usize,
+    /// How many of them speak for Ck.
+    seen: usize,
+    /// Bytes that may still be searched for the ends of objects.
+    budget: usize,
+}
+
+/// What stands at the beginning of some bytes.
+enum Cut {
+    Pdu { length: usize, habits: Habits },
+    Need(usize),
+    OutOfStep,
+}
+
+/// How well the beginning of some bytes looks like a PDU.
+enum Grade {
+    Strong(Habits),
+    Medium(Habits, usize),
+    Weak(usize),
+    Partial(Habits, Named),
+    None,
+}
+
+/// Whether a definition names the command code.
+type Named = bool;
+
+enum Verdict {
+    Ck(Habits),
+    Other,
+    Wait,
+}
+
+impl Framer {
+    /// A direction whose first byte was (`from_the_start`) or was not seen; `insist`: it is Ck whatever it looks like.
+    pub fn new(from_the_start: bool, insist: bool) -> Self {
+        Self {
+            mode: if from_the_start { Mode::Detecting } else { Mode::Scanning },
+            insisted: insist,
+            recognised: false,
+            habits: Habits::default(),
+            backlog: Backlog::default(),
+            detection: Detection { judged: 0, seen: 0, budget: MAX_SEARCHED },
+            discard: 0,
+            skipped: 0,
+            gap: 0,
+            undecoded: 0,
+        }
+    }
+
+    /// Whether Ck messages were found.
+    pub fn is_ck(&self) -> bool {
+        self.recognised
+    }
+
+    /// The other direction carries Ck, so this one does.
+    pub fn insist(&mut self) {
+        self.insisted = true;
+        if self.mode == Mode::Foreign {
+            self.mode = Mode::Scanning;
+        }
+    }
+
+    /// Bytes of a Ck stream that belong to no PDU.
+    pub fn undecoded(&self) -> u64 {
+        self.undecoded
+    }
+
+    /// The packet since which whole PDUs wait for the stream to be recognised, if any do.
+    pub fn held_since(&self) -> Option<u32> {
+        let waits = self.mode == Mode::Detecting && self.detection.judged > 0;
+        if waits { self.backlog.stamp_at(0).map(|stamp| stamp.packet) } else { None }
+    }
+
+    /// Bytes buffered.
+    pub fn held_bytes(&self) -> usize {
+        self.backlog.len()
+    }
+
+    /// Takes the next part of the stream; gives PDUs to `sink`.
+    pub fn piece(&mut self, codes: &CommandCodes, piece: Piece<'_>, sink: &mut impl FnMut(Pdu<'_>)) {
+        match piece {
+            Piece::Bytes { bytes, place, stamp } => self.bytes(codes, Run { bytes, place, stamp }, sink),
+            Piece::Gap { bytes, cause } => self.missing(codes, bytes, cause, sink),
+        }
+    }
+
+    /// The stream is over: what is not whole is given as far as it is there.
+    pub fn end(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
+        self.conclude(codes, sink);
+        if self.mode == Mode::InStep {
+            self.truncate(Truncation::StreamEnded, sink);
+        }
+        self.drop_front(self.backlog.len());
+        self.backlog.clear();
+        if self.recognised || self.insisted {
+            self.undecoded += std::mem::take(&mut self.skipped);
+        }
+    }
+
+    fn bytes(&mut self, codes: &CommandCodes, mut run: Run<'_>, sink: &mut impl FnMut(Pdu<'_>)) {
+        while !run.bytes.is_empty() {
+            match self.mode {
+                Mode::Foreign => return,
+                Mode::InStep => self.in_step(codes, &mut run, sink),
+                Mode::Detecting | Mode::Scanning => {
+                    if self.backlog.is_empty()
+                        && let Some(start) = self.entry(codes, run.bytes)
+                    {
+                        self.skip(start);
+                        run.advance(start);
+                    } else {
+                        self.backlog.extend(run.bytes, run.stamp);
+                        run.advance(run.bytes.len());
+                        self.search(codes, sink);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where in bytes that nothing precedes a PDU begins, if that can be told from them alone; enters step there.
+    fn entry(&mut self, codes: &CommandCodes, bytes: &[u8]) -> Option<usize> {
+        let found = match self.mode {
+            Mode::Detecting => match grade(codes, bytes) {
+                Grade::Strong(habits) => Some((0, habits)),
+                _ => None,
+            },
+            _ => self.scan(codes, bytes).ok(),
+        };
+        let (start, habits) = found?;
+        self.enter(habits);
+        Some(start)
+    }
+
+    fn enter(&mut self, habits: Habits) {
+        self.mode = Mode::InStep;
+        self.habits = habits;
+        self.recognised = true;
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.skipped += bytes as u64;
+    }
+
+    /// Drops bytes that belong to no PDU from the front of the backlog.
+    fn drop_front(&mut self, bytes: usize) {
+        self.skip(bytes);
+        self.backlog.consume(bytes);
+    }
+
+    fn give_up(&mut self) {
+        self.mode = Mode::Foreign;
+        self.backlog.clear();
+    }
+
+    /// Looks for PDUs in the backlog, to which bytes were just added.
+    fn search(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
+        if self.mode == Mode::Detecting {
+            match self.judge(codes, false) {
+                Verdict::Ck(habits) => self.enter(habits),
+                Verdict::Wait if self.backlog.len() <= MAX_UNDETECTED => return,
+                _ if self.insisted => self.mode = Mode::Scanning,
+                _ => return self.give_up(),
+            }
+        }
+        self.find_and_flush(codes, sink);
+    }
+
+    /// Scans the backlog and cuts what was found, in turn, until neither gets further.
+    fn find_and_flush(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
+        loop {
+            if self.mode == Mode::InStep {
+                self.flush(codes, sink);
+                if self.mode == Mode::InStep {
+                    return;
+                }
+            }
+            let backlog = std::mem::take(&mut self.backlog);
+            let found = self.scan(codes, backlog.bytes());
+            self.backlog = backlog;
+            match found {
+                Ok((start, habits)) => {
+                    self.drop_front(start);
+                    self.enter(habits);
+                }
+                Err(keep_from) => {
+                    self.drop_front(keep_from);
+                    let hopeless = self.skipped > MAX_UNDETECTED as u64 || self.detection.budget == 0;
+                    if hopeless && !self.insisted && !self.recognised {
+                        self.give_up();
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Cuts the PDUs that the backlog holds whole; leaves step where it does not hold one.
+    fn flush(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
+        loop {
+            match self.cut(codes, self.backlog.bytes()) {
+                Cut::Pdu { length, habits } => {
+                    self.habits = habits;
+                    self.give_from_backlog(HEADER + length, None, sink);
+                }
+                Cut::Need(_) => return,
+                Cut::OutOfStep => {
+                    self.mode = Mode::Scanning;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Gives the PDU that the first `size` bytes of the backlog are.
+    fn give_from_backlog(&mut self, size: usize, truncated: Option<Truncation>, sink: &mut impl FnMut(Pdu<'_>)) {
+        let backlog = std::mem::take(&mut self.backlog);
+        if let Some(stamp) = backlog.stamp_at(size) {
+            self.give(Run { bytes: &backlog.bytes()[..size], place: None, stamp }, truncated, sink);
+        }
+        self.backlog = backlog;
+        self.backlog.consume(size);
+    }
+
+    /// Cuts PDUs until `run` is used up or a header is none.
+    fn in_step(&mut self, codes: &CommandCodes, run: &mut Run<'_>, sink: &mut impl FnMut(Pdu<'_>)) {
+        let discarded = self.discard.min(run.bytes.len() as u64);
+        self.discard -= discarded;
+        run.advance(discarded as usize);
+        while !run.bytes.is_empty() && self.mode == Mode::InStep {
+            if !self.backlog.is_empty() {
+                self.refill(codes, run);
+                self.flush(codes, sink);
+                continue;
+            }
+            match self.cut(codes, run.bytes) {
+                Cut::Pdu { length, habits } => {
+                    self.habits = habits;
+                    self.give(Run { bytes: &run.bytes[..HEADER + length], ..*run }, None, sink);
+                    run.advance(HEADER + length);
+                }
+                Cut::Need(_) => {
+                    self.backlog.extend(run.bytes, run.stamp);
+                    run.advance(run.bytes.len());
+                }
+                Cut::OutOfStep => self.mode = Mode::Scanning,
+            }
+        }
+        if self.mode == Mode::Scanning && !self.backlog.is_empty() {
+            self.find_and_flush(codes, sink);
+        }
+    }
+
+    /// Moves into the backlog what its first PDU still needs, as far as `run` has it.
+    fn refill(&mut self, codes: &CommandCodes, run: &mut Run<'_>) {
+        while let Cut::Need(needed) = self.cut(codes, self.backlog.bytes()) {
+            let take = (needed - self.backlog.len()).min(run.bytes.len());
+            if take == 0 {
+                return;
+            }
+            self.backlog.extend(&run.bytes[..take], run.stamp);
+            run.advance(take);
+        }
+    }
+
+    /// What stands at the beginning of `bytes`, in step.
+    fn cut(&self, codes: &CommandCodes, bytes: &[u8]) -> Cut {
+        let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Cut::Need(HEADER) };
+        let header = Header::read(header, self.habits.little_endian);
+        if !codes.is_known(header.code) && !codes.is_of_a_family(header.code) {
+            if rest.is_empty() && header.length > 0 {
+                return Cut::Need(HEADER + 1);
+            }
+            if !json::may_begin_object(rest) {
+                return Cut::OutOfStep;
+            }
+        }
+        let claimed = usize::from(header.length);
+        if self.habits.counts_header {
+            return self.whole_or_need(rest, claimed.saturating_sub(HEADER));
+        }
+        match length_without_header(codes, rest, claimed, self.habits.little_endian) {
+            Some(length) => Cut::Pdu { length, habits: Habits { counts_header: true, ..self.habits } },
+            None => self.whole_or_need(rest, claimed),
+        }
+    }
+
+    fn whole_or_need(&self, rest: &[u8], length: usize) -> Cut {
+        if rest.len() < length { Cut::Need(HEADER + length) } else { Cut::Pdu { length, habits: self.habits } }
+    }
+
+    /// Gives the PDU that `run` is, header first.
+    fn give(&mut self, run: Run<'_>, truncated: Option<Truncation>, sink: &mut impl FnMut(Pdu<'_>)) {
+        let Some((header, payload)) = run.bytes.split_first_chunk::<HEADER>() else { return };
+        let header = Header::read(header, self.habits.little_endian);
+        self.undecoded += self.skipped;
+        sink(Pdu {
+            header,
+            payload,
+            place: run.place.map(|place| place.plus(HEADER as u64)),
+            stamp: run.stamp,
+            length: self.payload_length(header),
+            truncated,
+            skipped: std::mem::take(&mut self.skipped),
+            gap: std::mem::take(&mut self.gap),
+            little_endian: self.habits.little_endian,
+            counts_header: self.habits.counts_header,
+        });
+    }
+
+    fn payload_length(&self, header: Header) -> u16 {
+        if self.habits.counts_header { header.length.saturating_sub(HEADER as u16) } else { header.length }
+    }
+
+    /// Bytes are missing here.
+    fn missing(&mut self, codes: &CommandCodes, bytes: u64, cause: GapCause, sink: &mut impl FnMut(Pdu<'_>)) {
+        self.conclude(codes, sink);
+        if self.mode == Mode::Foreign {
+            return;
+        }
+        let discarded = self.discard.min(bytes);
+        self.discard -= discarded;
+        let mut beyond = bytes - discarded;
+        if self.mode == Mode::InStep && self.backlog.len() >= HEADER {
+            beyond = self.cut_by_gap(bytes, cause, sink);
+        }
+        if beyond > 0 {
+            self.drop_front(self.backlog.len());
+            self.gap += beyond;
+            self.mode = Mode::Scanning;
+        }
+    }
+
+    /// A gap inside a PDU whose header is there: the PDU is given as it is. How much of the gap lies beyond it.
+    fn cut_by_gap(&mut self, bytes: u64, cause: GapCause, sink: &mut impl FnMut(Pdu<'_>)) -> u64 {
+        let truncation = match cause {
+            GapCause::NotCaptured => Truncation::Gap,
+            GapCause::SnapshotLength => Truncation::SnapshotLength,
+        };
+        let had = self.backlog.len();
+        self.gap += bytes;
+        let lacking = (self.truncate(truncation, sink) - had) as u64;
+        self.discard = lacking.saturating_sub(bytes);
+        bytes.saturating_sub(lacking)
+    }
+
+    /// Gives the PDU that the backlog holds a part of; its whole size, header included. Nothing without a header.
+    fn truncate(&mut self, why: Truncation, sink: &mut impl FnMut(Pdu<'_>)) -> usize {
+        let had = self.backlog.len();
+        let Some(header) = self.backlog.bytes().first_chunk::<HEADER>() else { return had };
+        let whole = HEADER + usize::from(self.payload_length(Header::read(header, self.habits.little_endian)));
+        self.give_from_backlog(had, Some(why), sink);
+        whole.max(had)
+    }
+
+    /// Decides about a stream still being detected with what there is.
+    fn conclude(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
+        if self.mode != Mode::Detecting || self.backlog.is_empty() {
+            return;
+        }
+        self.mode = Mode::Scanning;
+        if let Verdict::Ck(habits) = self.judge(codes, true) {
+            self.enter(habits);
+            self.find_and_flush(codes, sink);
+        }
+    }
+
+    /// Whether the backlog, the beginning of a stream, is Ck. `last`: nothing will follow.
+    fn judge(&mut self, codes: &CommandCodes, last: bool) -> Verdict {
+        let enough = if self.insisted || last { 1 } else { 2 };
+        loop {
+            let rest = &self.backlog.bytes()[self.detection.judged..];
+            if rest.len() < HEADER {
+                let seen_enough = last && self.detection.seen > 0;
+                return if seen_enough {
+                    Verdict::Ck(Habits::default())
+                } else if last {
+                    Verdict::Other
+                } else {
+                    Verdict::Wait
+                };
+            }
+            match grade(codes, rest) {
+                Grade::Strong(habits) => return Verdict::Ck(habits),
+                Grade::Medium(habits, _) if self.detection.seen + 1 >= enough => return Verdict::Ck(habits),
+                Grade::Medium(_, length) => {
+                    self.detection.seen += 1;
+                    self.detection.judged += HEADER + length;
+                }
+                Grade::Weak(_) if self.insisted => return Verdict::Ck(Habits::default()),
+                Grade::Weak(length) => self.detection.judged += HEADER + length,
+                Grade::Partial(habits, named) if last && (named || self.detection.seen > 0) => {
+                    return Verdict::Ck(habits);
+                }
+                Grade::Partial(..) if !last => return Verdict::Wait,
+                Grade::Partial(..) | Grade::None => return Verdict::Other,
+            }
+        }
+    }
+
+    /// The first place in `bytes` where a PDU begins, or from where they must be kept.
+    fn scan(&mut self, codes: &CommandCodes, bytes: &[u8]) -> Result<(usize, Habits), usize> {
+        let certain = self.insisted || self.recognised;
+        for brace in memchr::memchr_iter(b'{', bytes) {
+            let Some(start) = brace.checked_sub(HEADER) else { continue };
+            if !names_known(codes, &bytes[start..]) || !json::may_begin_object(&bytes[brace..]) {
+                continue;
+            }
+            if !certain {
+                let cost = (bytes.len() - start).min(MAX_LENGTH);
+                if self.detection.budget < cost {
+                    self.detection.budget = 0;
+                    break;
+                }
+                self.detection.budget -= cost;
+            }
+            match grade(codes, &bytes[start..]) {
+                Grade::Strong(habits) => return Ok((start, habits)),
+                Grade::Medium(habits, _) | Grade::Partial(habits, _) if certain => return Ok((start, habits)),
+                Grade::Partial(..) => return Err(start),
+                _ => {}
+            }
+        }
+        Err(bytes.len().saturating_sub(HEADER))
+    }
+}
+
+/// Bytes of one packet.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    bytes: &'a [u8],
+    place: Option<Place>,
+    stamp: Stamp,
+}
+
+impl Run<'_> {
+    fn advance(&mut self, count: usize) {
+        self.bytes = &self.bytes[count..];
+        self.place = self.place.map(|place| place.plus(count as u64));
+    }
+}
+
+/// Whether the header at the beginning of `bytes` names a known code in either byte order.
+fn names_known(codes: &CommandCodes, bytes: &[u8]) -> bool {
+    bytes.first_chunk::<HEADER>().is_some_and(|header| {
+        codes.is_known(Header::read(header, false).code) || codes.is_known(Header::read(header, true).code)
+    })
+}
+
+/// Where a payload ends whose Length counts the header: `Some` if its object closes ten bytes early, at the end of
+/// what is there or before another header.
+fn length_without_header(codes: &CommandCodes, rest: &[u8], claimed: usize, little_endian: bool) -> Option<usize> {
+    let length = claimed.checked_sub(HEADER)?;
+    if length == 0 || rest.get(length - 1) != Some(&b'}') {
+        return None;
+    }
+    let after = &rest[length..];
+    let another = after.first_chunk().is_some_and(|header| codes.is_known(Header::read(header, little_endian).code));
+    ((after.is_empty() || another) && json::is_whole_object(&rest[..length])).then_some(length)
+}
+
+/// How well the beginning of `bytes`, which hold a header, looks like a PDU.
+fn grade(codes: &CommandCodes, bytes: &[u8]) -> Grade {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Grade::None };
+    let big = Header::read(header, false);
+    let little = Header::read(header, true);
+    let little_endian = !codes.is_known(big.code) && codes.is_known(little.code);
+    let header = if little_endian { little } else { big };
+    let named = codes.is_known(header.code);
+    let habits = Habits { little_endian, counts_header: false };
+    let claimed = usize::from(header.length);
+    if named && length_without_header(codes, rest, claimed, little_endian).is_some() {
+        return Grade::Strong(Habits { little_endian, counts_header: true });
+    }
+    let Some(payload) = rest.get(..claimed) else {
+        return if json::may_begin_object(rest) { Grade::Partial(habits, named) } else { Grade::None };
+    };
+    let whole = json::is_whole_object(payload);
+    match (named, whole) {
+        (true, true) => Grade::Strong(habits),
+        (true, false) if little_endian => Grade::None,
+        (true, false) if payload.is_empty() || json::begins_value(payload) => Grade::Medium(habits, claimed),
+        (false, true) if codes.is_of_a_family(header.code) => Grade::Medium(habits, claimed),
+        (false, true) => Grade::Weak(claimed),
+        _ => Grade::None,
+    }
+}

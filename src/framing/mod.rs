@@ -1,0 +1,11 @@
+//! Bytes → PDUs. In: the ordered bytes and gaps of one direction. Out: PDUs, each with what it took to find it.
+//! Detects Ck on any port, and finds back into step after a gap. Refuses to know what a payload means: of the
+//! definitions it is told only which command codes exist.
+
+mod backlog;
+mod ck;
+mod header;
+mod json;
+
+pub use ck::{Framer, Pdu, Truncation};
+pub use header::{CommandCodes, HEADER, Header, MAX_LENGTH};

@@ -1,0 +1,438 @@
+//! One direction of a TCP connection (RFC 9293 3.4 to 3.10), as a listener sees it.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use super::{GapCause, Piece, Stamp};
+use crate::packet::Flags;
+use crate::place::Place;
+use crate::time::{Span, Timestamp};
+
+/// Bytes held behind a hole before it is called a gap: more than an unscaled window and enough for a scaled one in
+/// a control network, small enough that 1,000 hostile connections stay under 4 GiB.
+const MAX_HELD_BYTES: usize = 4 << 20;
+/// Pieces held behind a hole before it is called a gap: a 16 KiB burst of one-byte segments.
+const MAX_HELD_PIECES: usize = 16_384;
+/// A hole that nothing filled for this long (capture time) is a gap: several retransmission time-outs.
+const MAX_HOLE_AGE: Span = Span::from_secs(30);
+/// A hole whose bytes were acknowledged is a gap after this long: captures on several queues reorder by less.
+const ACKED_HOLE_AGE: Span = Span::from_millis(200);
+/// ... or after this many more packets of the connection.
+const ACKED_HOLE_PACKETS: u32 = 16;
+/// A stream joined without its SYN waits this many packets of the connection for segments that belong before the
+/// first one captured.
+const SETTLING_PACKETS: u32 = 4;
+/// ... or this long.
+const SETTLING_AGE: Span = Span::from_millis(50);
+
+/// A segment as its direction sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The packet that carried it.
+    pub stamp: Stamp,
+    /// Sequence number of the first byte, or of the SYN.
+    pub sequence: u32,
+    /// TCP flags.
+    pub flags: Flags,
+    /// Captured payload.
+    pub bytes: &'a [u8],
+    /// Where it lies in the capture.
+    pub place: Option<Place>,
+    /// Payload bytes cut off by the snapshot length.
+    pub missing: u32,
+}
+
+/// What a direction was made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamStats {
+    /// Stream bytes, after reassembly.
+    pub bytes: u64,
+    /// Segments that brought nothing new.
+    pub retransmitted: u32,
+    /// Segments that brought bytes from before the highest seen.
+    pub out_of_order: u32,
+    /// Missing ranges.
+    pub gaps: u32,
+}
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+pub struct Stream {
+    /// Position of the next byte to deliver; the low 32 bits are its sequence number.
+    next: u64,
+    /// One past the highest position seen.
+    highest: u64,
+    /// Position of the FIN.
+    fin: Option<u64>,
+    /// Highest acknowledgment seen from the other direction.
+    acknowledged: Option<u32>,
+    phase: Phase,
+    synchronised: bool,
+    held: Option<Box<Held>>,
+    stats: StreamStats,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Nothing seen.
+    #[default]
+    Fresh,
+    /// Data seen, no SYN: an earlier segment may still come.
+    Settling,
+    /// In order up to `next`.
+    Open,
+    /// FIN delivered, or the connection is over.
+    Ended,
+}
+
+/// What waits behind a hole.
+#[derive(Debug)]
+struct Held {
+    /// By position; they do not overlap.
+    pieces: BTreeMap<u64, HeldPiece>,
+    bytes: usize,
+    /// Packets of the connection since the hole was last acknowledged or the stream began to settle.
+    packets: u32,
+    /// When the stream last moved.
+    since: Stamp,
+    /// When the hole's first byte was seen acknowledged.
+    acknowledged: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct HeldPiece {
+    bytes: Vec<u8>,
+    place: Option<Place>,
+    missing: u32,
+    stamp: Stamp,
+}
+
+impl HeldPiece {
+    fn length(&self) -> u64 {
+        self.bytes.len() as u64 + u64::from(self.missing)
+    }
+}
+
+/// Part of a segment while it is cut to what is new.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    position: u64,
+    bytes: &'a [u8],
+    place: Option<Place>,
+    missing: u32,
+}
+
+impl<'a> Part<'a> {
+    fn end(&self) -> u64 {
+        self.position + self.bytes.len() as u64 + u64::from(self.missing)
+    }
+
+    /// What lies at `position` and after.
+    fn from(self, position: u64) -> Part<'a> {
+        let cut = position.saturating_sub(self.position).min(self.end() - self.position);
+        let captured = cut.min(self.bytes.len() as u64);
+        Part {
+            position: self.position + cut,
+            bytes: &self.bytes[captured as usize..],
+            place: self.place.map(|place| place.plus(captured)),
+            missing: self.missing - (cut - captured) as u32,
+        }
+    }
+
+    /// What lies before `position`.
+    fn until(self, position: u64) -> Part<'a> {
+        let keep = position.saturating_sub(self.position);
+        let captured = keep.min(self.bytes.len() as u64);
+        Part {
+            bytes: &self.bytes[..captured as usize],
+            missing: (keep - captured).min(u64::from(self.missing)) as u32,
+            ..self
+        }
+    }
+}
+
+impl Stream {
+    /// Takes one segment of this direction; delivers to `sink` what is in order now.
+    pub fn arrived(&mut self, arrival: &Arrival<'_>, sink: &mut impl FnMut(Piece<'_>)) {
+        let syn = arrival.flags.has(Flags::SYN);
+        if syn {
+            self.synchronise(arrival.sequence.wrapping_add(1));
+            self.drain(sink);
+        }
+        let sequence = arrival.sequence.wrapping_add(u32::from(syn));
+        let part = Part {
+            position: self.position(sequence),
+            bytes: arrival.bytes,
+            place: arrival.place,
+            missing: arrival.missing,
+        };
+        if arrival.flags.has(Flags::FIN) && self.phase != Phase::Ended {
+            self.fin = Some(part.end());
+        }
+        if part.end() > part.position {
+            self.take(part, arrival.stamp, sink);
+        }
+        self.finish_if_complete();
+    }
+
+    /// Takes what the other direction acknowledges, and counts a packet of the connection: decides gaps.
+    pub fn acknowledged(&mut self, number: Option<u32>, now: Timestamp, sink: &mut impl FnMut(Piece<'_>)) {
+        if let Some(number) = number {
+            match self.acknowledged {
+                Some(known) if (number.wrapping_sub(known) as i32) <= 0 => {}
+                _ => self.acknowledged = Some(number),
+            }
+        }
+        if self.held.is_some() {
+            self.decide(now, sink);
+        }
+    }
+
+    /// No more segments will come: what waits is delivered, with its gaps.
+    pub fn end(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
+        self.settle();
+        while self.held.is_some() {
+            self.skip_hole(sink);
+        }
+        if let (Some(fin), Phase::Open) = (self.fin, self.phase)
+            && fin > self.next
+        {
+            self.gap(fin - self.next, GapCause::NotCaptured, sink);
+        }
+        self.phase = Phase::Ended;
+    }
+
+    /// Whether the FIN was reached, or [`Stream::end`] called.
+    pub fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// The packet since which something waits behind a hole, if anything does.
+    pub fn held_since(&self) -> Option<u32> {
+        self.held.as_ref().and_then(|held| held.pieces.values().map(|piece| piece.stamp.packet).min())
+    }
+
+    /// Bytes that wait behind holes.
+    pub fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.bytes)
+    }
+
+    /// What this direction was made of so far.
+    pub fn stats(&self) -> StreamStats {
+        self.stats
+    }
+
+    /// Whether the stream's first byte is the connection's: its SYN was seen before any data was delivered.
+    pub fn is_from_the_start(&self) -> bool {
+        self.synchronised
+    }
+
+    /// The position that a sequence number near `next` stands for.
+    fn position(&self, sequence: u32) -> u64 {
+        // Below 2^32 nothing is ever delivered, so that a segment from before a late SYN stays positive.
+        if self.phase == Phase::Fresh {
+            return (1 << 32) | u64::from(sequence);
+        }
+        let distance = sequence.wrapping_sub(self.next as u32) as i32;
+        self.next.saturating_add_signed(i64::from(distance))
+    }
+
+    /// A SYN says where the stream begins.
+    fn synchronise(&mut self, first: u32) {
+        let position = self.position(first);
+        match self.phase {
+            Phase::Fresh => self.next = position,
+            Phase::Settling => self.next = self.next.min(position),
+            Phase::Open | Phase::Ended => return,
+        }
+        self.phase = Phase::Open;
+        self.synchronised = true;
+        self.highest = self.highest.max(self.next);
+    }
+
+    fn take(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut impl FnMut(Piece<'_>)) {
+        match self.phase {
+            Phase::Fresh => self.join(part),
+            Phase::Settling if part.position < self.next => self.next = part.position,
+            _ => {}
+        }
+        if part.end() <= self.next || self.phase == Phase::Ended {
+            // A keep-alive repeats the last byte, or has one of its own at that place (RFC 9293 3.8.4).
+            let keep_alive = part.end() == self.next && part.end() - part.position == 1;
+            self.stats.retransmitted += u32::from(!keep_alive);
+            return;
+        }
+        let late = part.position < self.highest && self.phase != Phase::Settling;
+        if self.phase == Phase::Open && part.position <= self.next {
+            let overlaps = late && part.position < self.next;
+            self.stats.out_of_order += u32::from(late && !overlaps);
+            self.deliver_in_order(part.from(self.next), stamp, sink);
+        } else {
+            let fresh = self.hold(part, stamp);
+            self.stats.retransmitted += u32::from(!fresh);
+            self.stats.out_of_order += u32::from(fresh && late);
+        }
+        self.highest = self.highest.max(part.end());
+    }
+
+    /// The first data of a stream whose SYN was not captured (or not yet).
+    fn join(&mut self, part: Part<'_>) {
+        self.next = part.position;
+        let expected = self.acknowledged == Some(part.position as u32);
+        self.phase = if expected { Phase::Open } else { Phase::Settling };
+        self.highest = self.next;
+    }
+
+    fn deliver_in_order(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut impl FnMut(Piece<'_>)) {
+        let Some(held) = &self.held else {
+            self.deliver(part, stamp, sink);
+            return;
+        };
+        // What is held was captured first and wins where it overlaps.
+        let first_held = held.pieces.keys().next().copied().unwrap_or(u64::MAX);
+        self.deliver(part.until(first_held), stamp, sink);
+        self.drain(sink);
+        if part.end() > self.next {
+            let rest = part.from(self.next);
+            if self.held.is_some() {
+                self.hold(rest, stamp);
+                self.drain(sink);
+            } else {
+                self.deliver(rest, stamp, sink);
+            }
+        }
+    }
+
+    fn deliver(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut impl FnMut(Piece<'_>)) {
+        if !part.bytes.is_empty() {
+            self.stats.bytes += part.bytes.len() as u64;
+            self.next += part.bytes.len() as u64;
+            sink(Piece::Bytes { bytes: part.bytes, place: part.place, stamp });
+        }
+        if part.missing > 0 {
+            self.gap(u64::from(part.missing), GapCause::SnapshotLength, sink);
+        }
+    }
+
+    fn gap(&mut self, bytes: u64, cause: GapCause, sink: &mut impl FnMut(Piece<'_>)) {
+        self.next += bytes;
+        self.stats.gaps += 1;
+        sink(Piece::Gap { bytes, cause });
+    }
+
+    /// Keeps what of `part` is not held yet; whether there was any.
+    fn hold(&mut self, part: Part<'_>, stamp: Stamp) -> bool {
+        let held = self.held.get_or_insert_with(|| {
+            Box::new(Held { pieces: BTreeMap::new(), bytes: 0, packets: 0, since: stamp, acknowledged: None })
+        });
+        let mut rest = part;
+        if let Some((&position, piece)) = held.pieces.range(..=part.position).next_back() {
+            rest = rest.from(position + piece.length());
+        }
+        let mut fresh = false;
+        while rest.end() > rest.position {
+            let following =
+                held.pieces.range(rest.position..).next().map(|(&position, piece)| (position, piece.length()));
+            let (until, resume) = following.map_or((rest.end(), rest.end()), |(at, length)| (at, at + length));
+            let piece = rest.until(until.min(rest.end()));
+            if piece.end() > piece.position {
+                fresh = true;
+                held.insert(piece, stamp);
+            }
+            rest = rest.from(resume.min(rest.end()));
+        }
+        fresh
+    }
+
+    /// Delivers held pieces that are in order now.
+    fn drain(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
+        while let Some(mut held) = self.held.take() {
+            match held.pieces.first_entry() {
+                None => return,
+                Some(entry) if *entry.key() > self.next => {
+                    self.held = Some(held);
+                    return;
+                }
+                Some(entry) => {
+                    let (position, piece) = entry.remove_entry();
+                    held.moved(&piece);
+                    self.held = (!held.pieces.is_empty()).then_some(held);
+                    let part = Part { position, bytes: &piece.bytes, place: piece.place, missing: piece.missing };
+                    self.deliver(part.from(self.next), piece.stamp, sink);
+                }
+            }
+        }
+    }
+
+    /// Ends the wait for earlier segments of a stream joined without its SYN.
+    fn settle(&mut self) {
+        if self.phase == Phase::Settling {
+            self.phase = Phase::Open;
+        }
+    }
+
+    fn decide(&mut self, now: Timestamp, sink: &mut impl FnMut(Piece<'_>)) {
+        let acknowledged = self.acknowledged.map(|number| self.position(number));
+        let (phase, next, fin) = (self.phase, self.next, self.fin);
+        let Some(held) = &mut self.held else { return };
+        held.packets += 1;
+        if phase == Phase::Settling {
+            let waited = now - held.since.time;
+            if held.packets >= SETTLING_PACKETS || waited >= SETTLING_AGE || fin.is_some() {
+                self.settle();
+                self.drain(sink);
+            }
+        } else if held.is_gap(acknowledged.is_some_and(|number| number > next), now) {
+            self.skip_hole(sink);
+        }
+        self.finish_if_complete();
+    }
+
+    /// Gives the hole up: a gap, and what follows it.
+    fn skip_hole(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
+        let first = self.held.as_ref().and_then(|held| held.pieces.keys().next().copied());
+        match first {
+            Some(position) if position > self.next => self.gap(position - self.next, GapCause::NotCaptured, sink),
+            Some(_) => {}
+            None => self.held = None,
+        }
+        self.drain(sink);
+    }
+
+    fn finish_if_complete(&mut self) {
+        if self.phase == Phase::Open && self.fin.is_some_and(|fin| fin <= self.next) && self.held.is_none() {
+            self.phase = Phase::Ended;
+        }
+    }
+}
+
+impl Held {
+    fn insert(&mut self, part: Part<'_>, stamp: Stamp) {
+        if let Entry::Vacant(vacant) = self.pieces.entry(part.position) {
+            self.bytes += part.bytes.len();
+            let bytes = part.bytes.to_vec();
+            vacant.insert(HeldPiece { bytes, place: part.place, missing: part.missing, stamp });
+        }
+    }
+
+    fn moved(&mut self, piece: &HeldPiece) {
+        self.bytes -= piece.bytes.len();
+        self.acknowledged = None;
+        self.packets = 0;
+        self.since = piece.stamp;
+    }
+
+    /// Whether the hole before the first piece will not be filled any more.
+    fn is_gap(&mut self, acknowledged: bool, now: Timestamp) -> bool {
+        if acknowledged && self.acknowledged.is_none() {
+            self.acknowledged = Some(now);
+            self.packets = 0;
+        }
+        let received =
+            self.acknowledged.is_some_and(|since| self.packets >= ACKED_HOLE_PACKETS || now - since >= ACKED_HOLE_AGE);
+        received
+            || self.bytes > MAX_HELD_BYTES
+            || self.pieces.len() > MAX_HELD_PIECES
+            || now - self.since.time >= MAX_HOLE_AGE
+    }
+}
