@@ -13,3 +13,4 @@ pub mod packet;
 pub mod stream;
 
 pub mod dissect;
+pub mod journal;

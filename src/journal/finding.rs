@@ -1,0 +1,128 @@
+//! What a finding is called and how it reads.
+
+use super::{Finding, Journal, Record};
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::dissect::Presence;
+use crate::framing::Truncation;
+
+impl Finding {
+    /// Its severity and code.
+    pub const fn kind(&self) -> (Severity, Code) {
+        use Severity::{Error, Note, Warning};
+        match self {
+            Self::UnknownCommand => (Warning, Code::UnknownCommand),
+            Self::WrongDirection => (Error, Code::WrongDirection),
+            Self::Truncated(_) => (Warning, Code::TruncatedMessage),
+            Self::Resynchronised { joined: true, .. } => (Note, Code::Resynchronised),
+            Self::Resynchronised { joined: false, .. } => (Warning, Code::Resynchronised),
+            Self::Gap { .. } => (Warning, Code::TcpGap),
+            Self::TimedOut { .. } | Self::ClosedUnanswered | Self::Abandoned => (Warning, Code::Unanswered),
+            Self::UnexpectedResponse { excused: true } => (Note, Code::UnexpectedResponse),
+            Self::UnexpectedResponse { excused: false } | Self::LateResponse { .. } => {
+                (Warning, Code::UnexpectedResponse)
+            }
+            Self::DuplicateMessageId => (Warning, Code::DuplicateMessageId),
+            Self::VersionChanged { .. } => (Warning, Code::UnsupportedVersion),
+            Self::LittleEndian => (Error, Code::ByteOrder),
+            Self::LengthIncludesHeader => (Error, Code::LengthIncludesHeader),
+            Self::MissingBecauseRequested { .. } => (Error, Code::MissingParameter),
+        }
+    }
+
+    /// The finding about `record` in words.
+    pub fn explain(&self, journal: &Journal, record: &Record) -> Diagnostic {
+        let (severity, code) = self.kind();
+        let parameter = self.parameter(journal, record);
+        Diagnostic { severity, code, text: self.text(journal, record), parameter }
+    }
+
+    fn parameter(&self, journal: &Journal, record: &Record) -> Option<String> {
+        let Self::MissingBecauseRequested { row } = self else { return None };
+        let (_, message) = journal.definitions.message(record.code)?;
+        Some(journal.definitions.parameter(message.rows.get(usize::from(*row))?.parameter).name.clone())
+    }
+
+    fn text(&self, journal: &Journal, record: &Record) -> String {
+        match *self {
+            Self::UnknownCommand => {
+                format!("no definition names the command code {} (Q.4164 Table I.1); --dissector adds one", record.code)
+            }
+            Self::WrongDirection => format!(
+                "{} is a message {}, but this side has been the other one on this connection (Q.4164 Table I.1)",
+                record.code,
+                record.direction.name().replace('-', " ")
+            ),
+            Self::Truncated(why) => {
+                let because = match why {
+                    Truncation::StreamEnded => "the stream ends inside it",
+                    Truncation::Gap => "the rest is in no packet",
+                    Truncation::SnapshotLength => "the snapshot length cut its packet",
+                };
+                format!("{} of {} payload bytes are there: {because}", record.captured, record.length)
+            }
+            Self::Resynchronised { skipped, joined: true } => {
+                format!("the capture begins inside a message; {skipped} bytes before this one were skipped")
+            }
+            Self::Resynchronised { skipped, joined: false } => {
+                format!("{skipped} bytes that are no message were skipped to find this one (Q.4164 Figure I.1)")
+            }
+            Self::Gap { bytes } => {
+                format!("{bytes} bytes of the stream before or inside this message are in no packet")
+            }
+            Self::TimedOut { limit } => {
+                format!("no response within {} s{}", limit.0 as f64 / 1e9, expected_answer(journal, record))
+            }
+            Self::ClosedUnanswered => {
+                format!("the connection closed before a response{}", expected_answer(journal, record))
+            }
+            Self::Abandoned => {
+                format!(
+                    "too many requests were open on this connection to wait for more{}",
+                    expected_answer(journal, record)
+                )
+            }
+            Self::UnexpectedResponse { excused } => {
+                let hint = if excused { "; it may lie before the capture's beginning or in a gap" } else { "" };
+                format!("no open request on this connection that this message answers{hint}")
+            }
+            Self::LateResponse { after } => {
+                format!("came {:.3} s after its request, which had timed out", after.0 as f64 / 1e9)
+            }
+            Self::DuplicateMessageId => format!(
+                "its sender has used MessageID {} before on this connection; it identifies each message (Q.4164 Appendix I)",
+                record.message_id
+            ),
+            Self::VersionChanged { from } => {
+                format!("version {} where the message before had {from} (Q.4164 Figure I.1)", record.version)
+            }
+            Self::LittleEndian => "the header is in little-endian byte order; expected network order".to_owned(),
+            Self::LengthIncludesHeader => {
+                "Length counts the 10 bytes of the header; it is the payload's length (Q.4164 Appendix I)".to_owned()
+            }
+            Self::MissingBecauseRequested { row } => missing_because(journal, record, row),
+        }
+    }
+}
+
+/// `; Table 2 answers it`-like hint: what should have come.
+fn expected_answer(journal: &Journal, record: &Record) -> String {
+    let answer = journal.definitions.messages.iter().find(|message| message.answers.contains(&record.code));
+    answer.map_or_else(String::new, |message| {
+        format!("; expected {} {:?} (Q.4164 {})", message.code, message.name, message.clause)
+    })
+}
+
+fn missing_because(journal: &Journal, record: &Record, row: u8) -> String {
+    let definitions = &journal.definitions;
+    let Some((_, message)) = definitions.message(record.code) else { return String::new() };
+    let Some(row) = message.rows.get(usize::from(row)) else { return String::new() };
+    let title = &definitions.parameter(row.parameter).title;
+    match row.presence {
+        Presence::IfRequested(other) => format!(
+            "{title} is missing; it is mandatory because the request contained {} ({})",
+            definitions.parameter(other).title,
+            message.table
+        ),
+        _ => format!("{title} is missing ({})", message.table),
+    }
+}

@@ -1,0 +1,533 @@
+//! What was seen: one fixed-size record per message, procedures, connections, findings. The one model behind every
+//! view. In: what the correlation concludes. Out: look-ups. Holds places instead of payloads; refuses to read files.
+
+mod arena;
+mod finding;
+mod text;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use arena::Arena;
+pub use text::{Interner, TextId};
+
+use crate::diagnostic::{CodeSet, Severity};
+use crate::dissect::{CommandCode, Definitions, Direction, IDENTIFIERS, Identifier};
+use crate::framing::Truncation;
+use crate::packet::Endpoint;
+use crate::place::Place;
+use crate::time::{Span, Timestamp};
+
+/// No index.
+pub const NONE: u32 = u32::MAX;
+
+/// How a message travelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Q.4164 Appendix I.
+    Tcp,
+    /// Q.4164 Appendix II.
+    Grpc,
+}
+
+impl Binding {
+    /// The name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Side {
+    /// Who sent the SYN, or the first packet where no SYN was captured.
+    Initiator,
+    /// The other one.
+    Responder,
+}
+
+impl Side {
+    /// The other end.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Initiator => Self::Responder,
+            Self::Responder => Self::Initiator,
+        }
+    }
+
+    /// The name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Initiator => "initiator",
+            Self::Responder => "responder",
+        }
+    }
+}
+
+/// One message. Its number is its index plus one.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// When the packet that completed it was captured.
+    pub time: Timestamp,
+    /// Where its payload lies.
+    pub payload: Place,
+    /// 1-based number of the packet that completed it.
+    pub packet: u32,
+    /// Index of its connection.
+    pub connection: u32,
+    /// MessageID (Q.4164 Figure I.1).
+    pub message_id: u32,
+    /// Payload bytes that it should have.
+    pub length: u32,
+    /// Payload bytes that the capture holds.
+    pub captured: u32,
+    /// Its identifiers, by [`Identifier`].
+    pub identifiers: [TextId; IDENTIFIERS],
+    /// Rows of its table that are there, one bit each.
+    pub present: u32,
+    /// Index of its procedure, or [`NONE`].
+    pub procedure: u32,
+    /// Index of the request that it answers, or [`NONE`].
+    pub answers: u32,
+    /// Version (Q.4164 Figure I.1).
+    pub version: u16,
+    /// Command code.
+    pub code: CommandCode,
+    /// Codes of its diagnostics.
+    pub codes: CodeSet,
+    /// The worst of them.
+    pub worst: Option<Severity>,
+    /// Who sent it.
+    pub side: Side,
+    /// Which way it went.
+    pub direction: Direction,
+    /// How it travelled.
+    pub binding: Binding,
+    /// Whether it came out of TLS.
+    pub tls: bool,
+}
+
+impl Record {
+    /// One of its identifiers.
+    pub fn identifier(&self, identifier: Identifier) -> TextId {
+        self.identifiers[identifier as usize]
+    }
+}
+
+/// How a procedure ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// All its messages were seen and none says no.
+    Complete,
+    /// A response says so.
+    Failed,
+    /// The capture ended while it was within its time-out.
+    Pending,
+    /// It timed out, or the connection closed.
+    Unanswered,
+}
+
+impl State {
+    /// The name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Pending => "pending",
+            Self::Unanswered => "unanswered",
+        }
+    }
+}
+
+/// Messages that a procedure keeps without a list of its own: clause 7 knows no longer one.
+const INLINE_MESSAGES: usize = 3;
+
+/// One procedure. Its id is its index plus one.
+#[derive(Clone, Copy, Debug)]
+pub struct Procedure {
+    messages: [u32; INLINE_MESSAGES],
+    count: u32,
+    /// Its session ID, if known.
+    pub session: TextId,
+    /// Its key relay request ID, if known.
+    pub key_relay_request: TextId,
+    /// Index in [`Journal::exchanges`], or [`NONE`].
+    pub exchange: u32,
+    /// Index of its definition in [`Definitions::procedures`].
+    pub definition: u16,
+    /// How it ended, or stands.
+    pub state: State,
+}
+
+/// How a TCP connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Both sides sent FIN.
+    Fin,
+    /// A RST was seen.
+    Rst,
+}
+
+impl Closed {
+    /// The name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Rst => "rst",
+        }
+    }
+}
+
+/// What a connection carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// Ck over TCP.
+    Ck,
+    /// TLS that was not decrypted.
+    Tls,
+    /// Anything else, or nothing.
+    #[default]
+    Unknown,
+}
+
+impl Protocol {
+    /// The name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ck => "ck",
+            Self::Tls => "tls",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What reassembly and framing say of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Stream bytes by side.
+    pub bytes: [u64; 2],
+    /// Segments that brought nothing new.
+    pub retransmitted: u32,
+    /// Segments that came late.
+    pub out_of_order: u32,
+    /// Missing ranges.
+    pub gaps: u32,
+    /// Bytes by side that belong to no message, on a connection that carries Ck.
+    pub undecoded: [u64; 2],
+    /// What it carries.
+    pub protocol: Protocol,
+}
+
+/// One TCP connection. Its number is its index plus one.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// The ends, by [`Side`].
+    pub ends: [Endpoint; 2],
+    /// First packet.
+    pub start: Timestamp,
+    /// Last packet.
+    pub end: Timestamp,
+    /// Packets.
+    pub packets: u32,
+    /// Messages.
+    pub messages: u32,
+    /// How it was closed, if it was.
+    pub closed: Option<Closed>,
+    /// Sides whose FIN was seen, one bit each.
+    pub fins: u8,
+    /// The side that is the KM, once a message said so.
+    pub km: Option<Side>,
+    /// What it was made of; known when the analysis is finished.
+    pub traffic: Traffic,
+}
+
+impl Connection {
+    /// The end on `side`.
+    pub fn end(&self, side: Side) -> Endpoint {
+        self.ends[side as usize]
+    }
+}
+
+/// Something about a message that its payload alone does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// No definition names its code.
+    UnknownCommand,
+    /// Sent by the side that is otherwise the other role.
+    WrongDirection,
+    /// Its end is not there.
+    Truncated(Truncation),
+    /// Bytes before it were skipped; `joined`: the capture began there.
+    Resynchronised {
+        /// How many.
+        skipped: u64,
+        /// Whether the capture began inside a message.
+        joined: bool,
+    },
+    /// Bytes before or inside it are missing.
+    Gap {
+        /// How many.
+        bytes: u64,
+    },
+    /// No response within the time-out.
+    TimedOut {
+        /// The time-out.
+        limit: Span,
+    },
+    /// The connection closed before a response.
+    ClosedUnanswered,
+    /// Too many requests were open to wait for its response.
+    Abandoned,
+    /// A response without a request.
+    UnexpectedResponse {
+        /// Whether the request may have been sent before the capture began, or lies in a gap.
+        excused: bool,
+    },
+    /// A response that came after the time-out.
+    LateResponse {
+        /// How long after the request.
+        after: Span,
+    },
+    /// Its MessageID was used before by its sender.
+    DuplicateMessageId,
+    /// The version differs from that of the message before.
+    VersionChanged {
+        /// What it was.
+        from: u16,
+    },
+    /// The header is little-endian.
+    LittleEndian,
+    /// Length counts the header.
+    LengthIncludesHeader,
+    /// A parameter is missing that is mandatory because the request contained another.
+    MissingBecauseRequested {
+        /// Row of the missing parameter in the message's table.
+        row: u8,
+    },
+}
+
+/// Everything that was seen.
+#[derive(Debug)]
+pub struct Journal {
+    /// What the messages are called.
+    pub definitions: Arc<Definitions>,
+    /// The messages.
+    pub records: Vec<Record>,
+    /// The procedures.
+    pub procedures: Vec<Procedure>,
+    /// The connections.
+    pub connections: Vec<Connection>,
+    /// Procedures of one exchange, by id order.
+    pub exchanges: Vec<Exchange>,
+    /// Identifiers.
+    pub texts: Interner,
+    /// Payloads that are nowhere contiguous in the capture.
+    pub arena: Arena,
+    /// Time of the last packet.
+    pub end: Timestamp,
+    findings: Vec<(u32, Finding)>,
+    more_messages: HashMap<u32, Vec<u32>>,
+}
+
+/// Procedures that belong together, at most [`MAX_EXCHANGE`] of them.
+#[derive(Clone, Debug, Default)]
+pub struct Exchange {
+    /// Indexes of procedures.
+    pub members: Vec<u32>,
+    /// Ties that were not followed because an exchange was full.
+    pub omitted: u32,
+}
+
+/// Procedures of one exchange: far more than hops of a relay, and few enough that a capture in which everything
+/// shares one identifier does not print every procedure with every other.
+pub const MAX_EXCHANGE: usize = 256;
+
+impl Journal {
+    /// An empty journal.
+    pub fn new(definitions: Arc<Definitions>) -> Self {
+        Self {
+            definitions,
+            records: Vec::new(),
+            procedures: Vec::new(),
+            connections: Vec::new(),
+            exchanges: Vec::new(),
+            texts: Interner::default(),
+            arena: Arena::default(),
+            end: Timestamp::default(),
+            findings: Vec::new(),
+            more_messages: HashMap::new(),
+        }
+    }
+
+    /// Begins a procedure with its first message; its index.
+    pub fn begin(&mut self, definition: u16, message: u32) -> u32 {
+        self.procedures.push(Procedure {
+            messages: [message; INLINE_MESSAGES],
+            count: 1,
+            session: TextId::NONE,
+            key_relay_request: TextId::NONE,
+            exchange: NONE,
+            definition,
+            state: State::Pending,
+        });
+        let index = self.procedures.len() as u32 - 1;
+        self.records[message as usize].procedure = index;
+        index
+    }
+
+    /// Adds a message to a procedure.
+    pub fn join(&mut self, procedure: u32, message: u32) {
+        let entry = &mut self.procedures[procedure as usize];
+        let position = entry.count as usize;
+        entry.count += 1;
+        match entry.messages.get_mut(position) {
+            Some(place) => *place = message,
+            None => self.more_messages.entry(procedure).or_default().push(message),
+        }
+        self.records[message as usize].procedure = procedure;
+    }
+
+    /// Indexes of a procedure's messages, in time order.
+    pub fn messages(&self, procedure: u32) -> impl Iterator<Item = u32> {
+        let entry = &self.procedures[procedure as usize];
+        let inline = (entry.count as usize).min(INLINE_MESSAGES);
+        let more = self.more_messages.get(&procedure).map_or(&[][..], Vec::as_slice);
+        entry.messages[..inline].iter().chain(more).copied()
+    }
+
+    /// First and last message of a procedure.
+    pub fn first_and_last(&self, procedure: u32) -> (u32, u32) {
+        let first = self.procedures[procedure as usize].messages[0];
+        (first, self.messages(procedure).last().unwrap_or(first))
+    }
+
+    /// Indexes of the other procedures of the same exchange, ascending.
+    pub fn related(&self, procedure: u32) -> Vec<u32> {
+        let Some(exchange) = self.exchanges.get(self.procedures[procedure as usize].exchange as usize) else {
+            return Vec::new();
+        };
+        let mut related: Vec<u32> = exchange.members.iter().copied().filter(|&other| other != procedure).collect();
+        related.sort_unstable();
+        related
+    }
+
+    /// Puts two procedures into one exchange.
+    pub fn relate(&mut self, a: u32, b: u32) {
+        let (x, y) = (self.procedures[a as usize].exchange, self.procedures[b as usize].exchange);
+        match (x, y) {
+            _ if a == b || (x == y && x != NONE) => {}
+            (NONE, NONE) => {
+                self.exchanges.push(Exchange { members: vec![a, b], omitted: 0 });
+                let index = self.exchanges.len() as u32 - 1;
+                self.procedures[a as usize].exchange = index;
+                self.procedures[b as usize].exchange = index;
+            }
+            (NONE, exchange) => self.merge(exchange, &[a]),
+            (exchange, NONE) => self.merge(exchange, &[b]),
+            _ => {
+                let (large, small) = if self.size(x) >= self.size(y) { (x, y) } else { (y, x) };
+                let members = std::mem::take(&mut self.exchanges[small as usize].members);
+                self.merge(large, &members);
+                if self.procedures[members[0] as usize].exchange == small {
+                    self.exchanges[small as usize].members = members;
+                }
+            }
+        }
+    }
+
+    fn size(&self, exchange: u32) -> usize {
+        self.exchanges[exchange as usize].members.len()
+    }
+
+    fn merge(&mut self, exchange: u32, joining: &[u32]) {
+        let target = &mut self.exchanges[exchange as usize];
+        if target.members.len() + joining.len() > MAX_EXCHANGE {
+            target.omitted += 1;
+            return;
+        }
+        target.members.extend_from_slice(joining);
+        for &procedure in joining {
+            self.procedures[procedure as usize].exchange = exchange;
+        }
+    }
+
+    /// Attaches a finding to a message.
+    pub fn find(&mut self, message: u32, finding: Finding) {
+        let (severity, code) = finding.kind();
+        let record = &mut self.records[message as usize];
+        record.codes.insert(code);
+        record.worst = record.worst.max(Some(severity));
+        self.findings.push((message, finding));
+    }
+
+    /// The findings of a message; valid once [`Journal::settle`] ran.
+    pub fn findings(&self, message: u32) -> impl Iterator<Item = Finding> {
+        let start = self.findings.partition_point(|(of, _)| *of < message);
+        self.findings[start..].iter().take_while(move |(of, _)| *of == message).map(|&(_, finding)| finding)
+    }
+
+    /// Puts everything into its final order: messages by the packet that completed them, procedures by their first
+    /// message.
+    pub fn settle(&mut self) {
+        let in_order = self.records.is_sorted_by_key(|record| record.packet);
+        if !in_order {
+            self.renumber();
+        }
+        self.findings.sort_by_key(|(message, _)| *message);
+        let firsts_in_order = self.procedures.is_sorted_by_key(|procedure| procedure.messages[0]);
+        if !firsts_in_order {
+            self.renumber_procedures();
+        }
+    }
+
+    fn renumber(&mut self) {
+        let mut order: Vec<u32> = (0..self.records.len() as u32).collect();
+        order.sort_by_key(|&index| self.records[index as usize].packet);
+        let new = inverse(&order);
+        let renumbered = |index: u32| if index == NONE { NONE } else { new[index as usize] };
+        self.records = order.iter().map(|&index| self.records[index as usize]).collect();
+        for record in &mut self.records {
+            record.answers = renumbered(record.answers);
+        }
+        for (message, _) in &mut self.findings {
+            *message = renumbered(*message);
+        }
+        for index in 0..self.procedures.len() {
+            let mut messages: Vec<u32> = self.messages(index as u32).map(renumbered).collect();
+            messages.sort_unstable();
+            let inline = messages.len().min(INLINE_MESSAGES);
+            self.procedures[index].messages[..inline].copy_from_slice(&messages[..inline]);
+            if let Some(more) = self.more_messages.get_mut(&(index as u32)) {
+                more.copy_from_slice(&messages[inline..]);
+            }
+        }
+    }
+
+    fn renumber_procedures(&mut self) {
+        let mut order: Vec<u32> = (0..self.procedures.len() as u32).collect();
+        order.sort_by_key(|&index| self.procedures[index as usize].messages[0]);
+        let new = inverse(&order);
+        self.procedures = order.iter().map(|&index| self.procedures[index as usize]).collect();
+        for record in self.records.iter_mut().filter(|record| record.procedure != NONE) {
+            record.procedure = new[record.procedure as usize];
+        }
+        for exchange in &mut self.exchanges {
+            exchange.members.iter_mut().for_each(|member| *member = new[*member as usize]);
+        }
+        let more = std::mem::take(&mut self.more_messages);
+        self.more_messages = more.into_iter().map(|(procedure, list)| (new[procedure as usize], list)).collect();
+    }
+}
+
+/// Where each index went: `order[new] = old` → `[old] = new`.
+fn inverse(order: &[u32]) -> Vec<u32> {
+    let mut new = vec![0; order.len()];
+    for (position, &index) in order.iter().enumerate() {
+        new[index as usize] = position as u32;
+    }
+    new
+}
