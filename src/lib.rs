@@ -12,5 +12,6 @@ pub mod framing;
 pub mod packet;
 pub mod stream;
 
+pub mod correlate;
 pub mod dissect;
 pub mod journal;

@@ -1,6 +1,9 @@
 //! Packet → TCP segment. In: one captured packet (link type, bytes). Out: addresses, ports, sequence numbers,
 //! flags and where the payload lies; fragments are put together first. Refuses to know connections, streams and Ck.
 
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
 /// An IP address and a TCP port. IPv4 lies in the first four bytes of `address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
@@ -63,4 +66,28 @@ pub struct Segment {
     pub payload: Payload,
     /// Payload bytes that were on the wire after those captured (snapshot length).
     pub missing: u32,
+}
+
+impl Endpoint {
+    /// The address.
+    pub fn ip(&self) -> IpAddr {
+        if self.v6 {
+            IpAddr::from(self.address)
+        } else {
+            let [a, b, c, d, ..] = self.address;
+            IpAddr::from([a, b, c, d])
+        }
+    }
+
+    /// Whether the address is this host's own.
+    pub fn is_loopback(&self) -> bool {
+        self.ip().is_loopback()
+    }
+}
+
+/// `192.0.2.1:14740` or `[2001:db8::1]:14740`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::new(self.ip(), self.port).fmt(f)
+    }
 }

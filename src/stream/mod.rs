@@ -2,8 +2,10 @@
 //! in capture order, and what the other direction acknowledges. Out: [`Piece`]s. Refuses to know what the bytes mean;
 //! reads no clock: time-outs compare capture times.
 
+mod connections;
 mod reassembly;
 
+pub use connections::{ConnectionTable, Located};
 pub use reassembly::{Arrival, Stream, StreamStats};
 
 use crate::place::Place;

@@ -1,0 +1,261 @@
+//! Which procedures belong to one exchange: by shared identifiers, nesting, and the hops of a relay.
+
+use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::RandomState;
+
+use super::transaction::Guesses;
+use super::{Seen, identifier_of};
+use crate::dissect::{Definitions, IDENTIFIERS, Identifier, Message, Outcome, Role, Texts};
+use crate::journal::{Journal, NONE, State, TextId};
+use crate::packet::Endpoint;
+use crate::time::{Span, Timestamp};
+
+/// Procedures that wait for the one they cause, per set of shared identifiers.
+const MAX_WAITING: usize = 256;
+/// Relays of one source that are still under way.
+const MAX_RELAYS: usize = 64;
+
+/// Identifiers by which one procedure causes another; [`TextId::NONE`] where not shared.
+type Shared = (u16, [TextId; IDENTIFIERS]);
+
+/// Ties between procedures.
+#[derive(Debug)]
+pub struct Exchanges {
+    time_out: Span,
+    /// Per definition of a procedure: what those caused by it share with it.
+    causes: Vec<Vec<Identifier>>,
+    /// First procedure with a value of an identifier.
+    by_identifier: HashMap<(Identifier, TextId), u32, RandomState>,
+    /// Last procedure with a key ID, by the ID's hash.
+    by_key: HashMap<u64, u32, RandomState>,
+    waiting: HashMap<Shared, VecDeque<u32>, RandomState>,
+    /// Session IDs of procedures whose responses have not said them yet.
+    pub guesses: Guesses,
+    /// Relays under way, by source.
+    relays: HashMap<TextId, VecDeque<Relay>, RandomState>,
+}
+
+/// A distributed relay (Q.4164 7.1): every KM on the route asks for its next hop.
+#[derive(Debug)]
+struct Relay {
+    procedure: u32,
+    destination: TextId,
+    application: TextId,
+    last: Timestamp,
+    askers: Vec<Hop>,
+    /// The last answer named only the destination.
+    arrived: bool,
+}
+
+#[derive(Debug)]
+struct Hop {
+    asker: Endpoint,
+    request: u32,
+}
+
+impl Exchanges {
+    /// Ties for these definitions; a relay's next hop comes within `time_out`.
+    pub fn new(definitions: &Definitions, time_out: Span) -> Self {
+        let mut causes = vec![Vec::new(); definitions.procedures.len()];
+        for procedure in &definitions.procedures {
+            if let Some((outer, share)) = &procedure.nested_in {
+                causes[*outer as usize].clone_from(share);
+            }
+        }
+        Self {
+            time_out,
+            causes,
+            by_identifier: HashMap::default(),
+            by_key: HashMap::default(),
+            waiting: HashMap::default(),
+            guesses: Guesses::default(),
+            relays: HashMap::default(),
+        }
+    }
+
+    /// Ties the procedure of message `index` to others by what the message holds.
+    pub fn note(&mut self, journal: &mut Journal, index: u32, message: &Message, seen: &Seen, texts: &Texts) {
+        let procedure = journal.records[index as usize].procedure;
+        if procedure == NONE {
+            return;
+        }
+        let definitions = std::sync::Arc::clone(&journal.definitions);
+        let definition_index = journal.procedures[procedure as usize].definition;
+        let definition = &definitions.procedures[definition_index as usize];
+        let begins = message.step.is_some_and(|(_, step)| step == 0);
+        self.adopt_identifiers(journal, procedure, index);
+        for &role in &definition.related_by {
+            match identifier_of(role) {
+                Some(identifier) => self.tie(journal, procedure, identifier),
+                None if role == Role::Keys => self.tie_keys(journal, procedure, seen, texts),
+                None => {}
+            }
+        }
+        if begins && !self.causes[definition_index as usize].is_empty() {
+            let share = &self.causes[definition_index as usize];
+            let waiting = self.waiting.entry(shared(journal, index, definition_index, share)).or_default();
+            waiting.push_back(procedure);
+            if waiting.len() > MAX_WAITING {
+                waiting.pop_front();
+            }
+        }
+        if let (true, Some((outer, share))) = (begins, &definition.nested_in) {
+            self.nest(journal, index, *outer, share);
+        }
+        if definition.hops {
+            self.hop(journal, index, begins, seen, texts);
+        }
+    }
+
+    /// The capture is over: what was only thought of as a procedure's session ID is the best there is.
+    pub fn finish(&mut self, journal: &mut Journal) {
+        let mut guesses: Vec<(u32, TextId)> = self.guesses.drain().collect();
+        guesses.sort_unstable();
+        for (procedure, session) in guesses {
+            if !journal.procedures[procedure as usize].session.is_some() {
+                journal.procedures[procedure as usize].session = session;
+                self.tie(journal, procedure, Identifier::Session);
+            }
+        }
+    }
+
+    fn adopt_identifiers(&mut self, journal: &mut Journal, procedure: u32, index: u32) {
+        let record = journal.records[index as usize];
+        let entry = &mut journal.procedures[procedure as usize];
+        if !entry.session.is_some() {
+            entry.session = record.identifier(Identifier::Session);
+        }
+        if !entry.key_relay_request.is_some() {
+            entry.key_relay_request = record.identifier(Identifier::KeyRelayRequest);
+        }
+        if entry.session.is_some() {
+            self.guesses.remove(&procedure);
+        }
+    }
+
+    /// Relates procedures that share the value of an identifier.
+    fn tie(&mut self, journal: &mut Journal, procedure: u32, identifier: Identifier) {
+        let entry = &journal.procedures[procedure as usize];
+        let value = match identifier {
+            Identifier::Session => entry.session,
+            Identifier::KeyRelayRequest => entry.key_relay_request,
+            _ => journal
+                .messages(procedure)
+                .map(|message| journal.records[message as usize].identifier(identifier))
+                .find(|value| value.is_some())
+                .unwrap_or_default(),
+        };
+        if value.is_some() {
+            let first = *self.by_identifier.entry((identifier, value)).or_insert(procedure);
+            journal.relate(first, procedure);
+        }
+    }
+
+    fn tie_keys(&mut self, journal: &mut Journal, procedure: u32, seen: &Seen, texts: &Texts) {
+        let (from, count) = seen.facts.keys;
+        for &key in &texts.keys[from as usize..(from + count) as usize] {
+            if let Some(earlier) = self.by_key.insert(key, procedure) {
+                journal.relate(earlier, procedure);
+            }
+        }
+    }
+
+    /// The oldest procedure that shares what causes this one is thought to have its session ID.
+    fn nest(&mut self, journal: &mut Journal, index: u32, outer: u16, share: &[Identifier]) {
+        let session = journal.records[index as usize].identifier(Identifier::Session);
+        let Some(waiting) = self.waiting.get_mut(&shared(journal, index, outer, share)) else { return };
+        while let Some(cause) = waiting.pop_front() {
+            let cause_entry = &journal.procedures[cause as usize];
+            if cause_entry.state == State::Pending && !cause_entry.session.is_some() && session.is_some() {
+                self.guesses.insert(cause, session);
+                return;
+            }
+        }
+    }
+
+    /// Ties the hops of one relay: the same route, each asked for by another KM, one after the other.
+    fn hop(&mut self, journal: &mut Journal, index: u32, begins: bool, seen: &Seen, texts: &Texts) {
+        let record = journal.records[index as usize];
+        let route = record.identifiers;
+        let source = route[Identifier::Source as usize];
+        if !begins {
+            return self.hop_answered(journal, index, seen, texts);
+        }
+        let asker = asker(journal, index);
+        let time_out = self.time_out;
+        let relays = self.relays.entry(source).or_default();
+        relays.retain(|relay| record.time - relay.last <= time_out);
+        let found = relays.iter_mut().find(|relay| relay.continues(journal, &route, asker));
+        match found {
+            Some(relay) => {
+                relay.last = record.time;
+                relay.askers.push(Hop { asker, request: index });
+                journal.relate(relay.procedure, record.procedure);
+            }
+            None => {
+                relays.push_back(Relay {
+                    procedure: record.procedure,
+                    destination: route[Identifier::Destination as usize],
+                    application: route[Identifier::ApplicationDestination as usize],
+                    last: record.time,
+                    askers: vec![Hop { asker, request: index }],
+                    arrived: false,
+                });
+                if relays.len() > MAX_RELAYS {
+                    relays.pop_front();
+                }
+            }
+        }
+    }
+
+    fn hop_answered(&mut self, journal: &mut Journal, index: u32, seen: &Seen, texts: &Texts) {
+        let record = journal.records[index as usize];
+        let Some(request) = journal.records.get(record.answers as usize) else { return };
+        let Some(relays) = self.relays.get_mut(&request.identifier(Identifier::Source)) else { return };
+        let asked = |relay: &&mut Relay| relay.askers.iter().any(|hop| hop.request == record.answers);
+        let Some(relay) = relays.iter_mut().find(asked) else { return };
+        relay.last = record.time;
+        let destination = record.identifier(Identifier::Destination);
+        if !relay.destination.is_some() {
+            relay.destination = destination;
+        }
+        let next = texts.get(seen.facts.only_next_hop);
+        let wanted = journal.texts.get(relay.destination).map(str::as_bytes);
+        relay.arrived |= seen.facts.outcome != Outcome::Failure && next.is_some() && next == wanted;
+    }
+}
+
+impl Relay {
+    /// Whether a request for `route` by `asker` is this relay's next hop: the same destination, and not asked for by
+    /// the same KM before, unless it got no answer to go by.
+    fn continues(&self, journal: &Journal, route: &[TextId; IDENTIFIERS], asker: Endpoint) -> bool {
+        let same = |mine: TextId, other: TextId| mine.is_some() && mine == other;
+        let leads_there = same(self.destination, route[Identifier::Destination as usize])
+            || same(self.application, route[Identifier::ApplicationDestination as usize]);
+        let asked_before = self.askers.iter().any(|hop| {
+            let procedure = journal.records[hop.request as usize].procedure;
+            hop.asker == asker
+                && matches!(journal.procedures[procedure as usize].state, State::Complete | State::Pending)
+        });
+        leads_there && !self.arrived && !asked_before
+    }
+}
+
+/// Who asks: the KM's address. On a loopback address many KMs share it, so there it is the port too.
+fn asker(journal: &Journal, index: u32) -> Endpoint {
+    let record = &journal.records[index as usize];
+    let connection = &journal.connections[record.connection as usize];
+    let end = connection.end(record.side);
+    let port = if end.is_loopback() { end.port } else { 0 };
+    Endpoint { port, ..end }
+}
+
+fn shared(journal: &Journal, index: u32, outer: u16, share: &[Identifier]) -> Shared {
+    let record = &journal.records[index as usize];
+    let mut values = [TextId::NONE; IDENTIFIERS];
+    for &identifier in share {
+        values[identifier as usize] = record.identifier(identifier);
+    }
+    (outer, values)
+}

@@ -1,0 +1,254 @@
+//! Requests and their responses, whether or not the MessageID is echoed.
+
+use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::RandomState;
+
+use super::ranges::Ranges;
+use crate::dissect::{CommandCode, IDENTIFIERS, Identifier, Message};
+use crate::journal::{Finding, Journal, Record, Side, State, TextId};
+use crate::time::{Span, Timestamp};
+
+/// Requests that wait on one connection; a KM has a handful. Bounds the search for a response's request.
+const MAX_OPEN: usize = 1024;
+/// Timed-out requests remembered per connection, for responses that come late.
+const MAX_EXPIRED: usize = 64;
+/// Requests with one source that may be answered on another connection.
+const MAX_ACROSS: usize = 256;
+
+/// A request that waits for its response.
+#[derive(Clone, Copy, Debug)]
+pub struct Open {
+    /// Index of its record.
+    pub message: u32,
+    /// Whether its response may travel on another connection.
+    pub across: bool,
+}
+
+/// A response's request.
+#[derive(Clone, Copy, Debug)]
+pub struct Match {
+    /// Index of the request's record.
+    pub request: u32,
+    /// How long after the request it came, if that had timed out.
+    pub late: Option<Span>,
+}
+
+/// What is known of one connection.
+#[derive(Debug, Default)]
+struct Connection {
+    /// In the order sent.
+    open: VecDeque<Open>,
+    expired: VecDeque<Open>,
+    /// MessageIDs of requests, by side.
+    used: [Ranges; 2],
+    /// Version of the last message, by side.
+    versions: [Option<u16>; 2],
+    /// Responses whose MessageID was, or was not, that of a request found without it; by answering side.
+    echoes: [u32; 2],
+    fresh: [u32; 2],
+}
+
+/// Requests and responses of all connections.
+#[derive(Debug, Default)]
+pub struct Transactions {
+    connections: HashMap<u32, Box<Connection>, RandomState>,
+    /// Requests that may be answered on another connection, by the identifiers that a route is known by.
+    across: HashMap<TextId, VecDeque<Open>, RandomState>,
+}
+
+impl Transactions {
+    /// Remembers a request; one that had to be forgotten for it is returned.
+    pub fn open(&mut self, journal: &Journal, open: Open) -> Option<Open> {
+        let record = &journal.records[open.message as usize];
+        if open.across {
+            let waiting = self.across.entry(route_key(record)).or_default();
+            waiting.push_back(open);
+            if waiting.len() > MAX_ACROSS {
+                waiting.pop_front();
+            }
+        }
+        let connection = self.connections.entry(record.connection).or_default();
+        connection.open.push_back(open);
+        if connection.open.len() > MAX_OPEN { connection.open.pop_front() } else { None }
+    }
+
+    /// Notes the MessageID of a request.
+    pub fn note_message_id(&mut self, journal: &mut Journal, index: u32) {
+        let record = &journal.records[index as usize];
+        let connection = self.connections.entry(record.connection).or_default();
+        if !connection.used[record.side as usize].insert(record.message_id) {
+            journal.find(index, Finding::DuplicateMessageId);
+        }
+    }
+
+    /// Notes the version of a message; any is right, a change is not.
+    pub fn note_version(&mut self, journal: &mut Journal, index: u32) {
+        let record = &journal.records[index as usize];
+        let connection = self.connections.entry(record.connection).or_default();
+        let before = connection.versions[record.side as usize].replace(record.version);
+        if let Some(from) = before.filter(|&before| before != record.version) {
+            journal.find(index, Finding::VersionChanged { from });
+        }
+    }
+
+    /// Sets requests aside whose time-out has passed.
+    pub fn expire(&mut self, journal: &mut Journal, connection: u32, now: Timestamp, limit: Span) {
+        let Some(connection) = self.connections.get_mut(&connection) else { return };
+        while let Some(&open) = connection.open.front() {
+            if now - journal.records[open.message as usize].time <= limit {
+                return;
+            }
+            connection.open.pop_front();
+            journal.find(open.message, Finding::TimedOut { limit });
+            super::give_up(journal, open);
+            connection.expired.push_back(open);
+            if connection.expired.len() > MAX_EXPIRED {
+                connection.expired.pop_front();
+            }
+        }
+    }
+
+    /// Takes the requests that only `side` of `connection` could have answered.
+    pub fn close(&mut self, connection: u32, side: Side, journal: &Journal) -> Vec<Open> {
+        let Some(connection) = self.connections.get_mut(&connection) else { return Vec::new() };
+        let waits = |open: &Open| journal.records[open.message as usize].side != side;
+        let closed = connection.open.iter().copied().filter(waits).collect();
+        connection.open.retain(|open| !waits(open));
+        connection.expired.retain(|open| !waits(open));
+        closed
+    }
+
+    /// Takes every request that still waits.
+    pub fn drain(&mut self) -> Vec<Open> {
+        let mut all: Vec<Open> =
+            self.connections.values_mut().flat_map(|connection| std::mem::take(&mut connection.open)).collect();
+        all.sort_unstable_by_key(|open| open.message);
+        all
+    }
+
+    /// Finds the request that message `index` answers, and takes it.
+    pub fn answer(&mut self, journal: &Journal, index: u32, message: &Message, guesses: &Guesses) -> Option<Match> {
+        let response = &journal.records[index as usize];
+        let side = response.side as usize;
+        let found = self.connections.get_mut(&response.connection).and_then(|connection| {
+            let question = Question { journal, response, answers: &message.answers, guesses };
+            let trusted = connection.fresh[side] <= connection.echoes[side];
+            let taken = question.choose(&connection.open, trusted).and_then(|at| connection.open.remove(at));
+            if let Some(open) = taken {
+                let echoed = journal.records[open.message as usize].message_id == response.message_id;
+                let counter = if echoed { &mut connection.echoes } else { &mut connection.fresh };
+                counter[side] += 1;
+                return Some(Match { request: open.message, late: None });
+            }
+            let open = question.choose(&connection.expired, trusted).and_then(|at| connection.expired.remove(at))?;
+            let late = response.time - journal.records[open.message as usize].time;
+            Some(Match { request: open.message, late: Some(late) })
+        });
+        let found = match found {
+            None if message.across_connections => self.answer_across(journal, index, message, guesses),
+            found => found,
+        }?;
+        self.forget_across(journal, found.request);
+        Some(found)
+    }
+
+    /// A response on another connection than its request: only by what identifies it.
+    fn answer_across(&mut self, journal: &Journal, index: u32, message: &Message, guesses: &Guesses) -> Option<Match> {
+        let response = &journal.records[index as usize];
+        let waiting = self.across.get_mut(&route_key(response))?;
+        let at = waiting.iter().position(|open| {
+            let request = &journal.records[open.message as usize];
+            let still_open =
+                journal.procedures.get(request.procedure as usize).is_none_or(|p| p.state == State::Pending);
+            let question = Question { journal, response, answers: &message.answers, guesses };
+            still_open && question.is_asked_by(request) && matches!(question.agreement(request), Some(1..))
+        })?;
+        let open = waiting.remove(at)?;
+        let request = &journal.records[open.message as usize];
+        if let Some(connection) = self.connections.get_mut(&request.connection) {
+            connection.open.retain(|other| other.message != open.message);
+        }
+        Some(Match { request: open.message, late: None })
+    }
+
+    fn forget_across(&mut self, journal: &Journal, request: u32) {
+        let key = route_key(&journal.records[request as usize]);
+        if let Some(waiting) = self.across.get_mut(&key) {
+            waiting.retain(|open| open.message != request);
+            if waiting.is_empty() {
+                self.across.remove(&key);
+            }
+        }
+    }
+}
+
+/// Session IDs that requests are thought to have, before their responses say so: by index of procedure.
+pub type Guesses = HashMap<u32, TextId, RandomState>;
+
+/// What a route is known by when connections differ.
+fn route_key(record: &Record) -> TextId {
+    let source = record.identifier(Identifier::Source);
+    if source.is_some() { source } else { record.identifier(Identifier::Destination) }
+}
+
+/// A response that looks for its request.
+struct Question<'a> {
+    journal: &'a Journal,
+    response: &'a Record,
+    answers: &'a [CommandCode],
+    guesses: &'a Guesses,
+}
+
+impl Question<'_> {
+    /// The place of the best candidate: by MessageID (where this side is `trusted` to echo it), then by the session it
+    /// is thought to have, then by agreeing identifiers, then the oldest.
+    fn choose(&self, open: &VecDeque<Open>, trusted: bool) -> Option<usize> {
+        let mut best: Option<(u32, usize)> = None;
+        let mut echoed = None;
+        for (at, open) in open.iter().enumerate() {
+            let request = &self.journal.records[open.message as usize];
+            if !self.is_asked_by(request) || request.side == self.response.side {
+                continue;
+            }
+            let equal = trusted && request.message_id == self.response.message_id;
+            if equal {
+                echoed = echoed.or(Some(at));
+            }
+            let Some(agreement) = self.agreement(request) else { continue };
+            let rank = 4 * self.guess(request) + 32 * u32::from(equal) + agreement.min(3);
+            if best.is_none_or(|(highest, _)| rank > highest) {
+                best = Some((rank, at));
+            }
+        }
+        best.map(|(_, at)| at).or(echoed)
+    }
+
+    fn is_asked_by(&self, request: &Record) -> bool {
+        self.answers.contains(&request.code)
+    }
+
+    /// How many identifiers both have alike; `None` if some differ.
+    fn agreement(&self, request: &Record) -> Option<u32> {
+        let mut alike = 0;
+        for index in 0..IDENTIFIERS {
+            let (asked, answered) = (request.identifiers[index], self.response.identifiers[index]);
+            if asked.is_some() && answered.is_some() {
+                if asked != answered {
+                    return None;
+                }
+                alike += 1;
+            }
+        }
+        Some(alike)
+    }
+
+    /// 2 if the request is thought to have the response's session, 0 if another one, 1 if nothing is known.
+    fn guess(&self, request: &Record) -> u32 {
+        let session = self.response.identifier(Identifier::Session);
+        match self.guesses.get(&request.procedure) {
+            Some(&guess) if session.is_some() => 2 * u32::from(guess == session),
+            _ => 1,
+        }
+    }
+}
