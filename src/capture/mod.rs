@@ -10,7 +10,7 @@ use crate::place::Place;
 use crate::time::Timestamp;
 
 /// A link-layer type as in pcap files (`LINKTYPE_*` of the tcpdump group's registry).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkType(pub u16);
 
 /// One captured record: its header; the bytes lie in a block of the batch.

@@ -1,5 +1,19 @@
 //! Packet → TCP segment. In: one captured packet (link type, bytes). Out: addresses, ports, sequence numbers,
 //! flags and where the payload lies; fragments are put together first. Refuses to know connections, streams and Ck.
+//!
+//! A packet is a view that is walked step by step, from its link layer inwards; `link` knows the steps down to
+//! IP, `network` those from IP to TCP, tunnels lead back out. What is not TCP is nobody's loss; what could have been
+//! TCP but cannot be read is counted by reason in [`Undecoded`].
+
+mod fragments;
+mod link;
+mod network;
+mod parser;
+mod undecoded;
+mod view;
+
+pub use parser::{PacketParser, Parsed};
+pub use undecoded::{Layer, Reason, Undecoded};
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

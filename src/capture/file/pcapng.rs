@@ -1,0 +1,239 @@
+//! The pcapng format: sections of blocks (draft-ietf-opsawg-pcapng). Where a block is damaged this stops where
+//! Wireshark stops, so that packet numbers agree; the reasons for stopping are the same.
+
+use pcap_parser::{
+    DSB_MAGIC as SECRETS, EPB_MAGIC as ENHANCED_PACKET, IDB_MAGIC as INTERFACE, SHB_MAGIC as SECTION,
+    SPB_MAGIC as SIMPLE_PACKET,
+};
+
+use super::fault::{Fault, FaultKind};
+use super::map::prefetch;
+use super::options::{Clock, each_option, interface};
+use super::summary::{FileSummary, Secrets};
+use super::walker::{Order, header};
+use crate::capture::{LinkType, Packet};
+use crate::time::Timestamp;
+
+/// The obsolete Packet Block (draft-ietf-opsawg-pcapng A.1); `pcap_parser` has no name for it.
+const OBSOLETE_PACKET: u32 = 2;
+/// Type, length, and the length again at the end.
+const BLOCK_FRAME: usize = 12;
+/// What lies before a block's body: type and length.
+const BLOCK_HEADER: usize = 8;
+/// Reads the same in both byte orders.
+const SECTION_BYTES: [u8; 4] = SECTION.to_be_bytes();
+const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
+/// With frame: byte-order magic, version, section length.
+const SECTION_LEAST: usize = BLOCK_FRAME + 16;
+/// With frame: link type, reserved, snapshot length.
+const INTERFACE_LEAST: usize = BLOCK_FRAME + 8;
+/// With frame: interface, time, captured length, original length.
+const PACKET_LEAST: usize = BLOCK_FRAME + 20;
+/// With frame: original length.
+const SIMPLE_PACKET_LEAST: usize = BLOCK_FRAME + 4;
+/// With frame: kind, length.
+const SECRETS_LEAST: usize = BLOCK_FRAME + 8;
+/// Far more than any machine has; keeps a file that is nothing but interfaces from filling the memory.
+const MOST_INTERFACES: usize = 65_536;
+
+/// Whether a file that starts so is pcapng.
+pub fn is_magic(magic: [u8; 4]) -> bool {
+    magic == SECTION_BYTES
+}
+
+/// What a packet needs to know of its interface.
+struct Source {
+    link: LinkType,
+    snaplen: u32,
+    clock: Clock,
+}
+
+/// Walks a pcapng file.
+pub struct PcapngWalker {
+    /// Bytes walked.
+    pub position: usize,
+    order: Order,
+    /// The interfaces of the current section.
+    sources: Vec<Source>,
+    /// The time of the packet before, for packets without one.
+    last: Timestamp,
+    block: u16,
+}
+
+/// A block whose length was checked: type, whole length, and where it starts.
+struct Found {
+    kind: u32,
+    start: usize,
+    length: usize,
+}
+
+impl PcapngWalker {
+    /// Reads the first section header.
+    pub fn open(bytes: &[u8], block: u16) -> Result<Self, Fault> {
+        let (order, last) = (Order { big: false }, Timestamp::default());
+        let mut walker = Self { position: 0, order, sources: Vec::new(), last, block };
+        let found = walker.block(bytes)?;
+        walker.section(bytes, &found)?;
+        walker.position = found.length;
+        Ok(walker)
+    }
+
+    /// The next packet; `None` at the end of the file.
+    #[inline]
+    pub fn next(&mut self, bytes: &[u8], summary: &mut FileSummary) -> Result<Option<Packet>, Fault> {
+        while self.position != bytes.len() {
+            prefetch(bytes, self.position);
+            let found = self.block(bytes)?;
+            let packet = match found.kind {
+                ENHANCED_PACKET | OBSOLETE_PACKET => Some(self.packet(bytes, &found)?),
+                SIMPLE_PACKET => Some(self.simple_packet(bytes, &found)?),
+                _ => {
+                    self.other(bytes, &found, summary)?;
+                    None
+                }
+            };
+            self.position += found.length;
+            if packet.is_some() {
+                return Ok(packet);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The block at the current position, with its two lengths checked.
+    #[inline]
+    fn block(&mut self, bytes: &[u8]) -> Result<Found, Fault> {
+        let start = self.position;
+        let head = header(bytes, start, BLOCK_FRAME, "block")?;
+        if head[..4] == SECTION_BYTES {
+            self.order = byte_order(head).map_err(|kind| kind.at(start))?;
+        }
+        let (kind, claimed) = (self.order.u32(head, 0), self.order.u32(head, 4));
+        let remain = bytes.len() - start;
+        // Blocks are padded to 32 bits, but some writers leave the padding out of the length; so does Wireshark read it.
+        let length = (claimed as usize).next_multiple_of(4);
+        if length < BLOCK_FRAME {
+            return Err(FaultKind::BlockTooShort { block: kind, claimed, least: BLOCK_FRAME }.at(start));
+        }
+        if length > remain {
+            return Err(FaultKind::BlockCut { block: kind, claimed, remain }.at(start));
+        }
+        let second = self.order.u32(bytes, start + length - 4);
+        if second != claimed {
+            return Err(FaultKind::LengthsDiffer { block: kind, first: claimed, second }.at(start));
+        }
+        Ok(Found { kind, start, length })
+    }
+
+    /// An Enhanced Packet Block or the Packet Block before it, which differ in the interface field alone.
+    #[inline]
+    fn packet(&mut self, bytes: &[u8], found: &Found) -> Result<Packet, Fault> {
+        let head = found.need(bytes, PACKET_LEAST)?;
+        let order = self.order;
+        let id = if found.kind == OBSOLETE_PACKET { u32::from(order.u16(head, 8)) } else { order.u32(head, 8) };
+        let Some(source) = self.sources.get(id as usize) else {
+            return Err(FaultKind::UnknownInterface { id, described: self.sources.len() }.at(found.start));
+        };
+        let (captured, original) = (order.u32(head, 20), order.u32(head, 24));
+        let room = found.length - PACKET_LEAST;
+        if captured as usize > room {
+            return Err(FaultKind::PacketTooLong { claimed: captured, room }.at(found.start));
+        }
+        let ticks = u64::from(order.u32(head, 12)) << 32 | u64::from(order.u32(head, 16));
+        self.last = source.clock.time(ticks);
+        let offset = (found.start + PACKET_LEAST - 4) as u64;
+        Ok(Packet { time: self.last, offset, captured, original, link: source.link, block: self.block })
+    }
+
+    /// A Simple Packet Block: of interface 0, and without a time. It gets that of the packet before it: the epoch
+    /// would make time jump back by decades, which no time-out and no merge of files could make sense of.
+    fn simple_packet(&self, bytes: &[u8], found: &Found) -> Result<Packet, Fault> {
+        let head = found.need(bytes, SIMPLE_PACKET_LEAST)?;
+        let Some(source) = self.sources.first() else {
+            return Err(FaultKind::UnknownInterface { id: 0, described: 0 }.at(found.start));
+        };
+        let original = self.order.u32(head, 8);
+        let captured = if source.snaplen == 0 { original } else { original.min(source.snaplen) };
+        let room = found.length - SIMPLE_PACKET_LEAST;
+        if captured as usize > room {
+            return Err(FaultKind::PacketTooLong { claimed: captured, room }.at(found.start));
+        }
+        let offset = (found.start + BLOCK_HEADER + 4) as u64;
+        Ok(Packet { time: self.last, offset, captured, original, link: source.link, block: self.block })
+    }
+
+    /// A block that holds no packet. Those that are not known here (names, statistics, custom ones, ...) are skipped.
+    #[cold]
+    fn other(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Fault> {
+        match found.kind {
+            SECTION => self.section(bytes, found),
+            INTERFACE => self.interface(bytes, found, summary),
+            SECRETS => self.secrets(bytes, found, summary),
+            _ => Ok(()),
+        }
+    }
+
+    fn section(&mut self, bytes: &[u8], found: &Found) -> Result<(), Fault> {
+        let head = found.need(bytes, SECTION_LEAST)?;
+        let (major, minor) = (self.order.u16(head, 12), self.order.u16(head, 14));
+        // 1.2 is 1.0 from writers that announce newer block types (draft-ietf-opsawg-pcapng 4.1).
+        if !matches!((major, minor), (1, 0 | 2)) {
+            return Err(FaultKind::PcapngVersion(major, minor).at(found.start));
+        }
+        each_option(found.after(bytes, SECTION_LEAST), self.order, |_, _| ()).map_err(|kind| kind.at(found.start))?;
+        self.sources.clear();
+        Ok(())
+    }
+
+    fn interface(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Fault> {
+        let head = found.need(bytes, INTERFACE_LEAST)?;
+        if summary.interfaces.len() == MOST_INTERFACES {
+            return Err(FaultKind::TooManyInterfaces(MOST_INTERFACES).at(found.start));
+        }
+        let (link, snaplen) = (LinkType(self.order.u16(head, 8)), self.order.u32(head, 12));
+        let options = found.after(bytes, INTERFACE_LEAST);
+        let (name, clock) = interface(options, self.order).map_err(|kind| kind.at(found.start))?;
+        self.sources.push(Source { link, snaplen, clock });
+        summary.interfaces.push(super::Interface { name, link, snaplen });
+        Ok(())
+    }
+
+    fn secrets(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Fault> {
+        let head = found.need(bytes, SECRETS_LEAST)?;
+        let (kind, claimed) = (self.order.u32(head, 8), self.order.u32(head, 12));
+        let room = found.length - SECRETS_LEAST;
+        if claimed as usize > room {
+            return Err(FaultKind::SecretsTooLong { claimed, room }.at(found.start));
+        }
+        let start = (found.start + SECRETS_LEAST - 4) as u64;
+        summary.secrets.push(Secrets { kind, range: start..start + u64::from(claimed) });
+        Ok(())
+    }
+}
+
+impl Found {
+    /// The block's bytes but for the last four, if it is at least `least` long.
+    #[inline]
+    fn need<'a>(&self, bytes: &'a [u8], least: usize) -> Result<&'a [u8], Fault> {
+        if self.length < least {
+            let claimed = self.length as u32;
+            return Err(FaultKind::BlockTooShort { block: self.kind, claimed, least }.at(self.start));
+        }
+        Ok(&bytes[self.start..self.start + self.length - 4])
+    }
+
+    /// What follows the fixed part of a block whose least length is `least`: its options.
+    fn after<'a>(&self, bytes: &'a [u8], least: usize) -> &'a [u8] {
+        &bytes[self.start + least - 4..self.start + self.length - 4]
+    }
+}
+
+/// The byte order of a section, from its header's first 12 bytes.
+fn byte_order(head: &[u8]) -> Result<Order, FaultKind> {
+    let little = Order { big: false }.u32(head, BLOCK_HEADER);
+    match little {
+        BYTE_ORDER_MAGIC => Ok(Order { big: false }),
+        _ if little.swap_bytes() == BYTE_ORDER_MAGIC => Ok(Order { big: true }),
+        _ => Err(FaultKind::ByteOrder(little)),
+    }
+}

@@ -1,0 +1,207 @@
+//! Several files as one timeline.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::fault::{Fault, FaultKind};
+use super::source::{self, OpenError, OpenProblem, not_a_capture};
+use super::summary::{Damage, FileSummary};
+use super::walker::{Walker, recognise};
+use crate::capture::{Batch, Block, Packet};
+use crate::place::Place;
+use crate::time::Timestamp;
+
+/// [`Packet::block`] has 16 bits.
+const MOST_INPUTS: usize = 1 << 16;
+
+/// Reads the packets of several inputs as one timeline, merged by time. Each file keeps its own order even where
+/// its times run backwards; of packets with equal times, that of the earlier input comes first.
+pub struct Reader {
+    tracks: Vec<Track>,
+    /// What `tracks` have as `summary`; a slice of it is what callers see.
+    files: Vec<FileSummary>,
+    blocks: Vec<Block>,
+    /// The next packet of each file, when there are several files.
+    heads: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// Packets that may still be numbered.
+    numbers_left: u32,
+}
+
+/// One file on its way.
+struct Track {
+    walker: Walker,
+    /// The packet that `heads` speaks of.
+    head: Option<Packet>,
+    /// What ended the copying or decompression of the file early.
+    stream: Option<io::Error>,
+    ended: bool,
+}
+
+impl Reader {
+    /// Opens `inputs`; `-` is standard input. One that cannot be opened is an error of its own and does not hide
+    /// the others.
+    pub fn open(inputs: &[PathBuf]) -> (Self, Vec<OpenError>) {
+        let (tracks, files, blocks) = (Vec::new(), Vec::new(), Vec::new());
+        let mut reader = Self { tracks, files, blocks, heads: BinaryHeap::new(), numbers_left: u32::MAX };
+        let mut errors = Vec::new();
+        for path in inputs {
+            if let Err(problem) = reader.add(path) {
+                errors.push(OpenError { name: path.display().to_string(), problem });
+            }
+        }
+        (reader, errors)
+    }
+
+    fn add(&mut self, path: &Path) -> Result<(), OpenProblem> {
+        if self.blocks.len() == MOST_INPUTS {
+            return Err(OpenProblem::TooMany(MOST_INPUTS));
+        }
+        let source = source::open(path)?;
+        let file_type = recognise(&source.bytes).ok_or_else(|| not_a_capture(&source.bytes))?;
+        let mut summary = FileSummary::new(path.display().to_string(), file_type, source.compression);
+        let walker = Walker::open(&source.bytes, self.blocks.len() as u16, &mut summary)?;
+        let place =
+            self.blocks.last().map_or(Place::in_capture(0), |last| last.place().plus(last.bytes().len() as u64));
+        self.blocks.push(Block::new(source.bytes, place));
+        self.files.push(summary);
+        self.tracks.push(Track { walker, head: None, stream: source.damage, ended: false });
+        Ok(())
+    }
+
+    /// Refills `batch` with the next packets, at most `most`. False when nothing is left. `batch.blocks` is filled
+    /// at the first call and stays the same for the whole run, so one batch should be used again and again.
+    pub fn read_batch(&mut self, batch: &mut Batch, most: usize) -> bool {
+        if batch.blocks.len() != self.blocks.len() {
+            batch.blocks.clone_from(&self.blocks);
+        }
+        batch.packets.clear();
+        let most = most.min(self.numbers_left as usize);
+        if self.tracks.len() == 1 {
+            self.read_one(&mut batch.packets, most);
+        } else {
+            self.read_merged(&mut batch.packets, most);
+        }
+        self.numbers_left -= batch.packets.len() as u32;
+        if self.numbers_left == 0 {
+            self.stop_numbering();
+        }
+        !batch.packets.is_empty()
+    }
+
+    /// The inputs that could be opened, as far as they have been read.
+    pub fn files(&self) -> &[FileSummary] {
+        &self.files
+    }
+
+    /// The bytes of the inputs, in the order of [`Reader::files`]. They follow each other in one address space, so
+    /// a place is resolved by the last block that starts at or before it.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// The bytes of the TLS key logs that file number `file` of [`Reader::files`] was found to carry so far.
+    pub fn tls_key_logs(&self, file: usize) -> impl Iterator<Item = &[u8]> {
+        let bytes = self.blocks[file].bytes();
+        let logs = self.files[file].secrets.iter().filter(|secrets| secrets.kind == super::Secrets::TLS_KEY_LOG);
+        logs.map(|secrets| &bytes[secrets.range.start as usize..secrets.range.end as usize])
+    }
+
+    /// Bytes walked, and bytes in all, both after decompression.
+    pub fn progress(&self) -> (u64, u64) {
+        let walked = self.tracks.iter().map(|track| track.walker.position() as u64).sum();
+        (walked, self.blocks.iter().map(|block| block.bytes().len() as u64).sum())
+    }
+
+    /// The path of a single file: no merge, so no packet is set aside.
+    fn read_one(&mut self, packets: &mut Vec<Packet>, most: usize) {
+        let (track, summary) = (&mut self.tracks[0], &mut self.files[0]);
+        let bytes = self.blocks[0].bytes();
+        while packets.len() < most {
+            let Some(packet) = track.next(bytes, summary) else { return };
+            summary.count(&packet);
+            packets.push(packet);
+        }
+    }
+
+    fn read_merged(&mut self, packets: &mut Vec<Packet>, most: usize) {
+        for file in 0..self.tracks.len() {
+            if self.tracks[file].head.is_none() {
+                self.advance(file);
+            }
+        }
+        while packets.len() < most {
+            let Some(Reverse((_, file))) = self.heads.pop() else { return };
+            let packet = self.tracks[file].head.take().expect("a file in the heap has a head");
+            self.files[file].count(&packet);
+            packets.push(packet);
+            self.advance(file);
+        }
+    }
+
+    /// Sets the head of `file` and enters it into the heap.
+    fn advance(&mut self, file: usize) {
+        let track = &mut self.tracks[file];
+        track.head = track.next(self.blocks[file].bytes(), &mut self.files[file]);
+        if let Some(packet) = &track.head {
+            self.heads.push(Reverse((packet.time, file)));
+        }
+    }
+
+    /// Ends every file that has not ended, because no packet can be numbered any more.
+    fn stop_numbering(&mut self) {
+        self.heads.clear();
+        for (file, track) in self.tracks.iter_mut().enumerate() {
+            let summary = &mut self.files[file];
+            let next = track.head.take().or_else(|| track.next(self.blocks[file].bytes(), summary));
+            if let Some(packet) = next {
+                track.ended = true;
+                summary.damage =
+                    Some(damage(summary, Fault { offset: packet.offset, kind: FaultKind::TooManyPackets }));
+            }
+        }
+    }
+}
+
+impl Track {
+    /// The next packet; `None` at the end, proper or not, which is then in `summary`.
+    #[inline]
+    fn next(&mut self, bytes: &[u8], summary: &mut FileSummary) -> Option<Packet> {
+        if self.ended {
+            return None;
+        }
+        match self.walker.next(bytes, summary) {
+            Ok(Some(packet)) => Some(packet),
+            Ok(None) => self.end(summary, None),
+            Err(fault) => self.end(summary, Some(fault)),
+        }
+    }
+
+    #[cold]
+    fn end(&mut self, summary: &mut FileSummary, fault: Option<Fault>) -> Option<Packet> {
+        self.ended = true;
+        summary.damage = match (fault, self.stream.take()) {
+            (None, None) => None,
+            (Some(fault), None) => Some(damage(summary, fault)),
+            (fault, Some(error)) => Some(self.stream_damage(summary, fault, &error)),
+        };
+        None
+    }
+
+    /// The input broke off, so the record that is cut is only the consequence.
+    fn stream_damage(&self, summary: &FileSummary, fault: Option<Fault>, error: &io::Error) -> Damage {
+        let what = match summary.compression {
+            Some(super::Compression::Gzip) => "the gzip stream breaks off",
+            Some(super::Compression::Zstd) => "the zstd stream breaks off",
+            None => "the input breaks off",
+        };
+        let cut = fault.as_ref().map(|fault| format!("{}, because ", fault.kind)).unwrap_or_default();
+        let offset = fault.map_or(self.walker.position() as u64, |fault| fault.offset);
+        Damage { packet: summary.packets + 1, offset, text: format!("{cut}{what} ({error})") }
+    }
+}
+
+fn damage(summary: &FileSummary, fault: Fault) -> Damage {
+    Damage { packet: summary.packets + 1, offset: fault.offset, text: fault.kind.to_string() }
+}

@@ -1,0 +1,141 @@
+//! Walks a packet from its link layer to TCP.
+
+use super::fragments::Fragments;
+use super::network::Ends;
+use super::undecoded::{Reason, Undecoded};
+use super::view::View;
+use super::{Payload, Segment, link, network};
+use crate::capture::LinkType;
+use crate::time::Timestamp;
+
+/// What a packet turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A TCP segment, perhaps the one that this fragment completed.
+    Segment(Segment),
+    /// Not TCP.
+    Other,
+    /// A fragment of an IP datagram that is not whole yet.
+    Fragment,
+    /// Perhaps TCP, but not readable.
+    Undecodable(Reason),
+}
+
+/// The header that comes next in a packet.
+pub(super) enum Step {
+    Ethernet,
+    /// What an EtherType, or an 802.3 length in its place, announces.
+    EtherType(u16),
+    Ppp,
+    Mpls,
+    Ipv4,
+    Ipv6,
+    /// IPv4 or IPv6, as the version field says.
+    Ip,
+    /// What an IP protocol number announces, between these ends.
+    Protocol(u8, Ends),
+    /// A piece of a datagram.
+    Fragment(Fragment),
+    Segment(Segment),
+    Other,
+}
+
+/// The payload of an IP fragment is the rest of the view.
+pub(super) struct Fragment {
+    pub ends: Ends,
+    pub id: u32,
+    /// Says something in the first fragment; in IPv4 it is the same in all.
+    pub protocol: u8,
+    /// Bytes from the start of the datagram, divided by 8.
+    pub offset: u16,
+    pub more: bool,
+}
+
+/// Headers inside each other, fragments included. Real stacks of tags and tunnels stay below a dozen.
+const MOST_STEPS: u32 = 64;
+
+/// Turns packets into TCP segments. Keeps fragments until their datagram is whole, and counts what it cannot read.
+#[derive(Default)]
+pub struct PacketParser {
+    fragments: Fragments,
+    undecoded: Undecoded,
+}
+
+impl PacketParser {
+    /// A parser that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads one packet: its link type, its captured bytes, its length on the wire in bytes, and its time, which
+    /// only decides how long fragments are kept.
+    #[inline]
+    pub fn parse(&mut self, link: LinkType, bytes: &[u8], original: u32, time: Timestamp) -> Parsed {
+        let mut view = View::new(bytes, original as usize);
+        let parsed = match link::first(link, &mut view) {
+            Ok(step) => self.walk(view, step, time, MOST_STEPS),
+            Err(reason) => Parsed::Undecodable(reason),
+        };
+        if let Parsed::Undecodable(reason) = parsed {
+            self.undecoded.add(reason, 1);
+        }
+        parsed
+    }
+
+    /// What could not be decoded so far, with the fragments that wait for others: ask at the end.
+    pub fn undecoded(&self) -> Undecoded {
+        let mut undecoded = self.undecoded.clone();
+        undecoded.add(Reason::FragmentAlone, self.fragments.alone());
+        undecoded
+    }
+
+    fn walk(&mut self, mut view: View, mut step: Step, time: Timestamp, mut steps: u32) -> Parsed {
+        while steps > 0 {
+            steps -= 1;
+            let next = match step {
+                Step::Ethernet => link::ethernet(&mut view),
+                Step::EtherType(number) => link::ether_type(&mut view, number),
+                Step::Ppp => link::ppp(&mut view),
+                Step::Mpls => link::mpls(&mut view),
+                Step::Ipv4 => network::ipv4(&mut view),
+                Step::Ipv6 => network::ipv6(&mut view),
+                Step::Ip => network::either(&view),
+                Step::Protocol(number, ends) => network::protocol(&mut view, number, ends),
+                Step::Fragment(fragment) => return self.fragment(&view, &fragment, time, steps),
+                Step::Segment(segment) => return Parsed::Segment(segment),
+                Step::Other => return Parsed::Other,
+            };
+            step = match next {
+                Ok(next) => next,
+                Err(reason) => return Parsed::Undecodable(reason),
+            };
+        }
+        Parsed::Undecodable(Reason::TooDeep)
+    }
+
+    #[cold]
+    fn fragment(&mut self, view: &View, fragment: &Fragment, time: Timestamp, steps: u32) -> Parsed {
+        if view.is_cut() {
+            return Parsed::Undecodable(Reason::FragmentCut);
+        }
+        match self.fragments.add(fragment, view.rest(), time) {
+            Err(reason) => Parsed::Undecodable(reason),
+            Ok(None) => Parsed::Fragment,
+            Ok(Some((protocol, datagram))) => {
+                let view = View::new(&datagram, datagram.len());
+                own_payload(self.walk(view, Step::Protocol(protocol, fragment.ends), time, steps), &datagram)
+            }
+        }
+    }
+}
+
+/// A segment found in a reassembled datagram takes its payload along.
+fn own_payload(mut parsed: Parsed, datagram: &[u8]) -> Parsed {
+    if let Parsed::Segment(segment) = &mut parsed {
+        if let Payload::InPacket { offset, length } = segment.payload {
+            let payload = datagram[offset as usize..][..length as usize].to_vec();
+            segment.payload = Payload::Reassembled(payload);
+        }
+    }
+    parsed
+}
