@@ -12,6 +12,9 @@ pub mod framing;
 pub mod packet;
 pub mod stream;
 
+pub mod analyzer;
+pub mod cli;
 pub mod correlate;
 pub mod dissect;
 pub mod journal;
+pub mod output;

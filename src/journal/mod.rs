@@ -4,12 +4,14 @@
 mod arena;
 mod finding;
 mod text;
+mod view;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use arena::Arena;
 pub use text::{Interner, TextId};
+pub use view::View;
 
 use crate::diagnostic::{CodeSet, Severity};
 use crate::dissect::{CommandCode, Definitions, Direction, IDENTIFIERS, Identifier};

@@ -153,11 +153,10 @@ impl<'a> Part<'a> {
 
 impl Stream {
     /// Takes one segment of this direction; delivers to `sink` what is in order now.
-    pub fn arrived(&mut self, arrival: &Arrival<'_>, sink: &mut impl FnMut(Piece<'_>)) {
+    pub fn arrived(&mut self, arrival: &Arrival<'_>, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         let syn = arrival.flags.has(Flags::SYN);
         if syn {
-            self.synchronise(arrival.sequence.wrapping_add(1));
-            self.drain(sink);
+            self.begin(arrival.sequence.wrapping_add(1), sink);
         }
         let sequence = arrival.sequence.wrapping_add(u32::from(syn));
         let part = Part {
@@ -168,6 +167,10 @@ impl Stream {
         };
         if arrival.flags.has(Flags::FIN) && self.phase != Phase::Ended {
             self.fin = Some(part.end());
+            if self.phase == Phase::Fresh && part.end() == part.position {
+                self.join(part);
+                self.phase = Phase::Open;
+            }
         }
         if part.end() > part.position {
             self.take(part, arrival.stamp, sink);
@@ -175,8 +178,21 @@ impl Stream {
         self.finish_if_complete();
     }
 
+    /// The stream begins with sequence number `first`: its SYN was seen.
+    pub fn begin(&mut self, first: u32, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
+        if !self.synchronised {
+            self.synchronise(first);
+            self.drain(sink);
+        }
+    }
+
+    /// Whether a RST with this sequence number is the sender's own (RFC 5961 3.2), as far as a listener can tell.
+    pub fn accepts_reset(&self, sequence: u32) -> bool {
+        self.phase == Phase::Fresh || sequence == self.next as u32 || sequence == self.highest as u32
+    }
+
     /// Takes what the other direction acknowledges, and counts a packet of the connection: decides gaps.
-    pub fn acknowledged(&mut self, number: Option<u32>, now: Timestamp, sink: &mut impl FnMut(Piece<'_>)) {
+    pub fn acknowledged(&mut self, number: Option<u32>, now: Timestamp, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         if let Some(number) = number {
             match self.acknowledged {
                 Some(known) if (number.wrapping_sub(known) as i32) <= 0 => {}
@@ -188,12 +204,17 @@ impl Stream {
         }
     }
 
-    /// No more segments will come: what waits is delivered, with its gaps.
-    pub fn end(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
+    /// What waits is delivered now, with its gaps.
+    pub fn give_up_holes(&mut self, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         self.settle();
         while self.held.is_some() {
             self.skip_hole(sink);
         }
+    }
+
+    /// No more segments will come: what waits is delivered, with its gaps.
+    pub fn end(&mut self, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
+        self.give_up_holes(sink);
         if let (Some(fin), Phase::Open) = (self.fin, self.phase)
             && fin > self.next
         {
@@ -250,7 +271,7 @@ impl Stream {
         self.highest = self.highest.max(self.next);
     }
 
-    fn take(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut impl FnMut(Piece<'_>)) {
+    fn take(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         match self.phase {
             Phase::Fresh => self.join(part),
             Phase::Settling if part.position < self.next => self.next = part.position,
@@ -283,7 +304,7 @@ impl Stream {
         self.highest = self.next;
     }
 
-    fn deliver_in_order(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut impl FnMut(Piece<'_>)) {
+    fn deliver_in_order(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         let Some(held) = &self.held else {
             self.deliver(part, stamp, sink);
             return;
@@ -303,7 +324,7 @@ impl Stream {
         }
     }
 
-    fn deliver(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut impl FnMut(Piece<'_>)) {
+    fn deliver(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         if !part.bytes.is_empty() {
             self.stats.bytes += part.bytes.len() as u64;
             self.next += part.bytes.len() as u64;
@@ -314,7 +335,7 @@ impl Stream {
         }
     }
 
-    fn gap(&mut self, bytes: u64, cause: GapCause, sink: &mut impl FnMut(Piece<'_>)) {
+    fn gap(&mut self, bytes: u64, cause: GapCause, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         self.next += bytes;
         self.stats.gaps += 1;
         sink(Piece::Gap { bytes, cause });
@@ -345,7 +366,7 @@ impl Stream {
     }
 
     /// Delivers held pieces that are in order now.
-    fn drain(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
+    fn drain(&mut self, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         while let Some(mut held) = self.held.take() {
             match held.pieces.first_entry() {
                 None => return,
@@ -371,7 +392,7 @@ impl Stream {
         }
     }
 
-    fn decide(&mut self, now: Timestamp, sink: &mut impl FnMut(Piece<'_>)) {
+    fn decide(&mut self, now: Timestamp, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         let acknowledged = self.acknowledged.map(|number| self.position(number));
         let (phase, next, fin) = (self.phase, self.next, self.fin);
         let Some(held) = &mut self.held else { return };
@@ -389,7 +410,7 @@ impl Stream {
     }
 
     /// Gives the hole up: a gap, and what follows it.
-    fn skip_hole(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
+    fn skip_hole(&mut self, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         let first = self.held.as_ref().and_then(|held| held.pieces.keys().next().copied());
         match first {
             Some(position) if position > self.next => self.gap(position - self.next, GapCause::NotCaptured, sink),

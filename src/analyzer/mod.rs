@@ -1,0 +1,261 @@
+//! Wires the stages: batches of packets in, a journal out.
+//!
+//! The contract: [`Analyzer::batch`] for every batch in capture order, then [`Analyzer::finish`] once. Nothing here
+//! opens a file or reads a clock, and the journal is the same however the capture was cut into batches and however
+//! many threads worked: packets are numbered and given to connections by the caller's thread, connections are spread
+//! over workers, and what the workers find is put back into capture order before it is correlated.
+
+mod order;
+mod pool;
+mod tls_hint;
+mod worker;
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::capture::{Batch, Block};
+use crate::correlate::Correlator;
+use crate::dissect::Definitions;
+use crate::framing::CommandCodes;
+use crate::journal::{Closed, Connection, Journal, Side, Traffic};
+use crate::packet::{Flags, PacketParser, Parsed, Payload, Segment, Undecoded};
+use crate::place::Place;
+use crate::stream::{ConnectionTable, Located, Stamp};
+use crate::time::{Span, Timestamp};
+
+use order::{Horizon, Reorder};
+use pool::Pool;
+use worker::{Output, SegmentTask, Task, Work, Worker};
+
+pub use worker::Tapped;
+
+/// Batches that may be under way in the workers.
+const MAX_UNDER_WAY: usize = 4;
+
+/// What the analysis depends on.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the messages are called.
+    pub definitions: Arc<Definitions>,
+    /// TCP ports whose connections are Ck whatever they look like.
+    pub ports: Vec<u16>,
+    /// A request is unanswered after this much capture time.
+    pub time_out: Span,
+    /// Threads to use; 1 does everything in the caller's.
+    pub threads: usize,
+    /// A direction of a connection (index) whose bytes are wanted.
+    pub tap: Option<(u32, Side)>,
+}
+
+impl Options {
+    /// Q.4164, any port, 10 seconds, one thread.
+    pub fn new(definitions: Arc<Definitions>) -> Self {
+        Self { definitions, ports: Vec::new(), time_out: Span::from_secs(10), threads: 1, tap: None }
+    }
+}
+
+/// From packets to procedures.
+pub struct Analyzer {
+    parser: PacketParser,
+    table: ConnectionTable,
+    horizon: Horizon,
+    pool: Pool,
+    reorder: Reorder,
+    correlator: Correlator,
+    journal: Journal,
+    ports: Vec<u16>,
+    packets: u32,
+    last: Timestamp,
+    under_way: usize,
+    tapped: Vec<Tapped>,
+}
+
+impl Analyzer {
+    /// An analyzer that has seen nothing.
+    pub fn new(options: Options) -> Self {
+        let definitions = options.definitions;
+        let codes = Arc::new(CommandCodes::new(
+            definitions.messages.iter().map(|message| message.code.0),
+            definitions.directions.iter().map(|&(prefix, _)| prefix),
+        ));
+        let workers = options.threads.saturating_sub(1).max(1);
+        let hasher = RandomState::default();
+        let make = |index| {
+            Worker::new(Arc::clone(&codes), Arc::clone(&definitions), hasher.clone(), (index, workers), options.tap)
+        };
+        Self {
+            parser: PacketParser::new(),
+            table: ConnectionTable::default(),
+            horizon: Horizon::default(),
+            pool: Pool::new((0..workers).map(make).collect(), options.threads > 1),
+            reorder: Reorder::default(),
+            correlator: Correlator::new(Arc::clone(&definitions), options.time_out),
+            journal: Journal::new(definitions),
+            ports: options.ports,
+            packets: 0,
+            last: Timestamp::default(),
+            under_way: 0,
+            tapped: Vec::new(),
+        }
+    }
+
+    /// Takes the next packets.
+    pub fn batch(&mut self, batch: &Batch) {
+        let mut works = self.works(&batch.blocks);
+        for packet in &batch.packets {
+            self.packets += 1;
+            self.last = self.last.max(packet.time);
+            let stamp = Stamp { packet: self.packets, time: packet.time };
+            self.horizon.advance(stamp);
+            let bytes = batch.bytes(packet);
+            if let Parsed::Segment(segment) = self.parser.parse(packet.link, bytes, packet.original, packet.time) {
+                self.segment(segment, stamp, packet.block, packet.offset, &mut works);
+            }
+        }
+        self.submit(works);
+        while self.under_way > MAX_UNDER_WAY {
+            self.collect();
+        }
+    }
+
+    /// The capture is over. The journal is final after this.
+    pub fn finish(&mut self) -> &Journal {
+        let mut works = self.works(&[]);
+        let stamp = Stamp { packet: self.packets, time: self.last };
+        works.iter_mut().for_each(|work| work.tasks.push(Task::Finish { stamp }));
+        self.submit(works);
+        while self.under_way > 0 {
+            self.collect();
+        }
+        self.release(u32::MAX);
+        self.correlator.finish(&mut self.journal, self.last);
+        self.journal.settle();
+        &self.journal
+    }
+
+    /// What was found so far.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The journal, for keeps.
+    pub fn into_journal(self) -> Journal {
+        self.journal
+    }
+
+    /// What could not be read in packets, by reason.
+    pub fn undecoded(&self) -> Undecoded {
+        self.parser.undecoded()
+    }
+
+    /// Takes what the tapped direction brought since the last call.
+    pub fn take_tapped(&mut self) -> Vec<Tapped> {
+        std::mem::take(&mut self.tapped)
+    }
+
+    fn works(&self, blocks: &[Block]) -> Vec<Work> {
+        let work = || Work { tasks: Vec::new(), blocks: blocks.to_vec(), floors: vec![self.horizon.floor()] };
+        (0..self.pool.workers()).map(|_| work()).collect()
+    }
+
+    fn segment(&mut self, segment: Segment, stamp: Stamp, block: u16, offset: u64, works: &mut [Work]) {
+        let length = match &segment.payload {
+            Payload::InPacket { length, .. } => *length,
+            Payload::Reassembled(bytes) => bytes.len() as u32,
+        };
+        let located = self.table.locate(&segment, length.saturating_add(segment.missing));
+        if let Some(replaced) = located.replaces {
+            let index = replaced as usize % works.len();
+            works[index].tasks.push(Task::Retire { connection: replaced, stamp });
+        }
+        self.note_connection(&segment, located, stamp);
+        let index = located.connection as usize % works.len();
+        let work = &mut works[index];
+        let floor = self.horizon.floor();
+        if work.floors.last() != Some(&floor) {
+            work.floors.push(floor);
+        }
+        let (block, offset, place) = match segment.payload {
+            Payload::InPacket { offset: within, .. } => (block, offset + u64::from(within), true),
+            Payload::Reassembled(bytes) => {
+                work.blocks.push(Block::new(bytes, Place::default()));
+                (work.blocks.len() as u16 - 1, 0, false)
+            }
+        };
+        let insist = !self.ports.is_empty()
+            && (self.ports.contains(&segment.source.port) || self.ports.contains(&segment.destination.port));
+        work.tasks.push(Task::Segment(SegmentTask {
+            connection: located.connection,
+            side: if located.from_initiator { Side::Initiator } else { Side::Responder },
+            initial: located.initial,
+            sequence: segment.sequence,
+            acknowledgment: segment.flags.has(Flags::ACK).then_some(segment.acknowledgment),
+            flags: segment.flags,
+            stamp,
+            offset,
+            length,
+            missing: segment.missing,
+            block,
+            in_capture: place,
+            insist,
+        }));
+    }
+
+    fn note_connection(&mut self, segment: &Segment, located: Located, stamp: Stamp) {
+        if located.is_new {
+            self.journal.connections.push(Connection {
+                ends: [segment.source, segment.destination],
+                start: stamp.time,
+                end: stamp.time,
+                packets: 0,
+                messages: 0,
+                closed: None,
+                fins: 0,
+                km: None,
+                traffic: Traffic::default(),
+            });
+        }
+        let connection = &mut self.journal.connections[located.connection as usize];
+        let initiator = if located.from_initiator { segment.source } else { segment.destination };
+        if connection.ends[0] != initiator {
+            connection.ends.swap(0, 1);
+        }
+        connection.packets += 1;
+        connection.start = connection.start.min(stamp.time);
+        connection.end = connection.end.max(stamp.time);
+        if segment.flags.has(Flags::FIN) {
+            connection.fins |= 1 << u8::from(!located.from_initiator);
+        }
+        if segment.flags.has(Flags::RST) {
+            connection.closed = connection.closed.or(Some(Closed::Rst));
+        } else if connection.fins == 3 {
+            connection.closed = connection.closed.or(Some(Closed::Fin));
+        }
+    }
+
+    fn submit(&mut self, works: Vec<Work>) {
+        self.pool.submit(works);
+        self.under_way += 1;
+        self.reorder.expect(self.packets, self.horizon.floor().1);
+    }
+
+    /// Takes what the workers made of the oldest batch.
+    fn collect(&mut self) {
+        self.under_way -= 1;
+        let outputs = self.pool.collect();
+        for output in &outputs {
+            for &(connection, traffic) in &output.traffic {
+                self.journal.connections[connection as usize].traffic = traffic;
+            }
+        }
+        let until = self.reorder.add(outputs, &mut self.tapped);
+        self.release(until);
+    }
+
+    /// Correlates everything that comes before `until` in capture order.
+    fn release(&mut self, until: u32) {
+        let Self { reorder, correlator, journal, .. } = self;
+        reorder.release(until, |event, output: &Output| event.apply(output, correlator, journal));
+    }
+}

@@ -1,0 +1,212 @@
+//! What every command that reads captures shares: its options, the loop from packets to journal, and what is said on
+//! stderr about what could not be read.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::analyzer::{Analyzer, Options, Tapped};
+use crate::capture::Batch;
+use crate::capture::file::{FileSummary, Reader};
+use crate::dissect::{Definitions, load};
+use crate::journal::{Journal, Side, View};
+use crate::packet::Undecoded;
+use crate::time::Span;
+
+/// Packets per batch: enough to keep workers busy, few enough to stay in a cache.
+const BATCH: usize = 4096;
+/// Longer work shows its progress.
+const PROGRESS_AFTER: Duration = Duration::from_millis(300);
+
+/// Which captures to read, and how.
+#[derive(Args, Debug, Clone)]
+pub struct InputArgs {
+    /// Capture files (pcap or pcapng; plain, gzip or zstd), merged by time; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub definitions: DefinitionArgs,
+    /// Take connections on this TCP port for Ck whatever they look like (repeatable)
+    #[arg(long = "port", value_name = "PORT", help_heading = "Input")]
+    pub ports: Vec<u16>,
+    /// Call a request unanswered after this many seconds of capture time
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Input")]
+    pub timeout: Span,
+    /// Threads to use [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Input")]
+    pub threads: Option<u8>,
+    /// Packets handed on at a time
+    #[arg(long, value_name = "N", default_value_t = BATCH as u32, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide = true)]
+    pub batch: u32,
+}
+
+/// Which definition files to use.
+#[derive(Args, Debug, Clone, Default)]
+pub struct DefinitionArgs {
+    /// Add a definition file, or override parts of the built-in one (repeatable)
+    #[arg(long = "dissector", value_name = "FILE", help_heading = "Input")]
+    pub dissectors: Vec<PathBuf>,
+}
+
+/// Captures, read whole.
+pub struct Analysis {
+    /// What was seen.
+    pub journal: Journal,
+    /// The bytes, and what the files were.
+    pub reader: Reader,
+    /// Packets that could not be decoded.
+    pub undecoded: Undecoded,
+    /// Something could not be read, and was said.
+    pub problems: bool,
+}
+
+impl Analysis {
+    /// The journal with its bytes.
+    pub fn view(&self) -> View<'_> {
+        View { journal: &self.journal, blocks: self.reader.blocks() }
+    }
+
+    /// The files that were read.
+    pub fn files(&self) -> &[FileSummary] {
+        self.reader.files()
+    }
+}
+
+fn seconds(text: &str) -> Result<Span, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds, like 10 or 0.5".to_owned())?;
+    if !(seconds >= 0.0 && seconds <= 1e9) {
+        return Err("expected between 0 and 1000000000 seconds".to_owned());
+    }
+    Ok(Span((seconds * 1e9) as i64))
+}
+
+impl DefinitionArgs {
+    /// The built-in definitions and the files given.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is not a definition file.
+    pub fn load(&self) -> anyhow::Result<Definitions> {
+        let mut definitions = Definitions::q4164();
+        for path in &self.dissectors {
+            let name = path.display().to_string();
+            definitions.add(&read_definition(path)?, &name)?;
+        }
+        Ok(definitions)
+    }
+}
+
+/// The text of a definition file.
+///
+/// # Errors
+/// One that cannot be read, is larger than any definition file, or is not UTF-8.
+pub fn read_definition(path: &PathBuf) -> anyhow::Result<String> {
+    let name = path.display();
+    let size = std::fs::metadata(path).with_context(|| name.to_string())?.len();
+    if size > load::MAX_FILE as u64 {
+        bail!("{name}: {size} bytes; a definition file has at most {}", load::MAX_FILE);
+    }
+    let bytes = std::fs::read(path).with_context(|| name.to_string())?;
+    String::from_utf8(bytes).with_context(|| format!("{name}: not a definition file"))
+}
+
+impl InputArgs {
+    /// Reads all files; what cannot be read is said on stderr.
+    ///
+    /// # Errors
+    /// No file could be opened, or a definition file is wrong.
+    pub fn analyze(&self) -> anyhow::Result<Analysis> {
+        self.analyze_tapping(None, |_| Ok(()))
+    }
+
+    /// The same, with the bytes of one direction of a connection as they come.
+    ///
+    /// # Errors
+    /// As [`InputArgs::analyze`], and those of `taken`.
+    pub fn analyze_tapping(
+        &self,
+        tap: Option<(u32, Side)>,
+        mut taken: impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Analysis> {
+        let definitions = Arc::new(self.definitions.load()?);
+        let (mut reader, errors) = Reader::open(&self.files);
+        for error in &errors {
+            eprintln!("ckscope: {error}");
+        }
+        if reader.files().is_empty() {
+            bail!("no capture could be opened");
+        }
+        let mut analyzer = Analyzer::new(Options {
+            ports: self.ports.clone(),
+            time_out: self.timeout,
+            threads: self.threads(),
+            tap,
+            ..Options::new(definitions)
+        });
+        let progress = Progress::new();
+        let mut batch = Batch::default();
+        while reader.read_batch(&mut batch, self.batch as usize) {
+            analyzer.batch(&batch);
+            taken(analyzer.take_tapped())?;
+            progress.show(reader.progress());
+        }
+        analyzer.finish();
+        taken(analyzer.take_tapped())?;
+        drop(progress);
+        let undecoded = analyzer.undecoded();
+        let problems = !errors.is_empty() | report(&reader, &undecoded);
+        Ok(Analysis { journal: analyzer.into_journal(), reader, undecoded, problems })
+    }
+
+    fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.threads.map_or_else(cores, usize::from)
+    }
+}
+
+/// Says what could not be read; whether that is damage.
+fn report(reader: &Reader, undecoded: &Undecoded) -> bool {
+    let mut damaged = false;
+    for file in reader.files() {
+        if let Some(damage) = &file.damage {
+            eprintln!("ckscope: {}: {damage}", file.name);
+            damaged = true;
+        }
+    }
+    for line in undecoded.to_string().lines() {
+        eprintln!("ckscope: {line}");
+    }
+    damaged
+}
+
+/// A progress bar on stderr, for long work on a terminal.
+struct Progress {
+    bar: ProgressBar,
+    started: std::time::Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left");
+        bar.set_style(style.expect("the template is well-formed"));
+        Self { bar, started: std::time::Instant::now() }
+    }
+
+    fn show(&self, (done, total): (u64, u64)) {
+        if self.started.elapsed() >= PROGRESS_AFTER {
+            self.bar.set_length(total);
+            self.bar.set_position(done);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,63 @@
+//! The journal together with the bytes it points to: messages in full.
+
+use super::{Journal, Record};
+use crate::capture::Block;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::dissect::{Decoded, Message};
+use crate::place::Place;
+
+/// What a view of the messages needs: the journal, and the capture's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// What was seen.
+    pub journal: &'a Journal,
+    /// The capture's bytes, ascending by place.
+    pub blocks: &'a [Block],
+}
+
+impl<'a> View<'a> {
+    /// The record of message `index`.
+    pub fn record(&self, index: u32) -> &'a Record {
+        &self.journal.records[index as usize]
+    }
+
+    /// The definition of a message.
+    pub fn definition(&self, record: &Record) -> Option<&'a Message> {
+        self.journal.definitions.message(record.code).map(|(_, message)| message)
+    }
+
+    /// Its name in Table I.1, `Unknown` for an unknown code.
+    pub fn name(&self, record: &Record) -> &'a str {
+        self.definition(record).map_or("Unknown", |message| &message.name)
+    }
+
+    /// Payload bytes, as far as the capture has them.
+    pub fn payload(&self, record: &Record) -> &'a [u8] {
+        // Empty only if the capture shrank under the journal, which a mapped file must not do.
+        self.bytes(record.payload, record.captured as usize).unwrap_or_default()
+    }
+
+    fn bytes(&self, place: Place, length: usize) -> Option<&'a [u8]> {
+        if place.arena().is_some() {
+            return self.journal.arena.get(place, length);
+        }
+        let index = self.blocks.partition_point(|block| block.place() <= place).checked_sub(1)?;
+        let block = &self.blocks[index];
+        let start = (place.offset() - block.place().offset()) as usize;
+        block.bytes().get(start..start + length)
+    }
+
+    /// Its payload in full, and what its table says of it.
+    pub fn decoded(&self, record: &Record) -> Decoded {
+        let truncated = record.codes.contains(Code::TruncatedMessage);
+        Decoded::new(&self.journal.definitions, record.code, self.payload(record), truncated)
+    }
+
+    /// Everything that was found about message `index`: first what its payload shows, then the rest.
+    pub fn diagnostics(&self, index: u32, decoded: &Decoded) -> Vec<Diagnostic> {
+        let record = self.record(index);
+        let mut all = decoded.diagnostics.clone();
+        all.extend(self.journal.findings(index).map(|finding| finding.explain(self.journal, record)));
+        all
+    }
+}
