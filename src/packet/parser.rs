@@ -131,11 +131,10 @@ impl PacketParser {
 
 /// A segment found in a reassembled datagram takes its payload along.
 fn own_payload(mut parsed: Parsed, datagram: &[u8]) -> Parsed {
-    if let Parsed::Segment(segment) = &mut parsed {
-        if let Payload::InPacket { offset, length } = segment.payload {
-            let payload = datagram[offset as usize..][..length as usize].to_vec();
-            segment.payload = Payload::Reassembled(payload);
-        }
+    if let Parsed::Segment(segment) = &mut parsed
+        && let Payload::InPacket { offset, length } = segment.payload
+    {
+        segment.payload = Payload::Reassembled(datagram[offset as usize..][..length as usize].to_vec());
     }
     parsed
 }
