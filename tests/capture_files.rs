@@ -345,6 +345,27 @@ fn reads_a_pipe_that_trickles() {
     writer.wait().unwrap();
 }
 
+/// Runs itself with another standard input, because a process has only one.
+#[test]
+fn reads_compressed_standard_input() {
+    const INSIDE: &str = "CKSCOPE_TEST_STDIN";
+    if std::env::var_os(INSIDE).is_some() {
+        let mut reader = open_one(PathBuf::from("-"));
+        assert_bodies(&read_all(&mut reader), BODIES.len());
+        assert_eq!(reader.files()[0].name, "-");
+        return;
+    }
+    let files = Files::new();
+    let input = files.write("input", &zstd(&small_pcapng(Order::Big).0));
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "reads_compressed_standard_input"])
+        .env(INSIDE, "1")
+        .stdin(std::fs::File::open(input).unwrap())
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
 /// What other readers say of a capture.
 struct Truth {
     packets: u64,

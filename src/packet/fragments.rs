@@ -54,10 +54,16 @@ pub struct Fragments {
 
 impl Fragments {
     /// Adds a fragment; gives the protocol and the bytes of the datagram if that is whole now.
-    pub fn add(&mut self, fragment: &Fragment, data: &[u8], time: Timestamp) -> Result<Option<(u8, Vec<u8>)>, Reason> {
+    pub fn add(
+        &mut self,
+        ends: Ends,
+        fragment: Fragment,
+        data: &[u8],
+        time: Timestamp,
+    ) -> Result<Option<(u8, Vec<u8>)>, Reason> {
         self.give_up_old(time);
-        let protocol = if fragment.ends.v6 { 0 } else { fragment.protocol };
-        let key = Key { ends: fragment.ends, id: fragment.id, protocol };
+        let protocol = if ends.v6 { 0 } else { fragment.protocol };
+        let key = Key { ends, id: fragment.id, protocol };
         let turn = self.turns;
         let datagram = self.datagrams.entry(key).or_insert_with(|| Datagram::new(fragment.protocol, time, turn));
         if datagram.turn == turn {
@@ -136,7 +142,7 @@ impl Datagram {
         Self { buffer, protocol, began, fragments: 0, turn }
     }
 
-    fn add(&mut self, fragment: &Fragment, data: &[u8]) -> Result<(), Reason> {
+    fn add(&mut self, fragment: Fragment, data: &[u8]) -> Result<(), Reason> {
         let offset = IpFragOffset::try_new(fragment.offset).expect("an offset has 13 bits");
         self.buffer.add(offset, fragment.more, data).map_err(|_| Reason::FragmentMalformed)?;
         self.fragments += 1;

@@ -8,7 +8,7 @@ use super::view::View;
 use super::{Endpoint, Flags, Payload, Segment};
 
 /// The IP addresses of a packet, as in [`Endpoint`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Ends {
     pub source: [u8; 16],
     pub destination: [u8; 16],
@@ -43,14 +43,14 @@ pub fn ipv4(view: &mut View) -> Result<Step, Reason> {
         view.end_at(start + total);
     }
     view.skip(header - 20, Layer::Ip)?;
-    let ends = Ends { source: v4(&head[12..16]), destination: v4(&head[16..20]), v6: false };
+    view.ends = Ends { source: v4(&head[12..16]), destination: v4(&head[16..20]), v6: false };
     let (protocol, flags) = (head[9], u16::from_be_bytes([head[6], head[7]]));
     let (more, offset) = (flags & 0x2000 != 0, flags & 0x1fff);
     if more || offset != 0 {
         let id = u16::from_be_bytes([head[4], head[5]]).into();
-        return Ok(Step::Fragment(Fragment { ends, id, protocol, offset, more }));
+        return Ok(Step::Fragment(Fragment { id, protocol, offset, more }));
     }
-    Ok(Step::Protocol(protocol, ends))
+    Ok(Step::Protocol(protocol))
 }
 
 #[inline]
@@ -74,14 +74,15 @@ pub fn ipv6(view: &mut View) -> Result<Step, Reason> {
         view.end_at(view.at + length);
     }
     let address = |start: usize| *head[start..].first_chunk().expect("the header has 40 bytes");
-    Ok(Step::Protocol(head[6], Ends { source: address(8), destination: address(24), v6: true }))
+    view.ends = Ends { source: address(8), destination: address(24), v6: true };
+    Ok(Step::Protocol(head[6]))
 }
 
 /// What follows an IP header or an extension header.
 #[inline]
-pub fn protocol(view: &mut View, number: u8, ends: Ends) -> Result<Step, Reason> {
+pub fn protocol(view: &mut View, number: u8) -> Result<Step, Reason> {
     match number.into() {
-        ip_number::TCP => tcp(view, &ends).map(Step::Segment),
+        ip_number::TCP => Ok(Step::Tcp),
         ip_number::UDP => udp(view),
         ip_number::IPV4 => Ok(Step::Ipv4),
         ip_number::IPV6 => Ok(Step::Ipv6),
@@ -89,16 +90,16 @@ pub fn protocol(view: &mut View, number: u8, ends: Ends) -> Result<Step, Reason>
         // EtherIP: two bytes of version (RFC 3378 3).
         ip_number::ETHER_IP => view.skip(2, Layer::Link).map(|()| Step::Ethernet),
         ip_number::MPLS_IN_IP => Ok(Step::Mpls),
-        ip_number::AUTH => authentication(view, ends),
-        _ if ends.v6 => extension(view, number, ends),
+        ip_number::AUTH => authentication(view),
+        _ if view.ends.v6 => extension(view, number),
         _ => Ok(Step::Other),
     }
 }
 
 /// The extension headers of IPv6 (<https://www.iana.org/assignments/ipv6-parameters>), but for those above.
-fn extension(view: &mut View, number: u8, ends: Ends) -> Result<Step, Reason> {
+fn extension(view: &mut View, number: u8) -> Result<Step, Reason> {
     match number.into() {
-        ip_number::IPV6_FRAG => fragment(view, ends),
+        ip_number::IPV6_FRAG => fragment(view),
         ip_number::IPV6_HOP_BY_HOP
         | ip_number::IPV6_ROUTE
         | ip_number::IPV6_DEST_OPTIONS
@@ -111,7 +112,7 @@ fn extension(view: &mut View, number: u8, ends: Ends) -> Result<Step, Reason> {
             if ip_number::IPV6_HOP_BY_HOP == number.into() {
                 jumbo(view, start);
             }
-            Ok(Step::Protocol(next, ends))
+            Ok(Step::Protocol(next))
         }
         _ => Ok(Step::Other),
     }
@@ -135,22 +136,22 @@ fn jumbo(view: &mut View, start: usize) {
 }
 
 /// RFC 8200 4.5. A fragment that is a whole datagram ("atomic") is that datagram (RFC 6946).
-fn fragment(view: &mut View, ends: Ends) -> Result<Step, Reason> {
+fn fragment(view: &mut View) -> Result<Step, Reason> {
     let head = view.take::<8>(Layer::Ip)?;
     let (protocol, word) = (head[0], u16::from_be_bytes([head[2], head[3]]));
     let (offset, more) = (word >> 3, word & 1 != 0);
     if !more && offset == 0 {
-        return Ok(Step::Protocol(protocol, ends));
+        return Ok(Step::Protocol(protocol));
     }
     let id = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-    Ok(Step::Fragment(Fragment { ends, id, protocol, offset, more }))
+    Ok(Step::Fragment(Fragment { id, protocol, offset, more }))
 }
 
 /// RFC 4302 2: its length counts words of 32 bits, less 2.
-fn authentication(view: &mut View, ends: Ends) -> Result<Step, Reason> {
+fn authentication(view: &mut View) -> Result<Step, Reason> {
     let [next, length] = *view.take::<2>(Layer::Ip)?;
     view.skip(usize::from(length) * 4 + 6, Layer::Ip)?;
-    Ok(Step::Protocol(next, ends))
+    Ok(Step::Protocol(next))
 }
 
 /// RFC 2784 2 and RFC 2890 2: checksum, key and sequence number are there when their flags say so.
@@ -188,7 +189,7 @@ fn udp(view: &mut View) -> Result<Step, Reason> {
 
 /// RFC 9293 3.1. Options that were cut are not missed; the payload behind them is.
 #[inline]
-fn tcp(view: &mut View, ends: &Ends) -> Result<Segment, Reason> {
+pub fn tcp(view: &mut View) -> Result<Segment, Reason> {
     let start = view.at;
     let head = view.take::<20>(Layer::Tcp)?;
     let header = usize::from(head[12] >> 4) * 4;
@@ -201,11 +202,11 @@ fn tcp(view: &mut View, ends: &Ends) -> Result<Segment, Reason> {
     let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let end = |address, at: usize| {
         let port = u16::from_be_bytes([head[at], head[at + 1]]);
-        Endpoint { address, port, v6: ends.v6 }
+        Endpoint { address, port, v6: view.ends.v6 }
     };
     Ok(Segment {
-        source: end(ends.source, 0),
-        destination: end(ends.destination, 2),
+        source: end(view.ends.source, 0),
+        destination: end(view.ends.destination, 2),
         sequence: word(4),
         acknowledgment: word(8),
         flags: Flags(head[13]),

@@ -22,6 +22,7 @@ pub enum Parsed {
 }
 
 /// The header that comes next in a packet.
+#[derive(Clone, Copy)]
 pub(super) enum Step {
     Ethernet,
     /// What an EtherType, or an 802.3 length in its place, announces.
@@ -32,17 +33,17 @@ pub(super) enum Step {
     Ipv6,
     /// IPv4 or IPv6, as the version field says.
     Ip,
-    /// What an IP protocol number announces, between these ends.
-    Protocol(u8, Ends),
+    /// What an IP protocol number announces.
+    Protocol(u8),
+    Tcp,
     /// A piece of a datagram.
     Fragment(Fragment),
-    Segment(Segment),
     Other,
 }
 
 /// The payload of an IP fragment is the rest of the view.
+#[derive(Clone, Copy)]
 pub(super) struct Fragment {
-    pub ends: Ends,
     pub id: u32,
     /// Says something in the first fragment; in IPv4 it is the same in all.
     pub protocol: u8,
@@ -71,9 +72,9 @@ impl PacketParser {
     /// only decides how long fragments are kept.
     #[inline]
     pub fn parse(&mut self, link: LinkType, bytes: &[u8], original: u32, time: Timestamp) -> Parsed {
-        let mut view = View::new(bytes, original as usize);
+        let mut view = View::new(bytes, original as usize, Ends::default());
         let parsed = match link::first(link, &mut view) {
-            Ok(step) => self.walk(view, step, time, MOST_STEPS),
+            Ok(step) => self.walk(&mut view, step, time, MOST_STEPS),
             Err(reason) => Parsed::Undecodable(reason),
         };
         if let Parsed::Undecodable(reason) = parsed {
@@ -89,20 +90,20 @@ impl PacketParser {
         undecoded
     }
 
-    fn walk(&mut self, mut view: View, mut step: Step, time: Timestamp, mut steps: u32) -> Parsed {
+    fn walk(&mut self, view: &mut View, mut step: Step, time: Timestamp, mut steps: u32) -> Parsed {
         while steps > 0 {
             steps -= 1;
             let next = match step {
-                Step::Ethernet => link::ethernet(&mut view),
-                Step::EtherType(number) => link::ether_type(&mut view, number),
-                Step::Ppp => link::ppp(&mut view),
-                Step::Mpls => link::mpls(&mut view),
-                Step::Ipv4 => network::ipv4(&mut view),
-                Step::Ipv6 => network::ipv6(&mut view),
-                Step::Ip => network::either(&view),
-                Step::Protocol(number, ends) => network::protocol(&mut view, number, ends),
-                Step::Fragment(fragment) => return self.fragment(&view, &fragment, time, steps),
-                Step::Segment(segment) => return Parsed::Segment(segment),
+                Step::Ethernet => link::ethernet(view),
+                Step::EtherType(number) => link::ether_type(view, number),
+                Step::Ppp => link::ppp(view),
+                Step::Mpls => link::mpls(view),
+                Step::Ipv4 => network::ipv4(view),
+                Step::Ipv6 => network::ipv6(view),
+                Step::Ip => network::either(view),
+                Step::Protocol(number) => network::protocol(view, number),
+                Step::Tcp => return network::tcp(view).map_or_else(Parsed::Undecodable, Parsed::Segment),
+                Step::Fragment(fragment) => return self.fragment(view, fragment, time, steps),
                 Step::Other => return Parsed::Other,
             };
             step = match next {
@@ -114,16 +115,16 @@ impl PacketParser {
     }
 
     #[cold]
-    fn fragment(&mut self, view: &View, fragment: &Fragment, time: Timestamp, steps: u32) -> Parsed {
+    fn fragment(&mut self, view: &View, fragment: Fragment, time: Timestamp, steps: u32) -> Parsed {
         if view.is_cut() {
             return Parsed::Undecodable(Reason::FragmentCut);
         }
-        match self.fragments.add(fragment, view.rest(), time) {
+        match self.fragments.add(view.ends, fragment, view.rest(), time) {
             Err(reason) => Parsed::Undecodable(reason),
             Ok(None) => Parsed::Fragment,
             Ok(Some((protocol, datagram))) => {
-                let view = View::new(&datagram, datagram.len());
-                own_payload(self.walk(view, Step::Protocol(protocol, fragment.ends), time, steps), &datagram)
+                let mut whole = View::new(&datagram, datagram.len(), view.ends);
+                own_payload(self.walk(&mut whole, Step::Protocol(protocol), time, steps), &datagram)
             }
         }
     }
@@ -131,11 +132,10 @@ impl PacketParser {
 
 /// A segment found in a reassembled datagram takes its payload along.
 fn own_payload(mut parsed: Parsed, datagram: &[u8]) -> Parsed {
-    if let Parsed::Segment(segment) = &mut parsed {
-        if let Payload::InPacket { offset, length } = segment.payload {
-            let payload = datagram[offset as usize..][..length as usize].to_vec();
-            segment.payload = Payload::Reassembled(payload);
-        }
+    if let Parsed::Segment(segment) = &mut parsed
+        && let Payload::InPacket { offset, length } = segment.payload
+    {
+        segment.payload = Payload::Reassembled(datagram[offset as usize..][..length as usize].to_vec());
     }
     parsed
 }

@@ -5,6 +5,8 @@
 //! an unlinked temporary file (`TMPDIR` says where) which is then mapped, so memory stays bounded and every
 //! byte can be looked at again later through its [`Place`](crate::place::Place).
 //!
+//! Standard input and pipes are read to their end before their first packet comes out.
+//!
 //! A file is read as long as it was when it was opened: what is appended later is not seen. A mapped file that
 //! is *truncated* while it is read kills the process (SIGBUS), so a file that is still being written is not for
 //! this reader; a ring-buffer file or a spool is read by the reader of growing files.

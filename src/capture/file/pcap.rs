@@ -2,7 +2,7 @@
 //! (draft-ietf-opsawg-pcap).
 
 use super::fault::{Fault, FaultKind};
-use super::map::prefetch;
+use super::map::Prefetch;
 use super::summary::{FileSummary, Interface};
 use super::walker::{Order, header};
 use crate::capture::{LinkType, Packet};
@@ -82,11 +82,12 @@ pub struct PcapWalker {
     most: u32,
     link: LinkType,
     block: u16,
+    prefetch: Prefetch,
 }
 
 impl PcapWalker {
     /// Reads the file header.
-    pub fn open(bytes: &[u8], block: u16, summary: &mut FileSummary) -> Result<Self, Fault> {
+    pub fn open(bytes: &[u8], block: u16, summary: &mut FileSummary) -> Result<Self, Box<Fault>> {
         let head = header(bytes, 0, FILE_HEADER, "pcap file")?;
         let variant = head.first_chunk().and_then(|magic| Variant::of(*magic)).expect("the magic was recognised");
         let order = variant.order;
@@ -98,16 +99,16 @@ impl PcapWalker {
         let link = LinkType((order.u32(head, 20) & LINK_TYPE_MASK) as u16);
         summary.interfaces.push(Interface { name: None, link, snaplen });
         let (lengths, most) = (Lengths::of_version(major, minor), snaplen.max(MOST_CAPTURED));
-        Ok(Self { position: FILE_HEADER, variant, lengths, most, link, block })
+        Ok(Self { position: FILE_HEADER, variant, lengths, most, link, block, prefetch: Prefetch::default() })
     }
 
     /// The next packet; `None` at the end of the file.
     #[inline]
-    pub fn next(&mut self, bytes: &[u8]) -> Result<Option<Packet>, Fault> {
+    pub fn next(&mut self, bytes: &[u8]) -> Result<Option<Packet>, Box<Fault>> {
         if self.position == bytes.len() {
             return Ok(None);
         }
-        prefetch(bytes, self.position);
+        self.prefetch.ahead_of(bytes, self.position);
         let Variant { order, unit, record_header } = self.variant;
         let head = header(bytes, self.position, record_header, "record")?;
         let (mut captured, mut original) = (order.u32(head, 8), order.u32(head, 12));
@@ -124,7 +125,7 @@ impl PcapWalker {
     }
 
     #[inline]
-    fn check(&self, captured: u32, remain: usize) -> Result<(), Fault> {
+    fn check(&self, captured: u32, remain: usize) -> Result<(), Box<Fault>> {
         if captured > self.most {
             return Err(FaultKind::RecordTooLong { claimed: captured, most: self.most }.at(self.position));
         }

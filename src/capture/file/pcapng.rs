@@ -7,7 +7,7 @@ use pcap_parser::{
 };
 
 use super::fault::{Fault, FaultKind};
-use super::map::prefetch;
+use super::map::Prefetch;
 use super::options::{Clock, each_option, interface};
 use super::summary::{FileSummary, Secrets};
 use super::walker::{Order, header};
@@ -58,6 +58,7 @@ pub struct PcapngWalker {
     /// The time of the packet before, for packets without one.
     last: Timestamp,
     block: u16,
+    prefetch: Prefetch,
 }
 
 /// A block whose length was checked: type, whole length, and where it starts.
@@ -69,9 +70,9 @@ struct Found {
 
 impl PcapngWalker {
     /// Reads the first section header.
-    pub fn open(bytes: &[u8], block: u16) -> Result<Self, Fault> {
+    pub fn open(bytes: &[u8], block: u16) -> Result<Self, Box<Fault>> {
         let (order, last) = (Order { big: false }, Timestamp::default());
-        let mut walker = Self { position: 0, order, sources: Vec::new(), last, block };
+        let mut walker = Self { position: 0, order, sources: Vec::new(), last, block, prefetch: Prefetch::default() };
         let found = walker.block(bytes)?;
         walker.section(bytes, &found)?;
         walker.position = found.length;
@@ -80,9 +81,9 @@ impl PcapngWalker {
 
     /// The next packet; `None` at the end of the file.
     #[inline]
-    pub fn next(&mut self, bytes: &[u8], summary: &mut FileSummary) -> Result<Option<Packet>, Fault> {
+    pub fn next(&mut self, bytes: &[u8], summary: &mut FileSummary) -> Result<Option<Packet>, Box<Fault>> {
         while self.position != bytes.len() {
-            prefetch(bytes, self.position);
+            self.prefetch.ahead_of(bytes, self.position);
             let found = self.block(bytes)?;
             let packet = match found.kind {
                 ENHANCED_PACKET | OBSOLETE_PACKET => Some(self.packet(bytes, &found)?),
@@ -102,7 +103,7 @@ impl PcapngWalker {
 
     /// The block at the current position, with its two lengths checked.
     #[inline]
-    fn block(&mut self, bytes: &[u8]) -> Result<Found, Fault> {
+    fn block(&mut self, bytes: &[u8]) -> Result<Found, Box<Fault>> {
         let start = self.position;
         let head = header(bytes, start, BLOCK_FRAME, "block")?;
         if head[..4] == SECTION_BYTES {
@@ -127,7 +128,7 @@ impl PcapngWalker {
 
     /// An Enhanced Packet Block or the Packet Block before it, which differ in the interface field alone.
     #[inline]
-    fn packet(&mut self, bytes: &[u8], found: &Found) -> Result<Packet, Fault> {
+    fn packet(&mut self, bytes: &[u8], found: &Found) -> Result<Packet, Box<Fault>> {
         let head = found.need(bytes, PACKET_LEAST)?;
         let order = self.order;
         let id = if found.kind == OBSOLETE_PACKET { u32::from(order.u16(head, 8)) } else { order.u32(head, 8) };
@@ -147,7 +148,7 @@ impl PcapngWalker {
 
     /// A Simple Packet Block: of interface 0, and without a time. It gets that of the packet before it: the epoch
     /// would make time jump back by decades, which no time-out and no merge of files could make sense of.
-    fn simple_packet(&self, bytes: &[u8], found: &Found) -> Result<Packet, Fault> {
+    fn simple_packet(&self, bytes: &[u8], found: &Found) -> Result<Packet, Box<Fault>> {
         let head = found.need(bytes, SIMPLE_PACKET_LEAST)?;
         let Some(source) = self.sources.first() else {
             return Err(FaultKind::UnknownInterface { id: 0, described: 0 }.at(found.start));
@@ -164,7 +165,7 @@ impl PcapngWalker {
 
     /// A block that holds no packet. Those that are not known here (names, statistics, custom ones, ...) are skipped.
     #[cold]
-    fn other(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Fault> {
+    fn other(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Box<Fault>> {
         match found.kind {
             SECTION => self.section(bytes, found),
             INTERFACE => self.interface(bytes, found, summary),
@@ -173,7 +174,7 @@ impl PcapngWalker {
         }
     }
 
-    fn section(&mut self, bytes: &[u8], found: &Found) -> Result<(), Fault> {
+    fn section(&mut self, bytes: &[u8], found: &Found) -> Result<(), Box<Fault>> {
         let head = found.need(bytes, SECTION_LEAST)?;
         let (major, minor) = (self.order.u16(head, 12), self.order.u16(head, 14));
         // 1.2 is 1.0 from writers that announce newer block types (draft-ietf-opsawg-pcapng 4.1).
@@ -185,7 +186,7 @@ impl PcapngWalker {
         Ok(())
     }
 
-    fn interface(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Fault> {
+    fn interface(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Box<Fault>> {
         let head = found.need(bytes, INTERFACE_LEAST)?;
         if summary.interfaces.len() == MOST_INTERFACES {
             return Err(FaultKind::TooManyInterfaces(MOST_INTERFACES).at(found.start));
@@ -198,7 +199,7 @@ impl PcapngWalker {
         Ok(())
     }
 
-    fn secrets(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Fault> {
+    fn secrets(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Box<Fault>> {
         let head = found.need(bytes, SECRETS_LEAST)?;
         let (kind, claimed) = (self.order.u32(head, 8), self.order.u32(head, 12));
         let room = found.length - SECRETS_LEAST;
@@ -214,7 +215,7 @@ impl PcapngWalker {
 impl Found {
     /// The block's bytes but for the last four, if it is at least `least` long.
     #[inline]
-    fn need<'a>(&self, bytes: &'a [u8], least: usize) -> Result<&'a [u8], Fault> {
+    fn need<'a>(&self, bytes: &'a [u8], least: usize) -> Result<&'a [u8], Box<Fault>> {
         if self.length < least {
             let claimed = self.length as u32;
             return Err(FaultKind::BlockTooShort { block: self.kind, claimed, least }.at(self.start));

@@ -61,8 +61,8 @@ pub enum OpenProblem {
     Compressed(io::Error),
 }
 
-impl From<Fault> for OpenProblem {
-    fn from(fault: Fault) -> Self {
+impl From<Box<Fault>> for OpenProblem {
+    fn from(fault: Box<Fault>) -> Self {
         Self::Header { offset: fault.offset, text: fault.kind.to_string() }
     }
 }

@@ -20,7 +20,7 @@ const MOST_INPUTS: usize = 1 << 16;
 /// its times run backwards; of packets with equal times, that of the earlier input comes first.
 pub struct Reader {
     tracks: Vec<Track>,
-    /// What `tracks` have as `summary`; a slice of it is what callers see.
+    /// The summaries of `tracks`, apart from them so that callers can have a slice.
     files: Vec<FileSummary>,
     blocks: Vec<Block>,
     /// The next packet of each file, when there are several files.
@@ -157,8 +157,7 @@ impl Reader {
             let next = track.head.take().or_else(|| track.next(self.blocks[file].bytes(), summary));
             if let Some(packet) = next {
                 track.ended = true;
-                summary.damage =
-                    Some(damage(summary, Fault { offset: packet.offset, kind: FaultKind::TooManyPackets }));
+                summary.damage = Some(damage(summary, &FaultKind::TooManyPackets.at(packet.offset as usize)));
             }
         }
     }
@@ -179,18 +178,18 @@ impl Track {
     }
 
     #[cold]
-    fn end(&mut self, summary: &mut FileSummary, fault: Option<Fault>) -> Option<Packet> {
+    fn end(&mut self, summary: &mut FileSummary, fault: Option<Box<Fault>>) -> Option<Packet> {
         self.ended = true;
         summary.damage = match (fault, self.stream.take()) {
             (None, None) => None,
-            (Some(fault), None) => Some(damage(summary, fault)),
+            (Some(fault), None) => Some(damage(summary, &fault)),
             (fault, Some(error)) => Some(self.stream_damage(summary, fault, &error)),
         };
         None
     }
 
     /// The input broke off, so the record that is cut is only the consequence.
-    fn stream_damage(&self, summary: &FileSummary, fault: Option<Fault>, error: &io::Error) -> Damage {
+    fn stream_damage(&self, summary: &FileSummary, fault: Option<Box<Fault>>, error: &io::Error) -> Damage {
         let what = match summary.compression {
             Some(super::Compression::Gzip) => "the gzip stream breaks off",
             Some(super::Compression::Zstd) => "the zstd stream breaks off",
@@ -202,6 +201,41 @@ impl Track {
     }
 }
 
-fn damage(summary: &FileSummary, fault: Fault) -> Damage {
+fn damage(summary: &FileSummary, fault: &Fault) -> Damage {
     Damage { packet: summary.packets + 1, offset: fault.offset, text: fault.kind.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A pcap file of three packets without bytes, one second apart.
+    fn three_packets() -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let head = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 0, 1];
+        let words = head.into_iter().chain((0..3).flat_map(|second| [second, 0, 0, 0]));
+        let bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
+        file.write_all(&bytes).expect("a writable file");
+        file
+    }
+
+    #[test]
+    fn stops_where_packet_numbers_end() {
+        let files = [three_packets(), three_packets()];
+        let paths = files.each_ref().map(|file| file.path().to_owned());
+        for (inputs, left, read) in [(&paths[..1], 2, vec![2]), (&paths, 4, vec![2, 2]), (&paths, 6, vec![3, 3])] {
+            let (mut reader, _) = Reader::open(inputs);
+            reader.numbers_left = left;
+            let mut batch = Batch::default();
+            while reader.read_batch(&mut batch, 3) {}
+            let packets: Vec<u64> = reader.files().iter().map(|file| file.packets).collect();
+            assert_eq!(packets, read);
+            let cut = read[0] < 3;
+            for file in reader.files() {
+                assert_eq!(file.damage.as_ref().is_some_and(|damage| damage.text.contains("4294967295")), cut);
+            }
+        }
+    }
 }

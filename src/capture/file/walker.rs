@@ -24,7 +24,7 @@ pub fn recognise(bytes: &[u8]) -> Option<FileType> {
 
 impl Walker {
     /// Reads the header of a file of type `summary.file_type`; its packets will say that they lie in `block`.
-    pub fn open(bytes: &[u8], block: u16, summary: &mut FileSummary) -> Result<Self, Fault> {
+    pub fn open(bytes: &[u8], block: u16, summary: &mut FileSummary) -> Result<Self, Box<Fault>> {
         match summary.file_type {
             FileType::Pcap => PcapWalker::open(bytes, block, summary).map(Self::Pcap),
             FileType::Pcapng => PcapngWalker::open(bytes, block).map(Self::Pcapng),
@@ -33,7 +33,7 @@ impl Walker {
 
     /// The next packet; `None` at a proper end of the file. Must not be called again after a fault.
     #[inline]
-    pub fn next(&mut self, bytes: &[u8], summary: &mut FileSummary) -> Result<Option<Packet>, Fault> {
+    pub fn next(&mut self, bytes: &[u8], summary: &mut FileSummary) -> Result<Option<Packet>, Box<Fault>> {
         match self {
             Self::Pcap(walker) => walker.next(bytes),
             Self::Pcapng(walker) => walker.next(bytes, summary),
@@ -74,7 +74,7 @@ impl Order {
 
 /// The header of `length` bytes at `position`, if so many remain.
 #[inline]
-pub fn header<'a>(bytes: &'a [u8], position: usize, length: usize, what: &'static str) -> Result<&'a [u8], Fault> {
+pub fn header<'a>(bytes: &'a [u8], position: usize, length: usize, what: &'static str) -> Result<&'a [u8], Box<Fault>> {
     let remain = bytes.len() - position;
     if remain < length {
         return Err(FaultKind::HeaderCut { what, expected: length, remain }.at(position));
