@@ -9,3 +9,7 @@ pub mod time;
 
 pub mod capture;
 pub mod packet;
+
+pub mod lab;
+
+pub mod cli;
