@@ -2,6 +2,7 @@
 //! Alone may touch files, devices, sockets and clocks; refuses to know what the packets mean.
 
 pub mod file;
+pub mod spool;
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 mod flows;
 mod input;
+mod lab;
 mod read;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ enum Command {
     Read(read::ReadArgs),
     /// Print the procedures of captures, as a table or as ladders
     Flows(flows::FlowsArgs),
+    /// Simulate a QKDN: write sample captures, or speak Ck over TCP
+    Lab(lab::LabArgs),
 }
 
 impl Cli {
@@ -34,6 +37,7 @@ impl Cli {
         match self.command {
             Command::Read(args) => args.run(),
             Command::Flows(args) => args.run(),
+            Command::Lab(args) => lab::run(args),
         }
     }
 }

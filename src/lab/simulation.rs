@@ -1,0 +1,341 @@
+//! The peers of a topology joined by a simulated [`Network`] with a seeded clock. In: who connects and what
+//! each begins. Out: the segments that passed. The same setup gives the same segments every time.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::controller::Controller;
+use super::dialect::Dialect;
+use super::key_manager::KeyManager;
+use super::network::{Network, Side};
+use super::peer::{Conduct, ConnectionId, Event, Input, Output, Peer, Task};
+use super::random::Random;
+use super::tcp::Segment;
+use super::topology::Topology;
+use super::wire::Pdu;
+use crate::time::{Span, Timestamp};
+
+/// When every simulation begins: 2026-01-05T09:00:00Z.
+pub const START: Timestamp = Timestamp(1_767_603_600_000_000_000);
+
+/// Where the lab's peers listen. Q.4164 assigns no port.
+pub const PORT: u16 = 4164;
+
+/// What the controller's address ends with.
+const CONTROLLER_HOST: u8 = 1;
+
+/// Who dials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Dial {
+    /// The KMs dial the controller.
+    #[default]
+    Km,
+    /// The controller dials the KMs.
+    Controller,
+}
+
+/// What a simulation is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Decides every delay, sequence number and ID.
+    pub seed: u64,
+    /// How the KMs write.
+    pub km: Dialect,
+    /// How the controller writes.
+    pub controller: Dialect,
+    /// Who dials.
+    pub dial: Dial,
+    /// Addresses are IPv6.
+    pub ipv6: bool,
+    /// The map.
+    pub topology: Topology,
+}
+
+impl Setup {
+    /// The address whose last number is `host`, in a block for documentation (RFC 5737, RFC 3849).
+    pub fn address(&self, host: u8) -> IpAddr {
+        if self.ipv6 {
+            IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(host)))
+        } else {
+            IpAddr::V4(Ipv4Addr::new(192, 0, 2, host))
+        }
+    }
+}
+
+/// Changes what a peer sends: from the message it means to the bytes that go out. The other peer receives what
+/// was meant, as if it were liberal, so that the conversation goes on.
+pub type Tamper = Box<dyn FnMut(&Pdu) -> Vec<u8>>;
+
+/// What is to happen at some time.
+#[derive(Debug)]
+enum Happening {
+    Connected(usize),
+    Send(usize, Side, Pdu),
+    Arrive(usize, Side, Vec<u8>),
+    Start(usize, Task),
+}
+
+/// The simulation.
+pub struct Simulation {
+    /// The clock.
+    pub now: Timestamp,
+    /// The network, for what no peer would do.
+    pub network: Network,
+    /// The controller.
+    pub controller: Controller,
+    /// The KMs, in the order of the topology.
+    pub kms: Vec<KeyManager>,
+    /// Applied to everything sent.
+    pub tamper: Option<Tamper>,
+    setup: Setup,
+    random: Random,
+    /// Which KM each of the network's connections is of.
+    connections: Vec<usize>,
+    /// What is to happen; the second number keeps the order of what happens at one time.
+    queue: BTreeMap<(Timestamp, u64), Happening>,
+    scheduled: u64,
+    /// When each direction of each connection sends last.
+    sending: BTreeMap<(usize, bool), Timestamp>,
+    /// When each peer wants to be woken; the controller stands after the KMs.
+    wakes: Vec<Option<Timestamp>>,
+}
+
+impl Simulation {
+    /// Peers without connections.
+    pub fn new(setup: &Setup) -> Self {
+        let kms = &setup.topology.kms;
+        // MessageIDs of different peers are easy to tell apart: the KM's number stands in the upper bits.
+        let conduct = |at: usize| Conduct::new(setup.km, ((at as u32 + 1) << 20) + 1);
+        let km =
+            |(at, km): (usize, &_)| KeyManager::new(Clone::clone(km), conduct(at), setup.seed ^ (at as u64 + 2) << 32);
+        let conduct = Conduct::new(setup.controller, 0x8000_0001);
+        Self {
+            now: START,
+            network: Network::new(setup.seed),
+            controller: Controller::new(setup.topology.clone(), conduct, setup.seed ^ 1 << 32),
+            kms: kms.iter().enumerate().map(km).collect(),
+            tamper: None,
+            setup: setup.clone(),
+            random: Random::new(setup.seed.wrapping_add(1)),
+            connections: Vec::new(),
+            queue: BTreeMap::new(),
+            scheduled: 0,
+            sending: BTreeMap::new(),
+            wakes: vec![None; kms.len() + 1],
+        }
+    }
+
+    /// Connects the KMs of these KMAs, one after the other, and waits until they are.
+    pub fn connect(&mut self, kmas: &[&str]) {
+        for kma in kmas {
+            let km = self.position(kma);
+            let ephemeral = 32_768 + self.random.below(28_000) as u16;
+            self.connect_from(km, ephemeral);
+            self.run();
+            let breath = Span(200_000 + self.random.below(800_000) as i64);
+            self.pause(breath);
+        }
+    }
+
+    /// Connects a KM; whoever dials does so from port `ephemeral`.
+    pub fn connect_from(&mut self, km: usize, ephemeral: u16) -> usize {
+        let km_address = self.setup.address(self.setup.topology.kms[km].host);
+        let controller = self.setup.address(CONTROLLER_HOST);
+        let (from, to) = match self.setup.dial {
+            Dial::Km => (km_address, controller),
+            Dial::Controller => (controller, km_address),
+        };
+        let [from, to] = [SocketAddr::new(from, ephemeral), SocketAddr::new(to, PORT)];
+        let (connection, at) = self.network.connect(self.now, from, to);
+        self.connections.push(km);
+        self.schedule(at, Happening::Connected(connection));
+        connection
+    }
+
+    /// The KM of a KMA.
+    ///
+    /// # Panics
+    /// If the topology has no such KMA: scenarios name only those it has.
+    pub fn km(&mut self, kma: &str) -> &mut KeyManager {
+        let position = self.position(kma);
+        &mut self.kms[position]
+    }
+
+    /// The KM of `kma` begins a procedure.
+    pub fn start(&mut self, kma: &str, task: Task) {
+        let km = self.position(kma);
+        self.schedule(self.now, Happening::Start(km, task));
+    }
+
+    /// The controller begins a procedure.
+    pub fn start_controller(&mut self, task: Task) {
+        self.schedule(self.now, Happening::Start(self.kms.len(), task));
+    }
+
+    /// Goes on until nothing is left to happen, time-outs included.
+    pub fn run(&mut self) {
+        self.run_until(Timestamp(i64::MAX));
+    }
+
+    /// Lets time pass, with what happens in it.
+    pub fn pause(&mut self, span: Span) {
+        let end = self.now + span;
+        self.run_until(end);
+        self.now = end;
+    }
+
+    /// The KM of `kma` closes its connection.
+    pub fn hang_up(&mut self, kma: &str) {
+        self.pause(Span::from_millis(1));
+        let connection = self.connection(kma);
+        let side = self.km_side();
+        self.now = self.network.close(connection, side, self.now);
+        self.disconnected(connection);
+    }
+
+    /// Every KM that is connected closes its connection.
+    pub fn hang_up_all(&mut self) {
+        let open: Vec<String> = (0..self.kms.len())
+            .filter(|km| self.connections.contains(km))
+            .map(|km| self.kms[km].km.kma.clone())
+            .collect();
+        open.iter().for_each(|kma| self.hang_up(kma));
+    }
+
+    /// The controller breaks the connection to the KM of `kma`.
+    pub fn reset(&mut self, kma: &str) {
+        let connection = self.connection(kma);
+        let side = self.km_side().other();
+        self.now = self.network.reset(connection, side, self.now);
+        self.disconnected(connection);
+    }
+
+    /// The network's number of the connection of `kma`, the latest if it had several.
+    pub fn connection(&self, kma: &str) -> usize {
+        let km = self.position(kma);
+        self.connections.iter().rposition(|&other| other == km).expect("the scenario connected it")
+    }
+
+    /// The side that KMs are on.
+    pub fn km_side(&self) -> Side {
+        if self.setup.dial == Dial::Km { Side::Initiator } else { Side::Responder }
+    }
+
+    /// `side` of the connection of `kma` sends what no peer would; nobody reacts.
+    pub fn inject(&mut self, kma: &str, side: Side, bytes: &[u8]) {
+        let connection = self.connection(kma);
+        self.now = self.network.send(connection, side, self.now, bytes);
+    }
+
+    /// What passed.
+    pub fn finish(self) -> Vec<Segment> {
+        self.network.finish()
+    }
+
+    fn position(&self, kma: &str) -> usize {
+        self.setup.topology.kma(kma).expect("scenarios name KMAs of their topology")
+    }
+
+    fn schedule(&mut self, at: Timestamp, happening: Happening) {
+        self.queue.insert((at, self.scheduled), happening);
+        self.scheduled += 1;
+    }
+
+    fn run_until(&mut self, end: Timestamp) {
+        loop {
+            let wake = self.wakes.iter().flatten().min().copied();
+            let next = self.queue.first_key_value().map(|(key, _)| key.0);
+            let Some(at) = next.into_iter().chain(wake).min().filter(|at| *at <= end) else { return };
+            self.now = self.now.max(at);
+            match self.queue.first_entry().filter(|entry| entry.key().0 == at) {
+                Some(entry) => {
+                    let happening = entry.remove();
+                    self.happen(happening);
+                }
+                None => (0..self.wakes.len())
+                    .filter(|&peer| self.wakes[peer] == Some(at))
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .for_each(|peer| self.tell(peer, Input::TimedOut)),
+            }
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Connected(connection) => {
+                let km = self.connections[connection];
+                self.tell(km, Input::Connected(ConnectionId(connection), None));
+                self.tell(self.kms.len(), Input::Connected(ConnectionId(connection), Some(km)));
+            }
+            Happening::Send(connection, side, pdu) => self.send(connection, side, &pdu),
+            Happening::Arrive(connection, side, bytes) => {
+                let peer = if side == self.km_side() { self.connections[connection] } else { self.kms.len() };
+                self.tell(peer, Input::Received(ConnectionId(connection), &bytes));
+            }
+            Happening::Start(peer, task) => self.tell(peer, Input::Started(task)),
+        }
+    }
+
+    fn send(&mut self, connection: usize, side: Side, pdu: &Pdu) {
+        let meant = pdu.encode();
+        let said = self.tamper.as_mut().map_or_else(|| meant.clone(), |tamper| tamper(pdu));
+        let arrival = self.network.send(connection, side, self.now, &said);
+        self.schedule(arrival, Happening::Arrive(connection, side.other(), meant));
+    }
+
+    /// Gives a peer an input and does what it asks for.
+    fn tell(&mut self, peer: usize, input: Input<'_>) {
+        let now = self.now;
+        self.peer(peer).handle(now, input);
+        self.wakes[peer] = None;
+        while let Some(output) = self.peer(peer).poll() {
+            match output {
+                Output::Transmit(connection, pdu) => self.transmit(peer, connection.0, pdu),
+                Output::Event(Event::Relayed { next, source, target }) => self.relay(&next, source, target),
+                Output::Event(_) => {}
+                Output::Timeout(at) => {
+                    self.wakes[peer] = Some(at);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn peer(&mut self, peer: usize) -> &mut dyn Peer {
+        match self.kms.get_mut(peer) {
+            Some(km) => km,
+            None => &mut self.controller,
+        }
+    }
+
+    /// A peer needs 150 to 550 µs to write a message, and writes one after the other.
+    fn transmit(&mut self, peer: usize, connection: usize, pdu: Pdu) {
+        let side = if peer == self.kms.len() { self.km_side().other() } else { self.km_side() };
+        let ready = self.now + Span(150_000 + self.random.below(400_000) as i64);
+        let last = self.sending.entry((connection, side == Side::Initiator)).or_default();
+        *last = ready.max(*last + Span(1_000));
+        let at = *last;
+        self.schedule(at, Happening::Send(connection, side, pdu));
+    }
+
+    /// The key itself travels between KMs, which takes a few milliseconds and is not on Ck.
+    fn relay(&mut self, next: &str, source: String, target: super::peer::Target) {
+        let at = self.now + Span(1_000_000 + self.random.below(3_000_000) as i64);
+        if let Some(km) = self.setup.topology.kma(next) {
+            self.schedule(at, Happening::Start(km, Task::NextHop { source, target }));
+        }
+    }
+
+    fn disconnected(&mut self, connection: usize) {
+        self.queue.retain(|_, happening| match happening {
+            Happening::Connected(other) | Happening::Send(other, ..) | Happening::Arrive(other, ..) => {
+                *other != connection
+            }
+            Happening::Start(..) => true,
+        });
+        self.tell(self.connections[connection], Input::Closed(ConnectionId(connection)));
+        self.tell(self.kms.len(), Input::Closed(ConnectionId(connection)));
+        self.run_until(self.now);
+    }
+}

@@ -1,0 +1,88 @@
+//! The simulated QKDN and the sample captures it makes.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+use ckscope::lab::scenario;
+use ckscope::lab::simulation::Setup;
+
+fn captures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures")
+}
+
+#[test]
+fn writes_the_same_bytes_every_time() {
+    for scenario in scenario::all() {
+        let committed = std::fs::read(captures().join(scenario.file())).unwrap_or_default();
+        let made = scenario.capture(&Setup::default()).to_bytes();
+        assert!(made == committed, "{} is not what is committed; `ckscope lab --all captures`", scenario.file());
+    }
+}
+
+#[test]
+fn the_readme_lists_every_file_and_no_other() {
+    let readme = std::fs::read_to_string(captures().join("README.md")).unwrap();
+    assert!(readme == scenario::readme(), "captures/README.md is stale; `ckscope lab --all captures`");
+    let listed: BTreeSet<String> = scenario::all().map(|scenario| scenario.file()).collect();
+    let names = std::fs::read_dir(captures()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let present: BTreeSet<String> = names.filter(|name| name != "README.md").collect();
+    assert_eq!(listed, present);
+}
+
+#[test]
+fn sample_captures_are_small() {
+    for scenario in scenario::all().filter(|scenario| scenario.name != "longest-payload") {
+        let size = scenario.capture(&Setup::default()).to_bytes().len();
+        assert!(size < 20_000, "{} has {size} bytes", scenario.file());
+    }
+}
+
+/// Expert messages that tshark is meant to have, by scenario; the rest it must not have.
+const INTENDED: [(&str, &[&str]); 9] = [
+    ("decoys", &["GET ", "HTTP/1.1 200"]),
+    ("duplicated", &["Duplicate ACK", "suspected"]),
+    ("gap-acknowledged", &["wasn't captured", "not captured"]),
+    ("gap-open", &["not captured"]),
+    ("keep-alive", &["keep-alive"]),
+    ("out-of-order", &["not captured", "suspected"]),
+    ("overlapping", &["wasn't captured", "suspected"]),
+    ("retransmission", &["suspected"]),
+    ("same-ports-again", &["same ports"]),
+];
+
+/// What every connection has.
+const USUAL: [&str; 4] = ["Connection establish", "connection closing", "Connection finish", "Connection reset"];
+
+#[test]
+fn tshark_finds_no_fault() {
+    for scenario in scenario::all() {
+        let Some(found) = experts(&captures().join(scenario.file())) else {
+            eprintln!("skipped: tshark is not installed");
+            return;
+        };
+        let intended = INTENDED.iter().find(|(name, _)| *name == scenario.name).map_or(&[][..], |(_, texts)| texts);
+        let fault = |message: &&String| {
+            // The first packet's comment is shown as a message too.
+            !scenario.about.starts_with(message.as_str())
+                && !intended.iter().any(|text| message.contains(text))
+                && !USUAL.iter().any(|text| message.contains(text))
+        };
+        let faults: Vec<&String> = found.iter().filter(fault).collect();
+        assert!(faults.is_empty(), "{}: {faults:?}", scenario.file());
+        for text in intended {
+            assert!(found.iter().any(|message| message.contains(text)), "{}: no {text:?}", scenario.file());
+        }
+    }
+}
+
+/// tshark's expert messages, with checksums checked. Its guess at STUN takes some MessageIDs for its own.
+fn experts(file: &std::path::Path) -> Option<Vec<String>> {
+    let mut tshark = Command::new("tshark");
+    tshark.arg("-r").arg(file).args(["--disable-protocol", "classicstun", "-T", "fields", "-E", "aggregator=|"]);
+    tshark.args(["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-e", "_ws.expert.message"]);
+    let output = tshark.output().ok()?;
+    assert!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    Some(text.lines().flat_map(|line| line.split('|')).map(str::to_owned).collect())
+}
