@@ -1,20 +1,33 @@
 //! ckscope shows the Ck interface of a QKD network (ITU-T Q.4164) as the procedures of its clause 7.
 //!
 //! The module list reads as the pipeline: a byte enters at [`capture`] and leaves at [`output`]. A module
-//! uses only what stands above it, and the vocabulary ([`time`], [`place`], [`diagnostic`]).
+//! uses only what stands above it.
 
+// The vocabulary.
 pub mod diagnostic;
 pub mod place;
 pub mod time;
 
+// The stages, in their order.
 pub mod capture;
-pub mod framing;
+
 pub mod packet;
+
 pub mod stream;
 
-pub mod analyzer;
-pub mod cli;
-pub mod correlate;
+pub mod framing;
+
 pub mod dissect;
+
 pub mod journal;
+
+pub mod correlate;
+
+pub mod analyzer;
+
 pub mod output;
+
+// A peer of its own, which uses none of the stages.
+pub mod lab;
+
+pub mod cli;

@@ -436,7 +436,8 @@ impl Framer {
             GapCause::SnapshotLength => Truncation::SnapshotLength,
         };
         let had = self.backlog.len();
-        self.gap += bytes;
+        // What the snapshot length cut is said by the truncation itself.
+        self.gap += if cause == GapCause::NotCaptured { bytes } else { 0 };
         let lacking = (self.truncate(truncation, sink) - had) as u64;
         self.discard = lacking.saturating_sub(bytes);
         bytes.saturating_sub(lacking)
