@@ -544,8 +544,8 @@ impl Sink<'_> {
                 incomplete_stream: origin.midway,
             },
         });
-        // What is cut short is known only when nothing more can come, and placed there.
-        let key = if pdu.truncated.is_some() { self.now.packet } else { pdu.stamp.packet.max(self.floor) };
+        // What the end of its stream cuts short is known only now, and placed now.
+        let key = pdu.placed.map_or(self.now.packet, |packet| packet.max(self.floor));
         self.push(key, Found::Message(self.output.messages.len() as u32 - 1));
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::definition::{CommandCode, Definitions, IDENTIFIERS, ParameterId, Role};
+use super::definition::{CommandCode, Definitions, IDENTIFIERS, Identifier, ParameterId, Role};
 use super::payload::{Observer, Outcome, walk};
 use super::value::Value;
 use crate::diagnostic::{Code, CodeSet, Severity};
@@ -85,7 +85,7 @@ impl Indexer {
     pub fn index(&mut self, code: CommandCode, payload: &[u8], truncated: bool, texts: &mut Texts) -> Facts {
         let definitions = Arc::clone(&self.definitions);
         let found = definitions.message(code);
-        let mut pass = IndexPass { indexer: self, definitions: &definitions, texts, facts: Facts::default() };
+        let mut pass = IndexPass { indexer: self, definitions: &definitions, texts, facts: Facts::default(), seen: 0 };
         pass.facts.definition = found.map(|(index, _)| index);
         let summary = walk(&definitions, found.map(|(_, message)| message), payload, truncated, &mut pass);
         Facts { present: summary.present, outcome: summary.outcome, ..pass.facts }
@@ -97,6 +97,20 @@ struct IndexPass<'a> {
     definitions: &'a Definitions,
     texts: &'a mut Texts,
     facts: Facts,
+    /// Identifiers met, one bit each.
+    seen: u8,
+}
+
+impl IndexPass<'_> {
+    /// An identifier that stands twice with different values identifies nothing.
+    fn identify(&mut self, identifier: Identifier, text: &str) {
+        let bit = 1 << identifier as u8;
+        let known = self.facts.identifiers[identifier as usize];
+        let contradicted = self.seen & bit != 0 && self.texts.get(known) != Some(text.as_bytes());
+        self.facts.identifiers[identifier as usize] =
+            if contradicted { Slice::default() } else { self.texts.push(text) };
+        self.seen |= bit;
+    }
 }
 
 impl Observer for IndexPass<'_> {
@@ -116,7 +130,7 @@ impl Observer for IndexPass<'_> {
         match role {
             Role::Identifier(identifier) => {
                 if let Some(text) = value.scalar() {
-                    self.facts.identifiers[identifier as usize] = self.texts.push(text.trim());
+                    self.identify(identifier, text.trim());
                 }
             }
             Role::Keys => {

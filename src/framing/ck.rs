@@ -40,6 +40,9 @@ pub struct Pdu<'a> {
     pub place: Option<Place>,
     /// The packet that completed it.
     pub stamp: Stamp,
+    /// The packet at which it is placed among the messages of all connections; `None` where nothing said that it is
+    /// not whole but the end of the stream.
+    pub placed: Option<u32>,
     /// Payload bytes it should have.
     pub length: u16,
     /// Why it is not whole, if it is not.
@@ -178,7 +181,7 @@ impl Framer {
     pub fn piece(&mut self, codes: &CommandCodes, piece: Piece<'_>, sink: &mut impl FnMut(Pdu<'_>)) {
         match piece {
             Piece::Bytes { bytes, place, stamp } => self.bytes(codes, Run { bytes, place, stamp }, sink),
-            Piece::Gap { bytes, cause } => self.missing(codes, bytes, cause, sink),
+            Piece::Gap { bytes, cause, until } => self.missing(codes, Gap { bytes, cause, until }, sink),
         }
     }
 
@@ -186,7 +189,7 @@ impl Framer {
     pub fn end(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
         self.conclude(codes, sink);
         if self.mode == Mode::InStep {
-            self.truncate(Truncation::StreamEnded, sink);
+            self.truncate(Truncation::StreamEnded, None, sink);
         }
         self.drop_front(self.backlog.len());
         self.backlog.clear();
@@ -299,7 +302,7 @@ impl Framer {
             match self.cut(codes, self.backlog.bytes()) {
                 Cut::Pdu { length, habits } => {
                     self.habits = habits;
-                    self.give_from_backlog(HEADER + length, None, sink);
+                    self.give_from_backlog(HEADER + length, None, None, sink);
                 }
                 Cut::Need(_) => return,
                 Cut::OutOfStep => {
@@ -311,10 +314,17 @@ impl Framer {
     }
 
     /// Gives the PDU that the first `size` bytes of the backlog are.
-    fn give_from_backlog(&mut self, size: usize, truncated: Option<Truncation>, sink: &mut impl FnMut(Pdu<'_>)) {
+    fn give_from_backlog(
+        &mut self,
+        size: usize,
+        truncated: Option<Truncation>,
+        until: Option<Stamp>,
+        sink: &mut impl FnMut(Pdu<'_>),
+    ) {
         let backlog = std::mem::take(&mut self.backlog);
         if let Some(stamp) = backlog.stamp_at(size) {
-            self.give(Run { bytes: &backlog.bytes()[..size], place: None, stamp }, truncated, sink);
+            let placed = if truncated.is_some() { until } else { Some(stamp) };
+            self.give(Run { bytes: &backlog.bytes()[..size], place: None, stamp }, truncated, placed, sink);
         }
         self.backlog = backlog;
         self.backlog.consume(size);
@@ -334,7 +344,8 @@ impl Framer {
             match self.cut(codes, run.bytes) {
                 Cut::Pdu { length, habits } => {
                     self.habits = habits;
-                    self.give(Run { bytes: &run.bytes[..HEADER + length], ..*run }, None, sink);
+                    let pdu = Run { bytes: &run.bytes[..HEADER + length], ..*run };
+                    self.give(pdu, None, Some(run.stamp), sink);
                     run.advance(HEADER + length);
                 }
                 Cut::Need(_) => {
@@ -388,7 +399,13 @@ impl Framer {
     }
 
     /// Gives the PDU that `run` is, header first.
-    fn give(&mut self, run: Run<'_>, truncated: Option<Truncation>, sink: &mut impl FnMut(Pdu<'_>)) {
+    fn give(
+        &mut self,
+        run: Run<'_>,
+        truncated: Option<Truncation>,
+        placed: Option<Stamp>,
+        sink: &mut impl FnMut(Pdu<'_>),
+    ) {
         let Some((header, payload)) = run.bytes.split_first_chunk::<HEADER>() else { return };
         let header = Header::read(header, self.habits.little_endian);
         self.undecoded += self.skipped;
@@ -397,6 +414,7 @@ impl Framer {
             payload,
             place: run.place.map(|place| place.plus(HEADER as u64)),
             stamp: run.stamp,
+            placed: placed.map(|stamp| stamp.packet),
             length: self.payload_length(header),
             truncated,
             skipped: std::mem::take(&mut self.skipped),
@@ -411,16 +429,16 @@ impl Framer {
     }
 
     /// Bytes are missing here.
-    fn missing(&mut self, codes: &CommandCodes, bytes: u64, cause: GapCause, sink: &mut impl FnMut(Pdu<'_>)) {
+    fn missing(&mut self, codes: &CommandCodes, gap: Gap, sink: &mut impl FnMut(Pdu<'_>)) {
         self.conclude(codes, sink);
         if self.mode == Mode::Foreign {
             return;
         }
-        let discarded = self.discard.min(bytes);
+        let discarded = self.discard.min(gap.bytes);
         self.discard -= discarded;
-        let mut beyond = bytes - discarded;
+        let mut beyond = gap.bytes - discarded;
         if self.mode == Mode::InStep && self.backlog.len() >= HEADER {
-            beyond = self.cut_by_gap(bytes, cause, sink);
+            beyond = self.cut_by_gap(gap, sink);
         }
         if beyond > 0 {
             self.drop_front(self.backlog.len());
@@ -430,25 +448,25 @@ impl Framer {
     }
 
     /// A gap inside a PDU whose header is there: the PDU is given as it is. How much of the gap lies beyond it.
-    fn cut_by_gap(&mut self, bytes: u64, cause: GapCause, sink: &mut impl FnMut(Pdu<'_>)) -> u64 {
-        let truncation = match cause {
+    fn cut_by_gap(&mut self, gap: Gap, sink: &mut impl FnMut(Pdu<'_>)) -> u64 {
+        let truncation = match gap.cause {
             GapCause::NotCaptured => Truncation::Gap,
             GapCause::SnapshotLength => Truncation::SnapshotLength,
         };
         let had = self.backlog.len();
         // What the snapshot length cut is said by the truncation itself.
-        self.gap += if cause == GapCause::NotCaptured { bytes } else { 0 };
-        let lacking = (self.truncate(truncation, sink) - had) as u64;
-        self.discard = lacking.saturating_sub(bytes);
-        bytes.saturating_sub(lacking)
+        self.gap += if gap.cause == GapCause::NotCaptured { gap.bytes } else { 0 };
+        let lacking = (self.truncate(truncation, gap.until, sink) - had) as u64;
+        self.discard = lacking.saturating_sub(gap.bytes);
+        gap.bytes.saturating_sub(lacking)
     }
 
     /// Gives the PDU that the backlog holds a part of; its whole size, header included. Nothing without a header.
-    fn truncate(&mut self, why: Truncation, sink: &mut impl FnMut(Pdu<'_>)) -> usize {
+    fn truncate(&mut self, why: Truncation, until: Option<Stamp>, sink: &mut impl FnMut(Pdu<'_>)) -> usize {
         let had = self.backlog.len();
         let Some(header) = self.backlog.bytes().first_chunk::<HEADER>() else { return had };
         let whole = HEADER + usize::from(self.payload_length(Header::read(header, self.habits.little_endian)));
-        self.give_from_backlog(had, Some(why), sink);
+        self.give_from_backlog(had, Some(why), until, sink);
         whole.max(had)
     }
 
@@ -522,6 +540,14 @@ impl Framer {
         }
         Err(bytes.len().saturating_sub(HEADER))
     }
+}
+
+/// Missing bytes, as [`Piece::Gap`] has them.
+#[derive(Clone, Copy)]
+struct Gap {
+    bytes: u64,
+    cause: GapCause,
+    until: Option<Stamp>,
 }
 
 /// Bytes of one packet.

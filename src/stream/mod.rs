@@ -47,5 +47,7 @@ pub enum Piece<'a> {
         bytes: u64,
         /// Why.
         cause: GapCause,
+        /// The packet that carries what follows; `None` if nothing does.
+        until: Option<Stamp>,
     },
 }

@@ -218,7 +218,7 @@ impl Stream {
         if let (Some(fin), Phase::Open) = (self.fin, self.phase)
             && fin > self.next
         {
-            self.gap(fin - self.next, GapCause::NotCaptured, sink);
+            self.gap(fin - self.next, GapCause::NotCaptured, None, sink);
         }
         self.phase = Phase::Ended;
     }
@@ -331,14 +331,14 @@ impl Stream {
             sink(Piece::Bytes { bytes: part.bytes, place: part.place, stamp });
         }
         if part.missing > 0 {
-            self.gap(u64::from(part.missing), GapCause::SnapshotLength, sink);
+            self.gap(u64::from(part.missing), GapCause::SnapshotLength, Some(stamp), sink);
         }
     }
 
-    fn gap(&mut self, bytes: u64, cause: GapCause, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
+    fn gap(&mut self, bytes: u64, cause: GapCause, until: Option<Stamp>, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         self.next += bytes;
         self.stats.gaps += 1;
-        sink(Piece::Gap { bytes, cause });
+        sink(Piece::Gap { bytes, cause, until });
     }
 
     /// Keeps what of `part` is not held yet; whether there was any.
@@ -411,9 +411,14 @@ impl Stream {
 
     /// Gives the hole up: a gap, and what follows it.
     fn skip_hole(&mut self, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
-        let first = self.held.as_ref().and_then(|held| held.pieces.keys().next().copied());
+        let first = self
+            .held
+            .as_ref()
+            .and_then(|held| held.pieces.first_key_value().map(|(&position, piece)| (position, piece.stamp)));
         match first {
-            Some(position) if position > self.next => self.gap(position - self.next, GapCause::NotCaptured, sink),
+            Some((position, stamp)) if position > self.next => {
+                self.gap(position - self.next, GapCause::NotCaptured, Some(stamp), sink);
+            }
             Some(_) => {}
             None => self.held = None,
         }
