@@ -332,10 +332,9 @@ proptest! {
             let index = index.index(packet.len());
             packet[index] = *value;
         }
-        if let Parsed::Segment(segment) = PacketParser::new().parse(LinkType(link), &packet, original, Timestamp(0)) {
-            if let Payload::InPacket { offset, length } = segment.payload {
-                prop_assert!((offset + length) as usize <= packet.len());
-            }
+        let parsed = PacketParser::new().parse(LinkType(link), &packet, original, Timestamp(0));
+        if let Parsed::Segment(Segment { payload: Payload::InPacket { offset, length }, .. }) = parsed {
+            prop_assert!((offset + length) as usize <= packet.len());
         }
     }
 }

@@ -91,7 +91,7 @@ pub struct FileSummary {
     pub last: Option<Timestamp>,
     /// The interfaces described so far, those of all sections in turn.
     pub interfaces: Vec<Interface>,
-    /// The secrets found so far; [`Reader::secrets`](super::Reader::secrets) has their bytes.
+    /// The secrets found so far; [`Reader::tls_key_logs`](super::Reader::tls_key_logs) has the bytes of those for TLS.
     pub secrets: Vec<Secrets>,
     /// Where and why reading stopped early.
     pub damage: Option<Damage>,
