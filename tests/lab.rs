@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
+use ckscope::lab::generate::Bulk;
 use ckscope::lab::scenario;
 use ckscope::lab::simulation::Setup;
+use pcap_parser::traits::PcapReaderIterator;
+use pcap_parser::{Block, PcapBlockOwned, PcapNGReader};
 
 fn captures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures")
@@ -85,4 +88,37 @@ fn experts(file: &std::path::Path) -> Option<Vec<String>> {
     assert!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     Some(text.lines().flat_map(|line| line.split('|')).map(str::to_owned).collect())
+}
+
+#[test]
+fn a_generated_capture_has_as_many_messages_and_connections_as_asked() {
+    for (messages, connections) in [(2, 1), (3, 1), (5, 2), (1000, 1), (1001, 500), (5000, 100)] {
+        let mut bytes = Vec::new();
+        Bulk { messages, connections, seed: 3 }.write(&mut bytes).unwrap();
+        let mut reader = PcapNGReader::new(65_536, &bytes[..]).unwrap();
+        let [mut carrying, mut dialled] = [0, 0];
+        while let Ok((used, block)) = reader.next() {
+            if let PcapBlockOwned::NG(Block::EnhancedPacket(packet)) = block {
+                // Ethernet and IPv4 take 34 bytes; the TCP flags are its 14th byte.
+                let [flags, header] = [packet.data[47], (packet.data[46] >> 4) * 4];
+                dialled += u32::from(flags == 0x02);
+                carrying += u64::from(packet.caplen > 34 + u32::from(header));
+            }
+            reader.consume(used);
+        }
+        assert_eq!((carrying, dialled), (messages, connections));
+    }
+}
+
+#[test]
+fn tshark_finds_no_fault_in_a_generated_capture() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    Bulk { messages: 2000, connections: 50, seed: 3 }.write(file.as_file()).unwrap();
+    let Some(found) = experts(file.path()) else {
+        eprintln!("skipped: tshark is not installed");
+        return;
+    };
+    let faults: Vec<_> =
+        found.iter().filter(|text| !text.is_empty() && !text.starts_with("Connection estab")).collect();
+    assert!(faults.is_empty(), "{faults:?}");
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
 use crate::lab::dialect::{Dialect, Ids, Lists, Responses, Spelling};
+use crate::lab::generate::Bulk;
 use crate::lab::scenario;
 use crate::lab::simulation::{Dial, Setup};
 use crate::lab::topology::Topology;
@@ -41,6 +42,12 @@ pub struct LabArgs {
     /// Decides every delay and ID; the same seed gives the same bytes.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Write N messages of every kind instead of a scenario, for measuring.
+    #[arg(long, value_name = "N", requires = "write", conflicts_with = "scenario")]
+    messages: Option<u64>,
+    /// TCP connections that --messages are spread over.
+    #[arg(long, value_name = "C", requires = "messages", default_value_t = 10)]
+    connections: u32,
     /// Who dials.
     #[arg(long, value_enum, default_value_t)]
     dial: Dial,
@@ -103,6 +110,11 @@ fn dispatch(args: &LabArgs) -> anyhow::Result<()> {
         return write_all(directory, &setup);
     }
     let Some(path) = &args.write else { bail!("say what to do: --list, --write FILE, controller or km (see --help)") };
+    if let Some(messages) = args.messages {
+        let bulk = Bulk { messages, connections: args.connections, seed: args.seed };
+        bulk.check()?;
+        return bulk.write(create(path)?).with_context(|| path.display().to_string());
+    }
     let Some(scenario) = scenario::find(&args.scenario) else {
         bail!("no scenario is called {:?}; --list names them all", args.scenario)
     };

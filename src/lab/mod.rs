@@ -9,6 +9,7 @@
 pub mod controller;
 pub mod dialect;
 pub mod file;
+pub mod generate;
 pub mod key_manager;
 pub mod link;
 pub mod network;
