@@ -57,6 +57,7 @@ impl Options {
 
 /// From packets to procedures.
 pub struct Analyzer {
+    definitions: Arc<Definitions>,
     parser: PacketParser,
     table: ConnectionTable,
     horizon: Horizon,
@@ -90,8 +91,9 @@ impl Analyzer {
             horizon: Horizon::default(),
             pool: Pool::new((0..workers).map(make).collect(), options.threads > 1),
             reorder: Reorder::default(),
-            correlator: Correlator::new(Arc::clone(&definitions), options.time_out),
-            journal: Journal::new(definitions),
+            correlator: Correlator::new(&definitions, options.time_out),
+            journal: Journal::new(Arc::clone(&definitions)),
+            definitions,
             ports: options.ports,
             packets: 0,
             last: Timestamp::default(),
@@ -255,7 +257,7 @@ impl Analyzer {
 
     /// Correlates everything that comes before `until` in capture order.
     fn release(&mut self, until: u32) {
-        let Self { reorder, correlator, journal, .. } = self;
-        reorder.release(until, |event, output: &Output| event.apply(output, correlator, journal));
+        let Self { reorder, correlator, journal, definitions, .. } = self;
+        reorder.release(until, |event, output: &Output| event.apply(output, correlator, definitions, journal));
     }
 }

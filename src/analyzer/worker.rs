@@ -99,7 +99,13 @@ impl Event {
     }
 
     /// Hands what was found to the correlation.
-    pub fn apply(&self, output: &Output, correlator: &mut Correlator, journal: &mut Journal) {
+    pub fn apply(
+        &self,
+        output: &Output,
+        correlator: &mut Correlator,
+        definitions: &Definitions,
+        journal: &mut Journal,
+    ) {
         match &self.found {
             Found::Message(index) => {
                 let mut seen = output.messages[*index as usize];
@@ -107,7 +113,7 @@ impl Event {
                     let start = seen.payload.offset() as usize;
                     seen.payload = journal.arena.push(&output.reassembled[start..start + seen.length.1 as usize]);
                 }
-                correlator.message(journal, &seen, &output.texts);
+                correlator.message(journal, definitions, &seen, &output.texts);
             }
             Found::Ended { connection, side } => correlator.ended(journal, *connection, *side),
         }

@@ -188,6 +188,8 @@ pub struct Message {
     pub across_connections: bool,
     /// Whether some message answers this one.
     pub is_answered: bool,
+    /// Whether that message may travel on another connection.
+    pub is_answered_across: bool,
     /// Its table; at most [`MAX_ROWS`] rows.
     pub rows: Vec<Row>,
     /// The procedure it belongs to: index in [`Definitions::procedures`], and its step there.

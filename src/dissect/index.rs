@@ -66,11 +66,14 @@ pub struct Facts {
     pub worst: Option<Severity>,
 }
 
+/// What JSON names were found to stand for.
+type Spellings = HashMap<Box<str>, Option<ParameterId>, RandomState>;
+
 /// Reads payloads for the index.
 #[derive(Debug)]
 pub struct Indexer {
     definitions: Arc<Definitions>,
-    spellings: HashMap<Box<str>, Option<ParameterId>, RandomState>,
+    spellings: Spellings,
     /// Hashes key IDs: seeded by chance, so that nobody can make two collide.
     hasher: RandomState,
 }
@@ -83,18 +86,19 @@ impl Indexer {
 
     /// Reads one payload; its identifiers go to `texts`.
     pub fn index(&mut self, code: CommandCode, payload: &[u8], truncated: bool, texts: &mut Texts) -> Facts {
-        let definitions = Arc::clone(&self.definitions);
+        let Self { definitions, spellings, hasher } = self;
         let found = definitions.message(code);
-        let mut pass = IndexPass { indexer: self, definitions: &definitions, texts, facts: Facts::default(), seen: 0 };
+        let mut pass = IndexPass { definitions, spellings, hasher, texts, facts: Facts::default(), seen: 0 };
         pass.facts.definition = found.map(|(index, _)| index);
-        let summary = walk(&definitions, found.map(|(_, message)| message), payload, truncated, &mut pass);
+        let summary = walk(definitions, found.map(|(_, message)| message), payload, truncated, &mut pass);
         Facts { present: summary.present, outcome: summary.outcome, ..pass.facts }
     }
 }
 
 struct IndexPass<'a> {
-    indexer: &'a mut Indexer,
     definitions: &'a Definitions,
+    spellings: &'a mut Spellings,
+    hasher: &'a RandomState,
     texts: &'a mut Texts,
     facts: Facts,
     /// Identifiers met, one bit each.
@@ -115,12 +119,12 @@ impl IndexPass<'_> {
 
 impl Observer for IndexPass<'_> {
     fn resolve(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId> {
-        if let Some(&known) = self.indexer.spellings.get(name) {
+        if let Some(&known) = self.spellings.get(name) {
             return known;
         }
         let parameter = definitions.parameter_named(name);
-        if self.indexer.spellings.len() < MAX_SPELLINGS {
-            self.indexer.spellings.insert(name.into(), parameter);
+        if self.spellings.len() < MAX_SPELLINGS {
+            self.spellings.insert(name.into(), parameter);
         }
         parameter
     }
@@ -135,7 +139,7 @@ impl Observer for IndexPass<'_> {
             }
             Role::Keys => {
                 let from = self.texts.keys.len();
-                let hasher = &self.indexer.hasher;
+                let hasher = self.hasher;
                 value.each_identifier(&mut |id| self.texts.keys.push(hasher.hash_one(id)));
                 self.facts.keys = (from as u32, (self.texts.keys.len() - from) as u32);
             }

@@ -269,6 +269,7 @@ impl Definitions {
             answers: raw.answers.iter().map(|code| CommandCode(*code.get_ref())).collect(),
             across_connections: raw.across_connections,
             is_answered: false,
+            is_answered_across: false,
             rows,
             step: None,
             file,
@@ -367,9 +368,14 @@ impl Definitions {
                 return Err(fault(code, format!("no [[message]] has the code {}", CommandCode(*code.get_ref()))));
             }
         }
-        let answered: Vec<CommandCode> = self.messages.iter().flat_map(|m| m.answers.iter().copied()).collect();
+        let answered: Vec<(CommandCode, bool)> = self
+            .messages
+            .iter()
+            .flat_map(|message| message.answers.iter().map(|&code| (code, message.across_connections)))
+            .collect();
         for message in &mut self.messages {
-            message.is_answered = answered.contains(&message.code);
+            message.is_answered = answered.iter().any(|&(code, _)| code == message.code);
+            message.is_answered_across = answered.contains(&(message.code, true));
             message.step = self.procedures.iter().enumerate().find_map(|(index, procedure)| {
                 let step = procedure.messages.iter().position(|&code| code == message.code)?;
                 Some((index as u16, step as u8))

@@ -72,6 +72,11 @@ impl<'a> Value<'a> {
         Self { text: raw.get() }
     }
 
+    /// The value that `text` is, which must be JSON.
+    pub(super) fn of(text: &'a str) -> Self {
+        Self { text }
+    }
+
     /// Its text as received.
     pub fn text(self) -> &'a str {
         self.text
