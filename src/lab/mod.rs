@@ -15,6 +15,7 @@ pub mod link;
 pub mod network;
 pub mod peer;
 pub mod random;
+pub mod run;
 pub mod scenario;
 pub mod simulation;
 pub mod tcp;
