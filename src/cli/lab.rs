@@ -21,16 +21,17 @@ use crate::lab::scenario;
 use crate::lab::simulation::{Dial, Setup};
 use crate::lab::topology::{Km, Topology};
 
+const EXAMPLES: &str = "\
+Examples:
+  ckscope lab --list
+  ckscope lab --scenario session --write session.pcapng
+  ckscope lab --messages 1000000 --connections 1000 --write large.pcapng
+  ckscope lab controller --listen 127.0.0.1:4164
+  ckscope lab km --connect 127.0.0.1:4164";
+
 /// Simulate a QKDN: write sample captures, or speak Ck over TCP.
-///
-/// Examples:
-///   ckscope lab --list
-///   ckscope lab --scenario session --write session.pcapng
-///   ckscope lab --messages 1000000 --connections 100 --write large.pcapng
-///   ckscope lab controller --listen 127.0.0.1:4164
-///   ckscope lab km --connect 127.0.0.1:4164
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true, verbatim_doc_comment)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct LabArgs {
     #[command(subcommand)]
     peer: Option<Peer>,
@@ -181,16 +182,17 @@ fn dispatch(args: &LabArgs) -> anyhow::Result<()> {
         return write_all(directory, &setup);
     }
     let Some(path) = &args.write else { bail!("say what to do: --list, --write FILE, controller or km (see --help)") };
-    if let Some(messages) = args.messages {
+    let written = if let Some(messages) = args.messages {
         let bulk = Bulk { messages, connections: args.connections, seed: args.seed };
         bulk.check()?;
-        return bulk.write(create(path)?).with_context(|| path.display().to_string());
-    }
-    let Some(scenario) = scenario::find(&args.scenario) else {
-        bail!("no scenario is called {:?}; --list names them all", args.scenario)
+        create(path).and_then(|out| bulk.write(out))
+    } else {
+        let Some(scenario) = scenario::find(&args.scenario) else {
+            bail!("no scenario is called {:?}; --list names them all", args.scenario)
+        };
+        create(path).and_then(|out| scenario.capture(&setup).write(out))
     };
-    let out = create(path)?;
-    scenario.capture(&setup).write(out).with_context(|| path.display().to_string())
+    written.with_context(|| path.display().to_string())
 }
 
 fn controller(args: &ControllerArgs) -> anyhow::Result<()> {
@@ -273,12 +275,11 @@ fn write_all(directory: &Path, setup: &Setup) -> anyhow::Result<()> {
     write("README.md", scenario::readme().as_bytes())
 }
 
-fn create(path: &Path) -> anyhow::Result<Box<dyn Write>> {
+fn create(path: &Path) -> io::Result<Box<dyn Write>> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdout().lock()));
     }
-    let file = File::create(path).with_context(|| path.display().to_string())?;
-    Ok(Box::new(file))
+    Ok(Box::new(File::create(path)?))
 }
 
 fn topology(path: Option<&Path>) -> anyhow::Result<Topology> {

@@ -1,7 +1,7 @@
 //! The peers over real TCP, one line of text for each message. In: addresses and a script. The only part of the
 //! lab that opens sockets and reads the clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -60,10 +60,26 @@ struct Host<P, W> {
     wakes: Vec<Option<Timestamp>>,
     readings: Receiver<Reading>,
     sender: Sender<Reading>,
-    next: usize,
+    /// Number of the next connection.
+    number: usize,
     out: W,
     /// Relays of 7.1 that are to go on at the KM of a KMA.
     relayed: Vec<(String, Task)>,
+    end: Option<Instant>,
+    /// When the script goes on.
+    turn: Instant,
+}
+
+/// What ended a wait.
+enum Happened {
+    /// Somebody dialled.
+    Dialled(TcpStream, SocketAddr),
+    /// It is time for the script to go on.
+    Turn,
+    /// Something that is dealt with.
+    Other,
+    /// The plan's limit, or an interrupt.
+    Over,
 }
 
 /// Runs a controller; each KM that it comes to know is asked once to reserve and allocate keys, if `ask`.
@@ -74,35 +90,32 @@ pub async fn controller(
     ask: bool,
     out: impl Write,
 ) -> io::Result<()> {
-    let mut host = Host::new(vec![controller], vec!["controller".to_owned()], out);
+    let mut host = Host::new(vec![controller], vec!["controller".to_owned()], &plan, out);
     let listener = host.listen(&plan).await?;
     for (kma, address) in &plan.dial {
         let stream = dial(*address, 0).await?;
         host.connected(0, stream, topology.kma(kma)).await?;
     }
-    let mut asked: Vec<usize> = Vec::new();
-    let end = end_of(&plan);
-    let mut turn = Instant::now() + PAUSE;
+    let mut strangers: Vec<usize> = if ask { (0..topology.kms.len()).collect() } else { Vec::new() };
     loop {
-        tokio::select! {
-            stream = accept(listener.as_ref()) => {
-                let (stream, address) = stream?;
-                host.connected(0, stream, topology.host(address.ip())).await?;
-            }
-            go_on = host.wait(end, turn) => if !go_on? { return Ok(()) },
+        match host.next(listener.as_ref()).await? {
+            Happened::Dialled(stream, from) => host.connected(0, stream, topology.host(from.ip())).await?,
+            Happened::Turn => host.reserve(&topology, &mut strangers).await?,
+            Happened::Other => {}
+            Happened::Over => return Ok(()),
         }
-        if Instant::now() < turn {
-            continue;
-        }
-        turn = Instant::now() + PAUSE;
-        let known = host.lines.keys().filter_map(|line| host.peers[0].km_at(*line));
-        let next = known.into_iter().find(|km| ask && !asked.contains(km));
-        if let Some(km) = next {
-            asked.push(km);
-            let source = topology.kms[km].kma.clone();
-            let target = Target::kma(&topology.kms[(km + topology.kms.len() / 2) % topology.kms.len()].kma);
-            host.tell(0, Input::Started(Task::Reserve { source, target, allocate: true })).await?;
-        }
+    }
+}
+
+impl<W: Write> Host<Controller, W> {
+    /// Has one KM that is connected, and was a stranger, reserve keys toward the KM half the topology away.
+    async fn reserve(&mut self, topology: &Topology, strangers: &mut Vec<usize>) -> io::Result<()> {
+        let connected = |km: &usize| self.lines.keys().any(|line| self.peers[0].km_at(*line) == Some(*km));
+        let Some(at) = strangers.iter().position(connected) else { return Ok(()) };
+        let km = strangers.remove(at);
+        let source = topology.kms[km].kma.clone();
+        let target = Target::kma(&topology.kms[(km + topology.kms.len() / 2) % topology.kms.len()].kma);
+        self.tell(0, Input::Started(Task::Reserve { source, target, allocate: true })).await
     }
 }
 
@@ -110,36 +123,29 @@ pub async fn controller(
 pub async fn key_managers(
     kms: Vec<KeyManager>,
     plan: Plan,
-    mut script: std::collections::VecDeque<(String, Task)>,
+    mut script: VecDeque<(String, Task)>,
     out: impl Write,
 ) -> io::Result<()> {
     let names = kms.iter().map(|km| km.km.kma.clone()).collect();
-    let mut host = Host::new(kms, names, out);
+    let mut host = Host::new(kms, names, &plan, out);
     let listener = host.listen(&plan).await?;
     for (kma, address) in &plan.dial {
         let peer = host.names.iter().position(|name| name == kma).expect("the plan names KMs of this process");
         let stream = dial(*address, host.peers[peer].km.host).await?;
         host.connected(peer, stream, None).await?;
     }
-    let scripted = !script.is_empty();
-    let end = end_of(&plan);
-    let mut turn = Instant::now() + PAUSE;
+    let ends_with_script = !script.is_empty() && plan.limit.is_none();
     loop {
-        tokio::select! {
-            stream = accept(listener.as_ref()) => host.connected(0, stream?.0, None).await?,
-            go_on = host.wait(end, turn) => if !go_on? { return Ok(()) },
-        }
-        for (kma, task) in std::mem::take(&mut host.relayed) {
-            host.start(&kma, task).await?;
-        }
-        if Instant::now() < turn || host.wakes.iter().any(Option::is_some) {
-            continue;
-        }
-        turn = Instant::now() + PAUSE;
-        match script.pop_front() {
-            Some((kma, task)) => host.start(&kma, task).await?,
-            None if scripted && plan.limit.is_none() => return Ok(()),
-            None => {}
+        match host.next(listener.as_ref()).await? {
+            Happened::Dialled(stream, _) => host.connected(0, stream, None).await?,
+            Happened::Turn if host.is_waiting() => {}
+            Happened::Turn => match script.pop_front() {
+                Some((kma, task)) => host.start(&kma, task).await?,
+                None if ends_with_script => return Ok(()),
+                None => {}
+            },
+            Happened::Other => {}
+            Happened::Over => return Ok(()),
         }
     }
 }
@@ -162,10 +168,6 @@ fn named(address: SocketAddr, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{address}: {error}"))
 }
 
-fn end_of(plan: &Plan) -> Option<Instant> {
-    plan.limit.map(|limit| Instant::now() + limit)
-}
-
 /// The next that dials; never, without a listener.
 async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
     match listener {
@@ -175,10 +177,26 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, Socket
 }
 
 impl<P: Peer, W: Write> Host<P, W> {
-    fn new(peers: Vec<P>, names: Vec<String>, out: W) -> Self {
+    fn new(peers: Vec<P>, names: Vec<String>, plan: &Plan, out: W) -> Self {
         let (sender, readings) = channel(QUEUE);
-        let wakes = vec![None; peers.len()];
-        Self { peers, names, lines: BTreeMap::new(), wakes, readings, sender, next: 0, out, relayed: Vec::new() }
+        Self {
+            wakes: vec![None; peers.len()],
+            peers,
+            names,
+            lines: BTreeMap::new(),
+            readings,
+            sender,
+            number: 0,
+            out,
+            relayed: Vec::new(),
+            end: plan.limit.map(|limit| Instant::now() + limit),
+            turn: Instant::now() + PAUSE,
+        }
+    }
+
+    /// Whether a peer waits for something.
+    fn is_waiting(&self) -> bool {
+        self.wakes.iter().any(Option::is_some)
     }
 
     async fn listen(&mut self, plan: &Plan) -> io::Result<Option<TcpListener>> {
@@ -192,8 +210,8 @@ impl<P: Peer, W: Write> Host<P, W> {
     async fn connected(&mut self, peer: usize, stream: TcpStream, km: Option<usize>) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let remote = stream.peer_addr()?;
-        let id = ConnectionId(self.next);
-        self.next += 1;
+        let id = ConnectionId(self.number);
+        self.number += 1;
         let (reader, socket) = stream.into_split();
         tokio::spawn(read(id, reader, self.sender.clone()));
         self.lines.insert(id, Line { peer, socket, remote });
@@ -207,18 +225,25 @@ impl<P: Peer, W: Write> Host<P, W> {
         }
     }
 
-    /// Waits for one thing to happen, but no longer than until `turn`, and deals with it. False: it is over.
-    async fn wait(&mut self, end: Option<Instant>, turn: Instant) -> io::Result<bool> {
+    /// Waits for one thing to happen and deals with what is not the caller's.
+    async fn next(&mut self, listener: Option<&TcpListener>) -> io::Result<Happened> {
         let wake = self.wakes.iter().flatten().min().copied();
         let wake = wake.map(|at| Instant::now() + Duration::from_nanos((at - now()).0.max(0) as u64));
         tokio::select! {
+            dialled = accept(listener) => return dialled.map(|(stream, from)| Happened::Dialled(stream, from)),
             Some(reading) = self.readings.recv() => self.read(reading).await?,
             () = sleep_until(wake) => self.wake().await?,
-            () = sleep_until(end) => return Ok(false),
-            () = tokio::time::sleep_until(turn) => {}
-            result = tokio::signal::ctrl_c() => return result.map(|()| false),
+            () = tokio::time::sleep_until(self.turn) => {
+                self.turn = Instant::now() + PAUSE;
+                return Ok(Happened::Turn);
+            }
+            () = sleep_until(self.end) => return Ok(Happened::Over),
+            interrupt = tokio::signal::ctrl_c() => return interrupt.map(|()| Happened::Over),
         }
-        Ok(true)
+        for (kma, task) in std::mem::take(&mut self.relayed) {
+            self.start(&kma, task).await?;
+        }
+        Ok(Happened::Other)
     }
 
     async fn read(&mut self, reading: Reading) -> io::Result<()> {
