@@ -70,6 +70,8 @@ pub struct Analyzer {
     last: Timestamp,
     under_way: usize,
     tapped: Vec<Tapped>,
+    /// Outputs whose memory can be used again.
+    spare: Vec<Output>,
 }
 
 impl Analyzer {
@@ -99,6 +101,7 @@ impl Analyzer {
             last: Timestamp::default(),
             under_way: 0,
             tapped: Vec::new(),
+            spare: Vec::new(),
         }
     }
 
@@ -156,9 +159,14 @@ impl Analyzer {
         std::mem::take(&mut self.tapped)
     }
 
-    fn works(&self, blocks: &[Block]) -> Vec<Work> {
-        let work = || Work { tasks: Vec::new(), blocks: blocks.to_vec(), floors: vec![self.horizon.floor()] };
-        (0..self.pool.workers()).map(|_| work()).collect()
+    fn works(&mut self, blocks: &[Block]) -> Vec<Work> {
+        let floor = self.horizon.floor();
+        let work = |_| {
+            let mut output = self.spare.pop().unwrap_or_default();
+            output.reuse();
+            Work { tasks: std::mem::take(&mut output.done), blocks: blocks.to_vec(), output, floors: vec![floor] }
+        };
+        (0..self.pool.workers()).map(work).collect()
     }
 
     fn segment(&mut self, segment: Segment, stamp: Stamp, block: u16, offset: u64, works: &mut [Work]) {
@@ -257,7 +265,7 @@ impl Analyzer {
 
     /// Correlates everything that comes before `until` in capture order.
     fn release(&mut self, until: u32) {
-        let Self { reorder, correlator, journal, definitions, .. } = self;
-        reorder.release(until, |event, output: &Output| event.apply(output, correlator, definitions, journal));
+        let Self { reorder, correlator, journal, definitions, spare, .. } = self;
+        reorder.release(until, spare, |event, output: &Output| event.apply(output, correlator, definitions, journal));
     }
 }

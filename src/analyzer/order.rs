@@ -77,8 +77,8 @@ impl Reorder {
         until
     }
 
-    /// Gives events before packet `until` in order.
-    pub fn release(&mut self, until: u32, mut apply: impl FnMut(&Event, &Output)) {
+    /// Gives events before packet `until` in order; outputs that nothing refers to any more go to `spare`.
+    pub fn release(&mut self, until: u32, spare: &mut Vec<Output>, mut apply: impl FnMut(&Event, &Output)) {
         // One worker's events come nearly sorted, which a stable sort turns to account.
         self.waiting.sort_by_key(Event::order);
         let ready = self.waiting.partition_point(|event| event.key < until);
@@ -88,7 +88,7 @@ impl Reorder {
         self.waiting.drain(..ready);
         let oldest = self.waiting.iter().map(|event| event.output).min();
         let keep_from = oldest.unwrap_or(self.first_output + self.outputs.len() as u64);
-        self.outputs.drain(..(keep_from - self.first_output) as usize);
+        spare.extend(self.outputs.drain(..(keep_from - self.first_output) as usize));
         self.first_output = keep_from;
     }
 }

@@ -57,6 +57,8 @@ pub enum Task {
 pub struct Work {
     pub tasks: Vec<Task>,
     pub blocks: Vec<Block>,
+    /// Where to put what is found: an empty one, whose memory was used before.
+    pub output: Output,
     /// From which packet on which floor holds; the first one holds from the batch's beginning.
     pub floors: Vec<(u32, u32)>,
 }
@@ -133,6 +135,23 @@ pub struct Output {
     /// The first packet of what waits behind holes.
     pub held_since: Option<u32>,
     pub tapped: Vec<Tapped>,
+    /// The batch's tasks, done: their memory is used again.
+    pub done: Vec<Task>,
+}
+
+impl Output {
+    /// Empties it, for its memory to be used again. Memory that is touched anew for every batch is dear: the system
+    /// clears it first.
+    pub fn reuse(&mut self) {
+        self.events.clear();
+        self.messages.clear();
+        self.texts.bytes.clear();
+        self.texts.keys.clear();
+        self.reassembled.clear();
+        self.traffic.clear();
+        self.tapped.clear();
+        self.held_since = None;
+    }
 }
 
 /// A worker and its connections.
@@ -204,11 +223,11 @@ impl Worker {
     }
 
     /// Does its part of a batch.
-    pub fn run(&mut self, work: Work) -> Output {
-        let mut output = Output::default();
+    pub fn run(&mut self, mut work: Work) -> Output {
+        let mut output = work.output;
         let mut floors = work.floors.iter().copied().peekable();
         let mut floor = floors.next().map_or(0, |(_, floor)| floor);
-        for task in work.tasks {
+        for task in work.tasks.drain(..) {
             let stamp = task.stamp();
             while let Some(&(from, next)) = floors.peek()
                 && from <= stamp.packet
@@ -223,6 +242,7 @@ impl Worker {
             }
         }
         output.held_since = self.held_since();
+        output.done = work.tasks;
         output
     }
 
