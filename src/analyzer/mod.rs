@@ -30,7 +30,7 @@ use worker::{Output, SegmentTask, Task, Work, Worker};
 
 pub use worker::Tapped;
 
-/// Batches that may be under way in the workers.
+/// Batches that may be under way in workers on threads of their own.
 const MAX_UNDER_WAY: usize = 4;
 
 /// What the analysis depends on.
@@ -119,7 +119,7 @@ impl Analyzer {
             }
         }
         self.submit(works);
-        while self.under_way > MAX_UNDER_WAY {
+        while self.under_way > self.pool.pipeline() {
             self.collect();
         }
     }

@@ -79,8 +79,10 @@ impl Reorder {
 
     /// Gives events before packet `until` in order; outputs that nothing refers to any more go to `spare`.
     pub fn release(&mut self, until: u32, spare: &mut Vec<Output>, mut apply: impl FnMut(&Event, &Output)) {
-        // One worker's events come nearly sorted, which a stable sort turns to account.
-        self.waiting.sort_by_key(Event::order);
+        // Most batches of one worker are in order already.
+        if !self.waiting.is_sorted_by_key(Event::order) {
+            self.waiting.sort_by_key(Event::order);
+        }
         let ready = self.waiting.partition_point(|event| event.key < until);
         for event in &self.waiting[..ready] {
             apply(event, &self.outputs[(event.output - self.first_output) as usize]);

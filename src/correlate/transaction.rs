@@ -159,7 +159,9 @@ impl Transactions {
             None if message.across_connections => self.answer_across(journal, index, message, guesses),
             found => found,
         }?;
-        self.forget_across(journal, found.request);
+        if message.across_connections {
+            self.forget_across(journal, found.request);
+        }
         Some(found)
     }
 

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::definition::{
-    CommandCode, DefinitionFile, Definitions, Direction, MAX_ROWS, Message, Parameter, ParameterId, Presence,
-    Procedure, Role, Row, Type, normalised,
+    CommandCode, DefinitionFile, Definitions, Direction, MAX_ROWS, Message, NO_MESSAGE, Parameter, ParameterId,
+    Presence, Procedure, Role, Row, Type, normalised,
 };
 
 /// The embedded definition of Q.4164.
@@ -363,6 +363,13 @@ impl Definitions {
 
     /// Derives what follows from all messages and procedures together.
     fn link(&mut self, listed: &[Spanned<u16>]) -> Result<(), Fault> {
+        self.by_code = self.directions.iter().map(|&(prefix, _)| (prefix, [NO_MESSAGE; 256])).collect();
+        for (index, message) in self.messages.iter().enumerate() {
+            let [prefix, rest] = message.code.0.to_be_bytes();
+            if let Some((_, indexes)) = self.by_code.iter_mut().find(|(known, _)| *known == prefix) {
+                indexes[usize::from(rest)] = index as u16;
+            }
+        }
         for code in listed {
             if self.message(CommandCode(*code.get_ref())).is_none() {
                 return Err(fault(code, format!("no [[message]] has the code {}", CommandCode(*code.get_ref()))));

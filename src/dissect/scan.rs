@@ -49,6 +49,30 @@ impl Members {
     }
 }
 
+/// Calls `found` with every element of the array that `text`, which must be JSON, is; false if it is not an ordinary
+/// one, before or after some elements.
+pub fn each_element<'a>(text: &'a str, found: &mut impl FnMut(&'a str)) -> bool {
+    if text.len() > usize::from(u16::MAX) {
+        return false;
+    }
+    let mut cursor = Cursor { bytes: text.as_bytes(), at: 0 };
+    let mut elements = || {
+        cursor.expect(b'[')?;
+        if cursor.closes(b']') {
+            return Some(());
+        }
+        loop {
+            let range = cursor.value(0)?;
+            found(&text[usize::from(range.start)..usize::from(range.end)]);
+            if cursor.closes(b']') {
+                return Some(());
+            }
+            cursor.expect(b',')?;
+        }
+    };
+    elements().is_some()
+}
+
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -80,7 +104,7 @@ impl Cursor<'_> {
     fn string(&mut self) -> Option<Range<u16>> {
         self.expect(b'"')?;
         let start = self.at;
-        let length = self.bytes[start..].iter().position(|&byte| !PLAIN[usize::from(byte)])?;
+        let length = plain_length(&self.bytes[start..]);
         self.at = start + length;
         (self.peek()? == b'"').then(|| self.at += 1)?;
         Some(start as u16..(start + length) as u16)
@@ -153,18 +177,33 @@ impl Cursor<'_> {
     }
 }
 
-/// Bytes that stand for themselves in a string: no quote, no escape, no control character.
-const PLAIN: [bool; 256] = {
-    let mut plain = [true; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        plain[byte] = false;
-        byte += 1;
+/// How many bytes stand for themselves in a string: neither quote nor escape nor control character. Eight at a time.
+fn plain_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    while let Some(word) = bytes[length..].first_chunk() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return length + special.trailing_zeros() as usize / 8;
+        }
+        length += 8;
     }
-    plain[b'"' as usize] = false;
-    plain[b'\\' as usize] = false;
-    plain
-};
+    let rest = &bytes[length..];
+    let is_plain = |&byte: &u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    length + rest.iter().position(|byte| !is_plain(byte)).unwrap_or(rest.len())
+}
+
+/// The highest bit of each byte that is a quote, an escape or a control character, as far as the lowest such byte:
+/// above it a borrow may set a bit too many.
+const fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x80 * ONES;
+    let quote = word ^ (b'"' as u64 * ONES);
+    let escape = word ^ (b'\\' as u64 * ONES);
+    let below_space = word.wrapping_sub(0x20 * ONES) & !word;
+    let is_quote = quote.wrapping_sub(ONES) & !quote;
+    let is_escape = escape.wrapping_sub(ONES) & !escape;
+    (below_space | is_quote | is_escape) & HIGHS
+}
 
 #[cfg(test)]
 mod tests {
@@ -203,6 +242,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn finds_the_first_special_byte(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let expected = bytes.iter().position(|&b| b < 0x20 || b == b'"' || b == b'\\').unwrap_or(bytes.len());
+            prop_assert_eq!(plain_length(&bytes), expected);
+        }
+
         #[test]
         fn agrees_with_serde_json(text in r#"[{}\[\]",:a0-9 \\.e\-\n]{0,24}|\{("[ab]":(1|-0|"x"|null|\[1,"y"\]|\{\}),?){0,4}\}"#) {
             if let Some(found) = members(&text) {
