@@ -21,7 +21,7 @@ use crate::framing::CommandCodes;
 use crate::journal::{Closed, Connection, Journal, Side, Traffic};
 use crate::packet::{Flags, PacketParser, Parsed, Payload, Segment, Undecoded};
 use crate::place::Place;
-use crate::stream::{ConnectionTable, Located, Stamp};
+use crate::stream::{ConnectionTable, Located, Sought, Stamp};
 use crate::time::{Span, Timestamp};
 
 use order::{Horizon, Reorder};
@@ -72,6 +72,8 @@ pub struct Analyzer {
     tapped: Vec<Tapped>,
     /// Outputs whose memory can be used again.
     spare: Vec<Output>,
+    /// A batch's packets: block, offset in it, and the segment.
+    parsed: Vec<(Stamp, u16, u64, Option<(Sought, Segment)>)>,
 }
 
 impl Analyzer {
@@ -102,22 +104,34 @@ impl Analyzer {
             under_way: 0,
             tapped: Vec::new(),
             spare: Vec::new(),
+            parsed: Vec::new(),
         }
     }
 
     /// Takes the next packets.
     pub fn batch(&mut self, batch: &Batch) {
         let mut works = self.works(&batch.blocks);
+        let mut parsed = std::mem::take(&mut self.parsed);
         for packet in &batch.packets {
             self.packets += 1;
-            self.last = self.last.max(packet.time);
             let stamp = Stamp { packet: self.packets, time: packet.time };
-            self.horizon.advance(stamp);
             let bytes = batch.bytes(packet);
-            if let Parsed::Segment(segment) = self.parser.parse(packet.link, bytes, packet.original, packet.time) {
-                self.segment(segment, stamp, packet.block, packet.offset, &mut works);
+            let found = self.parser.parse(packet.link, bytes, packet.original, packet.time);
+            let segment = match found {
+                Parsed::Segment(segment) => Some((self.table.seek(&segment), segment)),
+                _ => None,
+            };
+            parsed.push((stamp, packet.block, packet.offset, segment));
+        }
+        // A second pass, so that what is known of the connections is on its way when it is looked at.
+        for (stamp, block, offset, segment) in parsed.drain(..) {
+            self.last = self.last.max(stamp.time);
+            self.horizon.advance(stamp);
+            if let Some((sought, segment)) = segment {
+                self.segment(segment, sought, stamp, block, offset, &mut works);
             }
         }
+        self.parsed = parsed;
         self.submit(works);
         while self.under_way > self.pool.pipeline() {
             self.collect();
@@ -169,12 +183,12 @@ impl Analyzer {
         (0..self.pool.workers()).map(work).collect()
     }
 
-    fn segment(&mut self, segment: Segment, stamp: Stamp, block: u16, offset: u64, works: &mut [Work]) {
+    fn segment(&mut self, segment: Segment, sought: Sought, stamp: Stamp, block: u16, offset: u64, works: &mut [Work]) {
         let length = match &segment.payload {
             Payload::InPacket { length, .. } => *length,
             Payload::Reassembled(bytes) => bytes.len() as u32,
         };
-        let located = self.table.locate(&segment, length.saturating_add(segment.missing));
+        let located = self.table.locate(&segment, sought, length.saturating_add(segment.missing));
         if let Some(replaced) = located.replaces {
             let index = replaced as usize % works.len();
             works[index].tasks.push(Task::Retire { connection: replaced, stamp });
@@ -266,6 +280,11 @@ impl Analyzer {
     /// Correlates everything that comes before `until` in capture order.
     fn release(&mut self, until: u32) {
         let Self { reorder, correlator, journal, definitions, spare, .. } = self;
-        reorder.release(until, spare, |event, output: &Output| event.apply(output, correlator, definitions, journal));
+        reorder.release(until, spare, |event, later, output: &Output| {
+            if let Some(later) = later {
+                correlator.prefetch(journal, later.connection);
+            }
+            event.apply(output, correlator, definitions, journal);
+        });
     }
 }

@@ -12,6 +12,7 @@ use crate::framing::{CommandCodes, Framer, Pdu};
 use crate::journal::{Journal, Protocol, Side, Traffic};
 use crate::packet::Flags;
 use crate::place::Place;
+use crate::prefetch::{AHEAD, prefetch};
 use crate::stream::{Arrival, Piece, Stamp, Stream};
 
 /// Bytes that may wait behind holes on all connections of a worker; beyond it holes are given up at once.
@@ -227,7 +228,11 @@ impl Worker {
         let mut output = work.output;
         let mut floors = work.floors.iter().copied().peekable();
         let mut floor = floors.next().map_or(0, |(_, floor)| floor);
-        for task in work.tasks.drain(..) {
+        for index in 0..work.tasks.len() {
+            if let Some(later) = work.tasks.get(index + AHEAD) {
+                self.prefetch(later);
+            }
+            let task = &work.tasks[index];
             let stamp = task.stamp();
             while let Some(&(from, next)) = floors.peek()
                 && from <= stamp.packet
@@ -236,14 +241,23 @@ impl Worker {
                 floors.next();
             }
             match task {
-                Task::Segment(task) => self.segment(&task, &work.blocks, floor, &mut output),
-                Task::Retire { connection, stamp } => self.retire(connection, stamp, floor, &mut output),
-                Task::Finish { stamp } => self.finish(stamp, floor, &mut output),
+                Task::Segment(task) => self.segment(task, &work.blocks, floor, &mut output),
+                Task::Retire { connection, stamp } => self.retire(*connection, *stamp, floor, &mut output),
+                Task::Finish { stamp } => self.finish(*stamp, floor, &mut output),
             }
         }
+        work.tasks.clear();
         output.held_since = self.held_since();
         output.done = work.tasks;
         output
+    }
+
+    fn prefetch(&self, task: &Task) {
+        if let Task::Segment(task) = task
+            && let Some(Slot::Live(pair)) = self.slots.get(task.connection as usize / self.share)
+        {
+            prefetch(&**pair);
+        }
     }
 
     fn segment(&mut self, task: &SegmentTask, blocks: &[Block], floor: u32, output: &mut Output) {

@@ -15,6 +15,7 @@ use crate::dissect::{
 use crate::framing::{Header, Truncation};
 use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State, TextId};
 use crate::place::Place;
+use crate::prefetch::prefetch;
 use crate::stream::Stamp;
 use crate::time::{Span, Timestamp};
 
@@ -74,6 +75,12 @@ impl Correlator {
     pub fn new(definitions: &Definitions, time_out: Span) -> Self {
         let exchanges = Exchanges::new(definitions, time_out);
         Self { time_out, transactions: Transactions::default(), exchanges }
+    }
+
+    /// Asks for what is known of a connection whose next message will follow soon.
+    pub fn prefetch(&self, journal: &Journal, connection: u32) {
+        prefetch(&journal.connections[connection as usize]);
+        self.transactions.prefetch(connection);
     }
 
     /// Takes the next message; `definitions` are the journal's.

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use super::ranges::Ranges;
 use crate::dissect::{CommandCode, IDENTIFIERS, Identifier, Message};
 use crate::journal::{Finding, Journal, Record, Side, State, TextId};
+use crate::prefetch::prefetch;
 use crate::time::{Span, Timestamp};
 
 /// Requests that wait on one connection; a KM has a handful. Bounds the search for a response's request.
@@ -59,6 +60,13 @@ pub struct Transactions {
 }
 
 impl Transactions {
+    /// Asks for what is known of a connection.
+    pub fn prefetch(&self, connection: u32) {
+        if let Some(Some(connection)) = self.connections.get(connection as usize) {
+            prefetch(&**connection);
+        }
+    }
+
     fn connection(&mut self, index: u32) -> &mut Connection {
         let index = index as usize;
         if self.connections.len() <= index {
