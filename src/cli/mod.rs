@@ -4,28 +4,56 @@
 mod flows;
 mod input;
 mod lab;
+mod look;
 mod read;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Parser, Subcommand};
 
 /// See the Ck interface of a QKD network (ITU-T Q.4164) as procedures, not packets
 #[derive(Parser, Debug)]
-#[command(name = "ckscope", version, max_term_width = 100)]
+#[command(
+    name = "ckscope",
+    version,
+    max_term_width = 100,
+    override_usage = "ckscope <COMMAND> [OPTIONS]\n       ckscope FILE...",
+    after_long_help = EXAMPLES
+)]
 pub struct Cli {
+    /// When to colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", global = true, help_heading = "Output")]
+    color: look::Color,
     #[command(subcommand)]
     command: Command,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  ckscope capture.pcapng
+      Every Ck message in a capture, one line each
+  ckscope flows --ladder capture.pcapng
+      What the key managers and the controller said to each other, drawn
+  ckscope flows --format jsonl capture.pcapng | jq 'select(.state != \"complete\")'
+      The procedures that went wrong, for programs
+
+Exit status: 0 read whole; 1 read, with problems that stderr tells; 2 wrong usage or unreadable input.";
+
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Print every Ck message of captures, one line each
+    #[command(after_long_help = read::EXAMPLES)]
     Read(read::ReadArgs),
     /// Print the procedures of captures, as a table or as ladders
     Flows(flows::FlowsArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(lab::LabArgs),
+    /// `ckscope FILE...` is `ckscope read FILE...`.
+    #[command(external_subcommand)]
+    Files(Vec<OsString>),
 }
 
 impl Cli {
@@ -34,12 +62,24 @@ impl Cli {
     /// # Errors
     /// What stopped it; the exit status is then 2.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        self.color.apply();
         match self.command {
             Command::Read(args) => args.run(),
             Command::Flows(args) => args.run(),
             Command::Lab(args) => lab::run(args),
+            Command::Files(words) => files(&words)?.run(),
         }
     }
+}
+
+/// What `ckscope FILE...` means.
+fn files(words: &[OsString]) -> anyhow::Result<Cli> {
+    let first = words.first().cloned().unwrap_or_default();
+    if first != "-" && !Path::new(&first).exists() {
+        bail!("{}: neither a command nor a file; ckscope --help lists the commands", first.display());
+    }
+    let prefix = ["ckscope", "read"].map(OsString::from);
+    Ok(Cli::parse_from(prefix.iter().chain(words)))
 }
 
 /// 0: read whole; 1: read with problems that were said.

@@ -1,4 +1,12 @@
 //! What people and programs read: functions of the journal. In: a [`View`](crate::journal::View). Out: text, jsonl,
 //! csv, ladders, written to any writer. Refuses to know files, terminals and clocks.
 
+pub mod clock;
+mod detail;
+pub mod escape;
+pub mod fields;
 pub mod jsonl;
+mod lines;
+pub mod read;
+pub mod style;
+mod summary;
