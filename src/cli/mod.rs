@@ -48,6 +48,7 @@ enum Command {
     #[command(after_long_help = read::EXAMPLES)]
     Read(read::ReadArgs),
     /// Print the procedures of captures, as a table or as ladders
+    #[command(after_long_help = flows::EXAMPLES)]
     Flows(flows::FlowsArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(lab::LabArgs),

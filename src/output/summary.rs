@@ -53,12 +53,6 @@ pub fn facts(view: View<'_>, decoded: &Decoded) -> Vec<Fact> {
     told.into_iter().flatten().collect()
 }
 
-/// `label value, label value`: for where there are no columns.
-pub fn in_words(facts: &[Fact]) -> String {
-    let words: Vec<String> = facts.iter().map(|fact| format!("{} {}", fact.label, fact.value)).collect();
-    words.join("  ")
-}
-
 struct Teller<'a> {
     view: View<'a>,
     decoded: &'a Decoded,
