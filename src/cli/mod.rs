@@ -1,7 +1,11 @@
 //! The command line: what was typed → what it means. One file per command; results go to stdout, everything else to
 //! stderr. Knows every stage only by its public face.
 
+mod connections;
+mod dissectors;
 mod flows;
+mod follow;
+mod info;
 mod input;
 mod lab;
 mod look;
@@ -50,6 +54,18 @@ enum Command {
     /// Print the procedures of captures, as a table or as ladders
     #[command(after_long_help = flows::EXAMPLES)]
     Flows(flows::FlowsArgs),
+    /// Tell what capture files are and hold
+    #[command(after_long_help = info::EXAMPLES)]
+    Info(info::InfoArgs),
+    /// Print the TCP connections of captures
+    #[command(after_long_help = connections::EXAMPLES)]
+    Connections(connections::ConnectionsArgs),
+    /// Print the bytes that one side of a connection sent
+    #[command(after_long_help = follow::EXAMPLES)]
+    Follow(follow::FollowArgs),
+    /// Show or check the definitions of messages
+    #[command(after_long_help = dissectors::EXAMPLES)]
+    Dissectors(dissectors::DissectorsArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(lab::LabArgs),
     /// `ckscope FILE...` is `ckscope read FILE...`.
@@ -58,6 +74,22 @@ enum Command {
 }
 
 impl Cli {
+    /// What was typed. `--ladder 4` is `--ladder=4`: only a number after it is its ID, for a file may follow it, too.
+    pub fn from_args() -> Self {
+        let mut words: Vec<OsString> = Vec::new();
+        for word in std::env::args_os() {
+            let is_number = word.to_str().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+            match words.last_mut() {
+                Some(last) if last == "--ladder" && is_number && !Path::new(&word).exists() => {
+                    last.push("=");
+                    last.push(&word);
+                }
+                _ => words.push(word),
+            }
+        }
+        Self::parse_from(words)
+    }
+
     /// Does what was asked for.
     ///
     /// # Errors
@@ -67,6 +99,10 @@ impl Cli {
         match self.command {
             Command::Read(args) => args.run(),
             Command::Flows(args) => args.run(),
+            Command::Info(args) => args.run(),
+            Command::Connections(args) => args.run(),
+            Command::Follow(args) => args.run(),
+            Command::Dissectors(args) => args.run(),
             Command::Lab(args) => lab::run(args),
             Command::Files(words) => files(&words)?.run(),
         }

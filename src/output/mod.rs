@@ -2,10 +2,14 @@
 //! csv, ladders, written to any writer. Refuses to know files, terminals and clocks.
 
 pub mod clock;
+pub mod connections;
 mod detail;
+pub mod dissectors;
 pub mod escape;
 pub mod fields;
 pub mod flows;
+pub mod hex;
+pub mod info;
 pub mod jsonl;
 pub mod ladder;
 mod lines;
