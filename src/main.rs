@@ -3,14 +3,12 @@
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 /// Buffers travel between threads, which mimalloc is better at than the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match ckscope::cli::Cli::parse().run() {
+    match ckscope::cli::Cli::from_args().run() {
         Ok(status) => status,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -3,10 +3,26 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
-use super::input::InputArgs;
+use super::input::{Analysis, InputArgs};
+use super::look::{LookArgs, Time, styles};
+use crate::journal::View;
+use crate::output::flows::Listing;
 use crate::output::jsonl;
+use crate::output::ladder::text::{Drawing, Glyphs};
+use crate::output::ladder::{Identities, Ladder, exchanges, mermaid};
+
+/// Examples for the help text.
+pub const EXAMPLES: &str = "\
+Examples:
+  ckscope flows capture.pcapng
+      A table of procedures: start, state, duration, key manager, IDs, messages, diagnostics
+  ckscope flows --ladder=4 capture.pcapng
+      Procedure 4, and those related to it, as a ladder
+  ckscope flows --format mermaid capture.pcapng > exchange.mmd
+      A sequence diagram for a document or a ticket";
 
 /// What `flows` was asked for.
 #[derive(Args, Debug)]
@@ -14,30 +30,101 @@ pub struct FlowsArgs {
     #[command(flatten)]
     input: InputArgs,
     /// How to print
-    #[arg(long, value_enum, default_value = "jsonl", help_heading = "Output")]
+    #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     format: Format,
+    /// Draw ladders: of all procedures, or of the one with this ID and those related to it
+    #[arg(long, value_name = "ID", num_args = 0..=1, require_equals = true, help_heading = "Output")]
+    ladder: Option<Option<u32>>,
+    /// Draw with ASCII characters only
+    #[arg(long, requires = "ladder", help_heading = "Output")]
+    ascii: bool,
+    /// What times are told against, in text
+    #[arg(long, value_enum, default_value = "absolute", help_heading = "Output")]
+    time: Time,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
+    /// A table, or ladders, for people
+    Text,
+    /// A JSON object on each line
     Jsonl,
+    /// A Mermaid sequence diagram
+    Mermaid,
 }
 
 impl FlowsArgs {
     /// Prints the procedures.
     ///
     /// # Errors
-    /// No capture could be read, or stdout cannot be written.
+    /// No capture could be read, there is no such procedure, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        if self.format == Format::Jsonl && self.ladder.is_some() {
+            bail!("--ladder goes with --format text or mermaid; jsonl lists every procedure with those related to it");
+        }
         let analysis = self.input.analyze()?;
-        let view = analysis.view();
         let mut out = BufWriter::new(std::io::stdout().lock());
-        for index in 0..view.journal.procedures.len() as u32 {
-            match self.format {
-                Format::Jsonl => jsonl::procedure(&mut out, view, index)?,
+        match self.format {
+            Format::Jsonl => {
+                for index in 0..analysis.journal.procedures.len() as u32 {
+                    jsonl::procedure(&mut out, analysis.view(), index)?;
+                }
             }
+            Format::Mermaid => {
+                let identities = Identities::new(analysis.view());
+                let ladders = ladders(analysis.view(), &identities, self.ladder.flatten())?;
+                mermaid::write(&mut out, analysis.view(), &ladders.collect::<Vec<_>>())?;
+            }
+            Format::Text if self.ladder.is_some() => self.draw(&mut out, &analysis)?,
+            Format::Text => self.list(&mut out, &analysis)?,
         }
         out.flush()?;
         Ok(super::status(analysis.problems))
     }
+
+    fn list(&self, out: &mut impl Write, analysis: &Analysis) -> anyhow::Result<()> {
+        let columns = self.look.width();
+        let mut listing = Listing::new(analysis.view(), self.time.clock(analysis, columns), styles(), columns);
+        listing.header(out)?;
+        for index in 0..analysis.journal.procedures.len() as u32 {
+            listing.write(out, index)?;
+        }
+        Ok(())
+    }
+
+    fn draw(&self, out: &mut impl Write, analysis: &Analysis) -> anyhow::Result<()> {
+        let columns = self.look.drawing_width();
+        let glyphs = if self.ascii { Glyphs::Ascii } else { Glyphs::Unicode };
+        let clock = self.time.clock(analysis, columns);
+        let mut drawing = Drawing { columns, glyphs, styles: styles(), clock };
+        let identities = Identities::new(analysis.view());
+        for ladder in ladders(analysis.view(), &identities, self.ladder.flatten())? {
+            drawing.write(out, analysis.view(), &ladder)?;
+        }
+        Ok(())
+    }
+}
+
+/// The ladder of procedure `id`, or those of all.
+fn ladders<'a>(
+    view: View<'a>,
+    identities: &'a Identities<'a>,
+    id: Option<u32>,
+) -> anyhow::Result<impl Iterator<Item = Ladder> + 'a> {
+    let one = match id {
+        None => None,
+        Some(id) => {
+            let count = view.journal.procedures.len();
+            let index = id.checked_sub(1).filter(|&index| (index as usize) < count).with_context(|| {
+                format!("--ladder={id}: there is no such procedure; the capture has {count}, which ckscope flows lists")
+            })?;
+            let mut group = view.journal.related(index);
+            group.push(index);
+            Some(group)
+        }
+    };
+    let all = one.is_none().then(|| exchanges(view)).into_iter().flatten();
+    Ok(one.into_iter().chain(all).map(move |group| Ladder::new(view, identities, group)))
 }

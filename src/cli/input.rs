@@ -62,8 +62,6 @@ pub struct Analysis {
     pub journal: Journal,
     /// The bytes, and what the files were.
     pub reader: Reader,
-    /// Packets that could not be decoded.
-    pub undecoded: Undecoded,
     /// Something could not be read, and was said.
     pub problems: bool,
 }
@@ -136,12 +134,38 @@ impl InputArgs {
         mut taken: impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Analysis> {
         let definitions = Arc::new(self.definitions.load()?);
-        let (mut reader, errors) = Reader::open(&self.files);
+        match self.analyze_files(&self.files, definitions, tap, &mut taken)? {
+            Some(analysis) => Ok(analysis),
+            None => bail!("no capture could be opened"),
+        }
+    }
+
+    /// Every file on its own, in the order given; `None` for one that could not be opened, which is said.
+    ///
+    /// # Errors
+    /// A definition file is wrong.
+    pub fn analyze_each(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Option<Analysis>>> + '_> {
+        let definitions = Arc::new(self.definitions.load()?);
+        Ok(self.files.iter().map(move |file| {
+            let one = std::slice::from_ref(file);
+            self.analyze_files(one, Arc::clone(&definitions), None, &mut |_| Ok(()))
+        }))
+    }
+
+    /// `None` if no file could be opened.
+    fn analyze_files(
+        &self,
+        files: &[PathBuf],
+        definitions: Arc<Definitions>,
+        tap: Option<(u32, Side)>,
+        taken: &mut impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Option<Analysis>> {
+        let (mut reader, errors) = Reader::open(files);
         for error in &errors {
             eprintln!("ckscope: {error}");
         }
         if reader.files().is_empty() {
-            bail!("no capture could be opened");
+            return Ok(None);
         }
         let mut analyzer = Analyzer::new(Options {
             ports: self.ports.clone(),
@@ -160,8 +184,10 @@ impl InputArgs {
         taken(analyzer.take_tapped())?;
         drop(progress);
         let undecoded = analyzer.undecoded();
+        let journal = analyzer.into_journal();
         let problems = !errors.is_empty() | report(&reader, &undecoded);
-        Ok(Analysis { journal: analyzer.into_journal(), reader, undecoded, problems })
+        report_leftovers(&journal);
+        Ok(Some(Analysis { journal, reader, problems }))
     }
 
     fn threads(&self) -> usize {
@@ -217,6 +243,21 @@ fn report(reader: &Reader, undecoded: &Undecoded) -> bool {
         eprintln!("ckscope: {line}");
     }
     damaged
+}
+
+/// Says how many bytes on Ck connections belong to no message: a peer's fault or ours, never to be passed over.
+fn report_leftovers(journal: &Journal) {
+    let left = journal.connections.iter().map(|connection| connection.traffic.undecoded.iter().sum::<u64>());
+    let (bytes, connections) = left.filter(|&bytes| bytes > 0).fold((0, 0), |(all, n), bytes| (all + bytes, n + 1));
+    match (bytes, connections) {
+        (0, _) => {}
+        (bytes, 1) => {
+            eprintln!("ckscope: {bytes} bytes of 1 Ck connection belong to no message (ckscope connections lists it)")
+        }
+        (bytes, connections) => eprintln!(
+            "ckscope: {bytes} bytes of {connections} Ck connections belong to no message (ckscope connections lists them)"
+        ),
+    }
 }
 
 /// A progress bar on stderr, for long work on a terminal.

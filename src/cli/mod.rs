@@ -1,45 +1,122 @@
 //! The command line: what was typed → what it means. One file per command; results go to stdout, everything else to
 //! stderr. Knows every stage only by its public face.
 
+mod connections;
+mod dissectors;
 mod flows;
+mod follow;
+mod info;
 mod input;
 mod lab;
+mod look;
 mod read;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Parser, Subcommand};
 
 /// See the Ck interface of a QKD network (ITU-T Q.4164) as procedures, not packets
 #[derive(Parser, Debug)]
-#[command(name = "ckscope", version, max_term_width = 100)]
+#[command(
+    name = "ckscope",
+    version,
+    max_term_width = 100,
+    override_usage = "ckscope <COMMAND> [OPTIONS]\n       ckscope FILE...",
+    after_long_help = EXAMPLES
+)]
 pub struct Cli {
+    /// When to colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", global = true, help_heading = "Output")]
+    color: look::Color,
     #[command(subcommand)]
     command: Command,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  ckscope capture.pcapng
+      Every Ck message in a capture, one line each
+  ckscope flows --ladder capture.pcapng
+      What the key managers and the controller said to each other, drawn
+  ckscope flows --format jsonl capture.pcapng | jq 'select(.state != \"complete\")'
+      The procedures that went wrong, for programs
+
+Exit status: 0 read whole; 1 read, with problems that stderr tells; 2 wrong usage or unreadable input.";
+
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Print every Ck message of captures, one line each
+    #[command(after_long_help = read::EXAMPLES)]
     Read(read::ReadArgs),
     /// Print the procedures of captures, as a table or as ladders
+    #[command(after_long_help = flows::EXAMPLES)]
     Flows(flows::FlowsArgs),
+    /// Tell what capture files are and hold
+    #[command(after_long_help = info::EXAMPLES)]
+    Info(info::InfoArgs),
+    /// Print the TCP connections of captures
+    #[command(after_long_help = connections::EXAMPLES)]
+    Connections(connections::ConnectionsArgs),
+    /// Print the bytes that one side of a connection sent
+    #[command(after_long_help = follow::EXAMPLES)]
+    Follow(follow::FollowArgs),
+    /// Show or check the definitions of messages
+    #[command(after_long_help = dissectors::EXAMPLES)]
+    Dissectors(dissectors::DissectorsArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(lab::LabArgs),
+    /// `ckscope FILE...` is `ckscope read FILE...`.
+    #[command(external_subcommand)]
+    Files(Vec<OsString>),
 }
 
 impl Cli {
+    /// What was typed. `--ladder 4` is `--ladder=4`: only a number after it is its ID, for a file may follow it, too.
+    pub fn from_args() -> Self {
+        let mut words: Vec<OsString> = Vec::new();
+        for word in std::env::args_os() {
+            let is_number = word.to_str().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+            match words.last_mut() {
+                Some(last) if last == "--ladder" && is_number && !Path::new(&word).exists() => {
+                    last.push("=");
+                    last.push(&word);
+                }
+                _ => words.push(word),
+            }
+        }
+        Self::parse_from(words)
+    }
+
     /// Does what was asked for.
     ///
     /// # Errors
     /// What stopped it; the exit status is then 2.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        self.color.apply();
         match self.command {
             Command::Read(args) => args.run(),
             Command::Flows(args) => args.run(),
+            Command::Info(args) => args.run(),
+            Command::Connections(args) => args.run(),
+            Command::Follow(args) => args.run(),
+            Command::Dissectors(args) => args.run(),
             Command::Lab(args) => lab::run(args),
+            Command::Files(words) => files(&words)?.run(),
         }
     }
+}
+
+/// What `ckscope FILE...` means.
+fn files(words: &[OsString]) -> anyhow::Result<Cli> {
+    let first = words.first().cloned().unwrap_or_default();
+    if first != "-" && !Path::new(&first).exists() {
+        bail!("{}: neither a command nor a file; ckscope --help lists the commands", first.display());
+    }
+    let prefix = ["ckscope", "read"].map(OsString::from);
+    Ok(Cli::parse_from(prefix.iter().chain(words)))
 }
 
 /// 0: read whole; 1: read with problems that were said.

@@ -3,10 +3,25 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
-use super::input::InputArgs;
-use crate::output::jsonl;
+use super::input::{Analysis, InputArgs};
+use super::look::{LookArgs, Time, styles};
+use crate::dissect::Definitions;
+use crate::output::fields::{self, Field, Key};
+use crate::output::read::Listing;
+
+/// Examples for the help text.
+pub const EXAMPLES: &str = "\
+Examples:
+  ckscope read capture.pcapng
+      Every message on a line: number, time, diagnostics (E, W, N or ·), source → destination, command code, name,
+      MessageID and the identifiers that matter
+  ckscope read --time relative -V capture.pcapng.gz
+      Times since the first packet, and every parameter and diagnostic of each message
+  ckscope read --format csv --fields number,time,message,session_id,response ring-*.pcapng > messages.csv
+      Some fields of several files, merged by time, for a spreadsheet";
 
 /// What `read` was asked for.
 #[derive(Args, Debug)]
@@ -14,30 +29,95 @@ pub struct ReadArgs {
     #[command(flatten)]
     input: InputArgs,
     /// How to print
-    #[arg(long, value_enum, default_value = "jsonl", help_heading = "Output")]
+    #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     format: Format,
+    /// Print only these fields, in this order
+    ///
+    /// Comma-separated. A field is a key of the jsonl output (number, time, packet, connection, source, destination,
+    /// binding, tls, direction, version, message_id, command_code, message, length, parameters, unknown_parameters,
+    /// procedure, diagnostics), one of answers, procedure_name, clause and state, or a parameter by its name in
+    /// snake_case (`ckscope dissectors show q4164-ck` lists them). Text has tabs between the fields.
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', help_heading = "Output")]
+    fields: Vec<String>,
+    /// What times are told against, in text
+    #[arg(long, value_enum, default_value = "absolute", help_heading = "Output")]
+    time: Time,
+    /// Add every parameter and diagnostic of each message
+    #[arg(short = 'V', long, help_heading = "Output")]
+    verbose: bool,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
+    /// A line for people
+    Text,
+    /// A JSON object on each line
     Jsonl,
+    /// RFC 4180, with a header
+    Csv,
 }
 
 impl ReadArgs {
     /// Prints the messages.
     ///
     /// # Errors
-    /// No capture could be read, or stdout cannot be written.
+    /// No capture could be read, there is no such field, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        if self.verbose && (self.format != Format::Text || !self.fields.is_empty()) {
+            bail!("-V goes with text without --fields; jsonl has every parameter and diagnostic anyway");
+        }
+        let fields = self.fields(&self.input.definitions.load()?)?;
         let analysis = self.input.analyze()?;
-        let view = analysis.view();
         let mut out = BufWriter::new(std::io::stdout().lock());
-        for index in 0..view.journal.records.len() as u32 {
-            match self.format {
-                Format::Jsonl => jsonl::message(&mut out, view, index)?,
-            }
+        match self.format {
+            Format::Text if fields.is_empty() => self.list(&mut out, &analysis)?,
+            format => print_fields(&mut out, &analysis, format, &fields)?,
         }
         out.flush()?;
         Ok(super::status(analysis.problems))
     }
+
+    /// The fields asked for; none if the format has its own choice.
+    fn fields(&self, definitions: &Definitions) -> anyhow::Result<Vec<Field>> {
+        let named = |name: &String| {
+            Field::named(definitions, name.trim()).context(
+                "--fields: expected keys of the jsonl output (ckscope read --help lists them) or parameters \
+                 (ckscope dissectors show q4164-ck lists them)",
+            )
+        };
+        let fields: Vec<Field> = self.fields.iter().map(named).collect::<Result<_, _>>()?;
+        Ok(match self.format {
+            Format::Jsonl if fields.is_empty() => Key::LINE.map(Field::Key).to_vec(),
+            Format::Csv if fields.is_empty() => Field::columns(definitions),
+            _ => fields,
+        })
+    }
+
+    fn list(&self, out: &mut impl Write, analysis: &Analysis) -> anyhow::Result<()> {
+        let view = analysis.view();
+        let columns = self.look.width();
+        let clock = self.time.clock(analysis, columns);
+        let mut listing = Listing::new(view, clock, styles(), columns, self.verbose);
+        for index in 0..view.journal.records.len() as u32 {
+            listing.write(out, index)?;
+        }
+        Ok(())
+    }
+}
+
+fn print_fields(out: &mut impl Write, analysis: &Analysis, format: Format, fields: &[Field]) -> anyhow::Result<()> {
+    let view = analysis.view();
+    if format == Format::Csv {
+        fields::csv_header(out, &view.journal.definitions, fields)?;
+    }
+    for index in 0..view.journal.records.len() as u32 {
+        match format {
+            Format::Text => fields::tabbed(out, view, index, fields)?,
+            Format::Jsonl => fields::jsonl(out, view, index, fields)?,
+            Format::Csv => fields::csv(out, view, index, fields)?,
+        }
+    }
+    Ok(())
 }

@@ -20,6 +20,17 @@ pub struct Entry {
     pub shown: String,
 }
 
+impl Entry {
+    /// The identifiers in its value, whichever way a list of them is written.
+    pub fn identifiers(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Ok(raw) = serde_json::from_str(&self.value) {
+            Value::new(raw).each_identifier(&mut |id| found.push(id.to_owned()));
+        }
+        found
+    }
+}
+
 /// A message in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decoded {

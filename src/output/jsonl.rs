@@ -5,20 +5,17 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
+use super::fields::{self, Field};
 use crate::diagnostic::Diagnostic;
 use crate::dissect::{Decoded, Entry};
-use crate::journal::{Binding, NONE, Record, Side, View};
+use crate::journal::{Side, View};
 
 /// Writes message `index`.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn message(out: &mut impl Write, view: View<'_>, index: u32) -> io::Result<()> {
-    let record = view.record(index);
-    let decoded = view.decoded(record);
-    let line = MessageLine { view, index, record, decoded: &decoded };
-    serde_json::to_writer(&mut *out, &line)?;
-    out.write_all(b"\n")
+    fields::jsonl(out, view, index, &fields::Key::LINE.map(Field::Key))
 }
 
 /// Writes procedure `index`.
@@ -39,46 +36,11 @@ pub fn connection(out: &mut impl Write, view: View<'_>, index: u32) -> io::Resul
     out.write_all(b"\n")
 }
 
-struct MessageLine<'a> {
-    view: View<'a>,
-    index: u32,
-    record: &'a Record,
-    decoded: &'a Decoded,
-}
-
-impl Serialize for MessageLine<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { view, index, record, decoded } = *self;
-        let connection = &view.journal.connections[record.connection as usize];
-        let has_header = record.binding == Binding::Tcp;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("number", &(index + 1))?;
-        map.serialize_entry("time", &record.time.to_string())?;
-        map.serialize_entry("packet", &record.packet)?;
-        map.serialize_entry("connection", &(record.connection + 1))?;
-        map.serialize_entry("source", &connection.end(record.side).to_string())?;
-        map.serialize_entry("destination", &connection.end(record.side.other()).to_string())?;
-        map.serialize_entry("binding", record.binding.name())?;
-        map.serialize_entry("tls", &record.tls)?;
-        map.serialize_entry("direction", record.direction.name())?;
-        map.serialize_entry("version", &has_header.then_some(record.version))?;
-        map.serialize_entry("message_id", &has_header.then_some(record.message_id))?;
-        map.serialize_entry("command_code", &record.code.to_string())?;
-        map.serialize_entry("message", view.name(record))?;
-        map.serialize_entry("length", &record.length)?;
-        map.serialize_entry("parameters", &Entries { view, decoded, known: true })?;
-        map.serialize_entry("unknown_parameters", &Entries { view, decoded, known: false })?;
-        map.serialize_entry("procedure", &(record.procedure != NONE).then(|| record.procedure + 1))?;
-        map.serialize_entry("diagnostics", &Diagnostics(&view.diagnostics(index, decoded)))?;
-        map.end()
-    }
-}
-
 /// The entries whose names are, or are not, those of parameters; of doubles the last.
-struct Entries<'a> {
-    view: View<'a>,
-    decoded: &'a Decoded,
-    known: bool,
+pub(super) struct Entries<'a> {
+    pub(super) view: View<'a>,
+    pub(super) decoded: &'a Decoded,
+    pub(super) known: bool,
 }
 
 impl Entries<'_> {
@@ -108,7 +70,8 @@ impl Serialize for Entries<'_> {
     }
 }
 
-struct Diagnostics<'a>(&'a [Diagnostic]);
+/// The diagnostics of a message.
+pub(super) struct Diagnostics<'a>(pub(super) &'a [Diagnostic]);
 
 impl Serialize for Diagnostics<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,4 +1,18 @@
 //! What people and programs read: functions of the journal. In: a [`View`](crate::journal::View). Out: text, jsonl,
 //! csv, ladders, written to any writer. Refuses to know files, terminals and clocks.
 
+pub mod clock;
+pub mod connections;
+mod detail;
+pub mod dissectors;
+pub mod escape;
+pub mod fields;
+pub mod flows;
+pub mod hex;
+pub mod info;
 pub mod jsonl;
+pub mod ladder;
+mod lines;
+pub mod read;
+pub mod style;
+pub mod summary;

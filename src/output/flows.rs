@@ -1,0 +1,183 @@
+//! Procedures as a table, for people.
+
+use std::io::{self, Write};
+
+use anstyle::Style;
+
+use super::clock::{Clock, duration};
+use super::escape::{escaped, token, width};
+use super::ladder::{Identities, km_of};
+use super::lines::{Piece, flow, pad, paint};
+use super::style::{Styles, mark};
+use crate::diagnostic::{Code, Severity};
+use crate::journal::{Procedure, View};
+
+/// Columns of a session ID or key relay request ID; a UUID has 36.
+const MOST_ID: usize = 64;
+/// Columns of a KM's name.
+const MOST_NAME: usize = 47;
+/// Columns that the flowing rest needs beside the fixed columns.
+const LEAST_ROOM: usize = 52;
+/// Related procedures that are told one by one.
+const MOST_RELATED: usize = 8;
+/// `unanswered`.
+const STATE: usize = 10;
+/// `-12345.67 ms`, mostly.
+const DURATION: usize = 9;
+
+/// How procedures are listed.
+#[derive(Debug)]
+pub struct Listing<'a> {
+    view: View<'a>,
+    identities: Identities<'a>,
+    clock: Clock,
+    styles: Styles,
+    columns: usize,
+    id: usize,
+    name: usize,
+    km: usize,
+}
+
+impl<'a> Listing<'a> {
+    /// A listing for lines of at most `columns`.
+    pub fn new(view: View<'a>, clock: Clock, styles: Styles, columns: usize) -> Self {
+        let journal = view.journal;
+        let identities = Identities::new(view);
+        let mut used = vec![false; journal.definitions.procedures.len()];
+        let mut asked = vec![false; journal.connections.len()];
+        let mut km = 0;
+        for (index, procedure) in journal.procedures.iter().enumerate() {
+            used[procedure.definition as usize] = true;
+            let (connection, side) = km_of(view, index as u32);
+            if !std::mem::replace(&mut asked[connection as usize], true) {
+                km = km.max(width(&identities.lane(connection, side).name));
+            }
+        }
+        let names = journal.definitions.procedures.iter().zip(used).filter(|(_, used)| *used);
+        let name = names.map(|(definition, _)| width(&definition.name)).max().unwrap_or(0).max("PROCEDURE".len());
+        let id = journal.procedures.len().to_string().len().max("ID".len());
+        Self { view, identities, clock, styles, columns, id, name, km: km.clamp("KM".len(), MOST_NAME) }
+    }
+
+    /// Whether everything stands in columns; else each procedure takes two lines or more.
+    fn is_wide(&self) -> bool {
+        self.fixed_width() + LEAST_ROOM <= self.columns
+    }
+
+    fn fixed_width(&self) -> usize {
+        self.id + 1 + self.clock.width() + 3 + self.name + 2 + STATE + 2 + DURATION + 2 + self.km + 2
+    }
+
+    /// Writes the titles of the columns.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn header(&self, out: &mut impl Write) -> io::Result<()> {
+        let (id, time, name) = (self.id, self.clock.width(), self.name);
+        let mut line = format!(
+            "{:>id$} {:<time$}   {:<name$}  {:<STATE$}  {:>DURATION$}",
+            "ID", "START", "PROCEDURE", "STATE", "DURATION"
+        );
+        if self.is_wide() {
+            line += &format!("  {:<1$}  DETAILS", "KM", self.km);
+        }
+        let mut painted = String::new();
+        paint(&mut painted, &line, self.styles.strong);
+        writeln!(out, "{painted}")
+    }
+
+    /// Writes procedure `index`.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&mut self, out: &mut impl Write, index: u32) -> io::Result<()> {
+        let journal = self.view.journal;
+        let procedure = &journal.procedures[index as usize];
+        let mut line = String::with_capacity(256);
+        self.head(&mut line, index, procedure);
+        let (connection, side) = km_of(self.view, index);
+        let km = self.identities.lane(connection, side).name;
+        let mut pieces = self.pieces(index, procedure);
+        if self.is_wide() {
+            line.push_str("  ");
+            line.push_str(&km);
+            pad(&mut line, &km, self.km + 2);
+            flow(&mut line, &pieces, self.fixed_width(), self.fixed_width(), self.columns);
+        } else {
+            let indent = self.id + 1;
+            line.push('\n');
+            line.extend(std::iter::repeat_n(' ', indent));
+            pieces.insert(0, Piece::labelled("km", self.styles.dim, km, Style::new()));
+            flow(&mut line, &pieces, indent, indent, self.columns);
+        }
+        line.truncate(line.trim_end().len());
+        line.push('\n');
+        out.write_all(line.as_bytes())
+    }
+
+    fn head(&mut self, line: &mut String, index: u32, procedure: &Procedure) {
+        let journal = self.view.journal;
+        let (first, last) = journal.first_and_last(index);
+        let (start, end) = (self.view.record(first).time, self.view.record(last).time);
+        let worst = self.worst(index);
+        let number = (index + 1).to_string();
+        line.extend(std::iter::repeat_n(' ', self.id - number.len()));
+        line.push_str(&number);
+        line.push(' ');
+        paint(line, &self.clock.next(start), self.styles.dim);
+        line.push(' ');
+        paint(line, mark(worst), self.styles.severity(worst));
+        line.push(' ');
+        let name = escaped(&journal.definitions.procedures[procedure.definition as usize].name);
+        paint(line, &name, self.styles.strong);
+        pad(line, &name, self.name + 2);
+        paint(line, procedure.state.name(), self.styles.state(procedure.state));
+        pad(line, procedure.state.name(), STATE + 2);
+        let took = if first == last { "-".to_owned() } else { duration(end - start) };
+        line.extend(std::iter::repeat_n(' ', DURATION.saturating_sub(took.len())));
+        line.push_str(&took);
+    }
+
+    fn pieces(&self, index: u32, procedure: &Procedure) -> Vec<Piece> {
+        let (journal, styles) = (self.view.journal, &self.styles);
+        let piece = |label, text: String| Piece::labelled(label, styles.dim, text, Style::new());
+        let mut pieces = Vec::new();
+        for (label, id) in [("session", procedure.session), ("relay", procedure.key_relay_request)] {
+            pieces.extend(journal.texts.get(id).map(|id| piece(label, token(id, MOST_ID))));
+        }
+        pieces.push(piece("messages", numbers(journal.messages(index), usize::MAX)));
+        let related = journal.related(index);
+        if !related.is_empty() {
+            pieces.push(piece("related", numbers(related.into_iter(), MOST_RELATED)));
+        }
+        let codes = self.codes(index);
+        if !codes.is_empty() {
+            pieces.push(Piece::new(format!("[{}]", codes.join(", ")), styles.severity(self.worst(index))));
+        }
+        pieces
+    }
+
+    fn worst(&self, index: u32) -> Option<Severity> {
+        self.view.journal.messages(index).filter_map(|message| self.view.record(message).worst).max()
+    }
+
+    /// Codes of the diagnostics of its messages, each once.
+    fn codes(&self, index: u32) -> Vec<&'static str> {
+        let mut all = crate::diagnostic::CodeSet::default();
+        for message in self.view.journal.messages(index) {
+            all.0 |= self.view.record(message).codes.0;
+        }
+        all.iter().map(Code::name).collect()
+    }
+}
+
+/// `1,2,3`, as they are numbered for people.
+fn numbers(indexes: impl Iterator<Item = u32>, most: usize) -> String {
+    let mut all: Vec<String> = indexes.map(|index| (index + 1).to_string()).collect();
+    if all.len() > most {
+        let more = format!("… {} in all", all.len());
+        all.truncate(most);
+        all.push(more);
+    }
+    all.join(",")
+}

@@ -1,0 +1,205 @@
+//! Who is who: the KMs and controllers behind the ends of connections.
+//!
+//! A connection shows two addresses; what an engineer wants to read is KMA-1. Only what is certain is used:
+//! - The source KMA ID of 0x1403, 0x4104, 0x410A and 0x410C is that of the KM at this connection (Q.4164 7.2, 7.5, 7.6).
+//!   That of 0x1401 names the source of the whole route, whichever KM asks (7.1), so it says nothing.
+//! - The source KM ID of 0x4108 is that of the KM whose session creation request (0x1406) led to the same session, and
+//!   the destination KM ID of 0x4107 that of the KM which was notified of it (7.3, 7.4).
+//! - Whoever is called two names at one address is called by the address: it may be several.
+
+use std::collections::HashMap;
+
+use crate::dissect::{CommandCode, Identifier};
+use crate::journal::{Connection, NONE, Record, Side, TextId, View};
+use crate::output::escape::escaped;
+use crate::packet::Endpoint;
+
+/// Messages whose source KMA is the KM at the connection.
+const NAME_THEIR_KM: [CommandCode; 4] =
+    [CommandCode(0x1403), CommandCode(0x4104), CommandCode(0x410A), CommandCode(0x410C)];
+const SESSION_CREATION_REQUEST: CommandCode = CommandCode(0x1406);
+const SESSION_CREATION_RESPONSE: CommandCode = CommandCode(0x4107);
+const SESSION_CREATION_NOTIFICATION: CommandCode = CommandCode(0x4108);
+/// Sessions looked at to learn one KM's ID: payloads are decoded for it.
+const MOST_SESSIONS: u8 = 4;
+
+/// One vertical line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// What it is called, escaped.
+    pub name: String,
+    /// A controller rather than a KM.
+    pub is_controller: bool,
+}
+
+/// What the ends of connections are called.
+#[derive(Debug)]
+pub struct Identities<'a> {
+    view: View<'a>,
+    /// Names of KMs by their end of a connection.
+    names: HashMap<Endpoint, Name>,
+    /// Ends at which controllers listen.
+    listening: Vec<Endpoint>,
+    /// How many controllers there are.
+    controllers: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Name {
+    /// A KMA ID.
+    Kma(TextId),
+    /// A KM ID, escaped.
+    Km(String),
+    /// More than one.
+    Several,
+}
+
+impl<'a> Identities<'a> {
+    /// Learns from every message.
+    pub fn new(view: View<'a>) -> Self {
+        let mut identities = Self { view, names: HashMap::new(), listening: Vec::new(), controllers: 0 };
+        identities.learn_kmas();
+        identities.learn_kms();
+        identities.learn_controllers();
+        identities
+    }
+
+    /// The KM's side of a connection; as if it had dialled where no message says so.
+    pub fn km_side(connection: &Connection) -> Side {
+        connection.km.unwrap_or(Side::Initiator)
+    }
+
+    /// The lane of one side of a connection.
+    pub fn lane(&self, connection: u32, side: Side) -> Lane {
+        let connection = &self.view.journal.connections[connection as usize];
+        let end = connection.end(side);
+        if side == Self::km_side(connection) {
+            return Lane { name: self.km(end), is_controller: false };
+        }
+        let name = match self.controllers {
+            0 | 1 => "controller".to_owned(),
+            _ => format!("controller {}", self.controller(end)),
+        };
+        Lane { name, is_controller: true }
+    }
+
+    /// Where the only controller is, if there is one.
+    pub fn controller_address(&self, connection: u32) -> String {
+        let connection = &self.view.journal.connections[connection as usize];
+        self.controller(connection.end(Self::km_side(connection).other()))
+    }
+
+    fn km(&self, end: Endpoint) -> String {
+        match self.names.get(&end) {
+            Some(Name::Kma(id)) => escaped(self.view.journal.texts.get(*id).unwrap_or("?")).into_owned(),
+            Some(Name::Km(name)) => name.clone(),
+            Some(Name::Several) | None => end.to_string(),
+        }
+    }
+
+    /// A controller that listens is known by its address and port. One that dials has another port each time, so it is
+    /// known by its address, or as the one that listens there if that is only one.
+    fn controller(&self, end: Endpoint) -> String {
+        if self.listening.contains(&end) {
+            return end.to_string();
+        }
+        let mut here = self.listening.iter().filter(|other| other.ip() == end.ip());
+        match (here.next(), here.next()) {
+            (Some(only), None) => only.to_string(),
+            _ => end.ip().to_string(),
+        }
+    }
+
+    fn km_end(&self, record: &Record) -> Endpoint {
+        let connection = &self.view.journal.connections[record.connection as usize];
+        connection.end(Self::km_side(connection))
+    }
+
+    fn learn_kmas(&mut self) {
+        for record in &self.view.journal.records {
+            let id = record.identifier(Identifier::Source);
+            if !id.is_some() || !NAME_THEIR_KM.contains(&record.code) {
+                continue;
+            }
+            let end = self.km_end(record);
+            let name = self.names.entry(end).or_insert(Name::Kma(id));
+            if !matches!(name, Name::Kma(known) if *known == id) {
+                *name = Name::Several;
+            }
+        }
+    }
+
+    fn learn_kms(&mut self) {
+        let journal = self.view.journal;
+        let mut looked_at: HashMap<Endpoint, u8> = HashMap::new();
+        for (index, record) in journal.records.iter().enumerate() {
+            let (parameter, partner) = match record.code {
+                SESSION_CREATION_NOTIFICATION => ("source_km_id", SESSION_CREATION_REQUEST),
+                SESSION_CREATION_RESPONSE => ("destination_km_id", SESSION_CREATION_NOTIFICATION),
+                _ => continue,
+            };
+            let Some(end) = self.partner(index as u32, partner).map(|other| self.km_end(other)) else { continue };
+            if matches!(self.names.get(&end), Some(Name::Kma(_) | Name::Several)) {
+                continue;
+            }
+            let looks = looked_at.entry(end).or_default();
+            *looks += 1;
+            if *looks <= MOST_SESSIONS {
+                self.learn_km(end, record, parameter);
+            }
+        }
+    }
+
+    fn learn_km(&mut self, end: Endpoint, record: &Record, parameter: &str) {
+        let decoded = self.view.decoded(record);
+        let parameter = self.view.journal.definitions.parameter_named(parameter);
+        let Some(entry) = parameter.and_then(|parameter| decoded.get(parameter)) else { return };
+        let name = escaped(entry.shown.trim()).into_owned();
+        if name.is_empty() {
+            return;
+        }
+        match self.names.entry(end).or_insert_with(|| Name::Km(name.clone())) {
+            Name::Km(known) if *known != name => _ = self.names.insert(end, Name::Several),
+            _ => {}
+        }
+    }
+
+    /// The first message of the only other procedure of the same session that begins with `code`.
+    fn partner(&self, index: u32, code: CommandCode) -> Option<&'a Record> {
+        let journal = self.view.journal;
+        let own = journal.records[index as usize].procedure;
+        let session = journal.procedures.get(own as usize)?.session;
+        let mut found = journal.related(own).into_iter().filter_map(|other| {
+            let (first, _) = journal.first_and_last(other);
+            let record = self.view.record(first);
+            let is_it = session.is_some() && journal.procedures[other as usize].session == session;
+            (is_it && record.code == code).then_some(record)
+        });
+        let only = found.next()?;
+        found.next().is_none().then_some(only)
+    }
+
+    fn learn_controllers(&mut self) {
+        let journal = self.view.journal;
+        let talking = || journal.connections.iter().filter(|connection| connection.messages > 0);
+        let mut listening = HashMap::new();
+        for connection in talking().filter(|connection| Self::km_side(connection) == Side::Initiator) {
+            let next = listening.len();
+            listening.entry(connection.end(Side::Responder)).or_insert(next);
+        }
+        self.listening = listening.keys().copied().collect();
+        let mut names: Vec<String> =
+            talking().map(|connection| self.controller(connection.end(Self::km_side(connection).other()))).collect();
+        names.sort_unstable();
+        names.dedup();
+        self.controllers = names.len();
+    }
+}
+
+/// The connection and side that a procedure's KM speaks on.
+pub fn km_of(view: View<'_>, procedure: u32) -> (u32, Side) {
+    let (first, _) = view.journal.first_and_last(procedure);
+    let connection = view.record(first).connection;
+    debug_assert!(connection != NONE);
+    (connection, Identities::km_side(&view.journal.connections[connection as usize]))
+}

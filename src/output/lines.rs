@@ -1,0 +1,72 @@
+//! Lines with fixed columns in front and a flowing rest, which goes on under itself where the terminal ends.
+
+use std::fmt::Write;
+
+use anstyle::Style;
+
+use super::escape::width;
+
+/// A piece of text that is not broken unless it is longer than a line.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Escaped text.
+    pub text: String,
+    /// Its look.
+    pub style: Style,
+    /// Text before it in another look, kept on the same line.
+    pub label: Option<(String, Style)>,
+}
+
+impl Piece {
+    /// Text.
+    pub fn new(text: impl Into<String>, style: Style) -> Self {
+        Self { text: text.into(), style, label: None }
+    }
+
+    /// Text with a label before it.
+    pub fn labelled(label: impl Into<String>, look: Style, text: impl Into<String>, style: Style) -> Self {
+        Self { text: text.into(), style, label: Some((label.into(), look)) }
+    }
+
+    /// Columns it takes.
+    pub fn width(&self) -> usize {
+        width(&self.text) + self.label.as_ref().map_or(0, |(label, _)| width(label) + 1)
+    }
+}
+
+/// `text` in `style`.
+pub fn paint(out: &mut String, text: &str, style: Style) {
+    if style.is_plain() {
+        out.push_str(text);
+    } else {
+        let _ = write!(out, "{style}{text}{style:#}");
+    }
+}
+
+/// Appends `pieces`, two spaces apart, to a line of which `column` columns are taken; beyond `most` columns it goes on
+/// in a new line, indented by `indent`.
+pub fn flow(out: &mut String, pieces: &[Piece], mut column: usize, indent: usize, most: usize) {
+    let mut is_first = true;
+    for piece in pieces {
+        let gap = if is_first { 0 } else { 2 };
+        if !is_first && column + gap + piece.width() > most {
+            let _ = write!(out, "\n{:indent$}", "");
+            column = indent;
+        } else {
+            let _ = write!(out, "{:gap$}", "");
+            column += gap;
+        }
+        if let Some((label, look)) = &piece.label {
+            paint(out, label, *look);
+            out.push(' ');
+        }
+        paint(out, &piece.text, piece.style);
+        column += piece.width();
+        is_first = false;
+    }
+}
+
+/// Pads what was written as `text` to `columns`.
+pub fn pad(out: &mut String, text: &str, columns: usize) {
+    let _ = write!(out, "{:1$}", "", columns.saturating_sub(width(text)));
+}

@@ -1,0 +1,142 @@
+//! Messages as lines of text, for people.
+
+use std::io::{self, Write};
+
+use anstyle::Style;
+
+use super::clock::Clock;
+use super::detail;
+use super::escape::width;
+use super::lines::{Piece, flow, pad, paint};
+use super::style::{Styles, mark};
+use super::summary::facts;
+use crate::dissect::Decoded;
+use crate::journal::{Binding, Record, View};
+
+/// Columns that a line's identifiers need to be read at a glance; with less they go on lines of their own.
+const LEAST_ROOM: usize = 40;
+
+/// How messages are listed.
+#[derive(Clone, Debug)]
+pub struct Listing<'a> {
+    view: View<'a>,
+    clock: Clock,
+    styles: Styles,
+    verbose: bool,
+    columns: usize,
+    number: usize,
+    ends: [usize; 2],
+    name: usize,
+    message_id: usize,
+}
+
+impl<'a> Listing<'a> {
+    /// A listing for lines of at most `columns`; `verbose`: with every parameter and diagnostic.
+    pub fn new(view: View<'a>, clock: Clock, styles: Styles, columns: usize, verbose: bool) -> Self {
+        let records = &view.journal.records;
+        let mut listing =
+            Self { view, clock, styles, verbose, columns, number: 0, ends: [0; 2], name: 0, message_id: 0 };
+        listing.number = records.len().to_string().len();
+        listing.message_id = records.iter().map(|record| record.message_id).max().unwrap_or(0).to_string().len() + 1;
+        listing.name = records.iter().map(|record| width(view.name(record))).max().unwrap_or(0);
+        for connection in view.journal.connections.iter().filter(|connection| connection.messages > 0) {
+            let widest = connection.ends.iter().map(|end| end.to_string().len()).max().unwrap_or(0);
+            listing.ends = listing.ends.map(|known| known.max(widest));
+        }
+        listing
+    }
+
+    /// Writes message `index`.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&mut self, out: &mut impl Write, index: u32) -> io::Result<()> {
+        let record = self.view.record(index);
+        let decoded = self.view.decoded(record);
+        let mut line = String::with_capacity(256);
+        let taken = self.head(&mut line, index, record);
+        self.body(&mut line, record, &decoded, taken);
+        line.push('\n');
+        if self.verbose {
+            detail::write(&mut line, self.view, index, &decoded, self.styles);
+        }
+        out.write_all(line.as_bytes())
+    }
+
+    /// Number, time, mark and ends; the columns taken.
+    fn head(&mut self, line: &mut String, index: u32, record: &Record) -> usize {
+        let connection = &self.view.journal.connections[record.connection as usize];
+        let number = (index + 1).to_string();
+        line.extend(std::iter::repeat_n(' ', self.number - number.len()));
+        line.push_str(&number);
+        line.push(' ');
+        let time = self.clock.next(record.time);
+        paint(line, &time, self.styles.dim);
+        line.push(' ');
+        paint(line, mark(record.worst), self.styles.severity(record.worst));
+        line.push(' ');
+        let ends = [record.side, record.side.other()].map(|side| connection.end(side).to_string());
+        line.push_str(&ends[0]);
+        pad(line, &ends[0], self.ends[0]);
+        line.push_str(" → ");
+        line.push_str(&ends[1]);
+        self.number + 1 + self.clock.width() + 3 + self.ends[0] + 3 + width(&ends[1])
+    }
+
+    /// Name and what matters: beside the head where there is room, else under it.
+    fn body(&self, line: &mut String, record: &Record, decoded: &Decoded, taken: usize) {
+        let beside = self.head_width() + self.name_width() + LEAST_ROOM <= self.columns;
+        let indent = if beside {
+            line.extend(std::iter::repeat_n(' ', self.head_width() - taken));
+            self.head_width()
+        } else {
+            line.push('\n');
+            line.extend(std::iter::repeat_n(' ', self.number + 1));
+            self.number + 1
+        };
+        let name = self.view.name(record);
+        paint(line, &record.code.to_string(), self.styles.dim);
+        line.push(' ');
+        paint(line, name, self.styles.strong);
+        let message_id = match record.binding {
+            Binding::Tcp => format!("#{}", record.message_id),
+            Binding::Grpc => "grpc".to_owned(),
+        };
+        let rest = self.pieces(record, decoded);
+        if beside {
+            pad(line, name, self.name + 2);
+            line.push_str(&message_id);
+            if !rest.is_empty() {
+                pad(line, &message_id, self.message_id + 2);
+            }
+            let column = indent + self.name_width();
+            flow(line, &rest, column, column, self.columns);
+        } else {
+            let all: Vec<Piece> = [Piece::new(message_id, Style::new())].into_iter().chain(rest).collect();
+            line.push_str("  ");
+            flow(line, &all, indent + 9 + width(name), indent + 7, self.columns);
+        }
+    }
+
+    /// Columns of number, time, mark and ends, with the space after them.
+    fn head_width(&self) -> usize {
+        self.number + 1 + self.clock.width() + 3 + self.ends[0] + 3 + self.ends[1] + 2
+    }
+
+    /// Columns of code, name and MessageID, with the space after them.
+    fn name_width(&self) -> usize {
+        7 + self.name + 2 + self.message_id + 2
+    }
+
+    fn pieces(&self, record: &Record, decoded: &Decoded) -> Vec<Piece> {
+        let styles = &self.styles;
+        let facts = facts(self.view, decoded).into_iter().map(|fact| {
+            let style = if fact.failed { styles.bad } else { Style::new() };
+            Piece::labelled(fact.label, styles.dim, fact.value, style)
+        });
+        let codes: Vec<&str> = record.codes.iter().map(|code| code.name()).collect();
+        let look = styles.severity(record.worst);
+        let found = (!codes.is_empty()).then(|| Piece::new(format!("[{}]", codes.join(", ")), look));
+        facts.chain(found).collect()
+    }
+}
