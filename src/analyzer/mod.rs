@@ -72,8 +72,20 @@ pub struct Analyzer {
     tapped: Vec<Tapped>,
     /// Outputs whose memory can be used again.
     spare: Vec<Output>,
-    /// A batch's packets: block, offset in it, and the segment.
-    parsed: Vec<(Stamp, u16, u64, Option<(Sought, Segment)>)>,
+    /// The segments of a batch; empty between batches.
+    segments: Vec<Found>,
+}
+
+/// A segment in a batch.
+struct Found {
+    segment: Segment,
+    sought: Sought,
+    stamp: Stamp,
+    /// How far back messages may be placed, see [`Horizon`].
+    floor: (u32, u32),
+    /// Where its packet lies.
+    block: u16,
+    offset: u64,
 }
 
 impl Analyzer {
@@ -104,34 +116,30 @@ impl Analyzer {
             under_way: 0,
             tapped: Vec::new(),
             spare: Vec::new(),
-            parsed: Vec::new(),
+            segments: Vec::new(),
         }
     }
 
     /// Takes the next packets.
     pub fn batch(&mut self, batch: &Batch) {
         let mut works = self.works(&batch.blocks);
-        let mut parsed = std::mem::take(&mut self.parsed);
+        let mut segments = std::mem::take(&mut self.segments);
         for packet in &batch.packets {
             self.packets += 1;
+            self.last = self.last.max(packet.time);
             let stamp = Stamp { packet: self.packets, time: packet.time };
-            let bytes = batch.bytes(packet);
-            let found = self.parser.parse(packet.link, bytes, packet.original, packet.time);
-            let segment = match found {
-                Parsed::Segment(segment) => Some((self.table.seek(&segment), segment)),
-                _ => None,
-            };
-            parsed.push((stamp, packet.block, packet.offset, segment));
-        }
-        // A second pass, so that what is known of the connections is on its way when it is looked at.
-        for (stamp, block, offset, segment) in parsed.drain(..) {
-            self.last = self.last.max(stamp.time);
             self.horizon.advance(stamp);
-            if let Some((sought, segment)) = segment {
-                self.segment(segment, sought, stamp, block, offset, &mut works);
+            let bytes = batch.bytes(packet);
+            if let Parsed::Segment(segment) = self.parser.parse(packet.link, bytes, packet.original, packet.time) {
+                let (sought, floor) = (self.table.seek(&segment), self.horizon.floor());
+                segments.push(Found { segment, sought, stamp, floor, block: packet.block, offset: packet.offset });
             }
         }
-        self.parsed = parsed;
+        // A second pass, so that what is known of the connections is on its way when it is looked at.
+        for found in segments.drain(..) {
+            self.segment(found, &mut works);
+        }
+        self.segments = segments;
         self.submit(works);
         while self.under_way > self.pool.pipeline() {
             self.collect();
@@ -183,7 +191,8 @@ impl Analyzer {
         (0..self.pool.workers()).map(work).collect()
     }
 
-    fn segment(&mut self, segment: Segment, sought: Sought, stamp: Stamp, block: u16, offset: u64, works: &mut [Work]) {
+    fn segment(&mut self, found: Found, works: &mut [Work]) {
+        let Found { segment, sought, stamp, floor, block, offset } = found;
         let length = match &segment.payload {
             Payload::InPacket { length, .. } => *length,
             Payload::Reassembled(bytes) => bytes.len() as u32,
@@ -196,7 +205,6 @@ impl Analyzer {
         self.note_connection(&segment, located, stamp);
         let index = located.connection as usize % works.len();
         let work = &mut works[index];
-        let floor = self.horizon.floor();
         if work.floors.last() != Some(&floor) {
             work.floors.push(floor);
         }

@@ -52,7 +52,7 @@ impl<T> Chunked<T> {
     }
 
     /// All elements in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+    pub fn iter(&self) -> std::iter::Flatten<std::slice::Iter<'_, Vec<T>>> {
         self.chunks.iter().flatten()
     }
 
@@ -81,5 +81,14 @@ impl<T> FromIterator<T> for Chunked<T> {
         let mut chunked = Self::default();
         values.into_iter().for_each(|value| chunked.push(value));
         chunked
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Chunked<T> {
+    type Item = &'a T;
+    type IntoIter = std::iter::Flatten<std::slice::Iter<'a, Vec<T>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.chunks.iter().flatten()
     }
 }
