@@ -48,7 +48,7 @@ impl<'a> Listing<'a> {
             line += "  PROTOCOL   MESSAGES   PACKETS  DURATION  DETAILS";
         }
         let mut painted = String::new();
-        paint(&mut painted, &line, self.styles.strong);
+        paint(&mut painted, line.trim_end(), self.styles.strong);
         writeln!(out, "{painted}")
     }
 
@@ -76,7 +76,7 @@ impl<'a> Listing<'a> {
                 id + 2
             );
         }
-        writeln!(out, "{line}")
+        writeln!(out, "{}", line.trim_end())
     }
 }
 
@@ -91,7 +91,7 @@ fn details(connection: &Connection) -> String {
     let odd = [
         (u64::from(traffic.retransmitted), "retransmitted"),
         (u64::from(traffic.out_of_order), "out of order"),
-        (u64::from(traffic.gaps), "gaps"),
+        (u64::from(traffic.gaps), if traffic.gaps == 1 { "gap" } else { "gaps" }),
         (traffic.undecoded.iter().sum(), "bytes in no message"),
     ];
     for (count, what) in odd.into_iter().filter(|(count, _)| *count > 0) {
