@@ -77,7 +77,7 @@ impl Analysis {
 
 fn seconds(text: &str) -> Result<Span, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds, like 10 or 0.5".to_owned())?;
-    if !(seconds >= 0.0 && seconds <= 1e9) {
+    if !(0.0..=1e9).contains(&seconds) {
         return Err("expected between 0 and 1000000000 seconds".to_owned());
     }
     Ok(Span((seconds * 1e9) as i64))

@@ -69,6 +69,7 @@ impl<'a> Listing<'a> {
         if self.is_wide() {
             line += &format!("  {protocol:<9}  {messages:>8}  {packets:>8}  {took:>8}  {}", details(connection));
         } else {
+            line.truncate(line.trim_end().len());
             line += &format!(
                 "\n{:2$}{protocol}, {messages} messages, {packets} packets, {took}, {}",
                 "",

@@ -254,12 +254,12 @@ impl<'a> Sheet<'a> {
         let mut line = self.bars();
         let (from, to) = (self.lanes[row.from], self.lanes[row.to]);
         let missing = matches!(row.event, Event::Missing { .. });
-        for column in from.min(to) + 1..from.max(to) {
-            line[column] = match (missing, self.lanes.contains(&column)) {
-                (true, false) => dash,
-                (true, true) => line[column],
-                (false, true) => crossing,
-                (false, false) => body,
+        for cell in line.iter_mut().take(from.max(to)).skip(from.min(to) + 1) {
+            *cell = match (missing, *cell == ' ') {
+                (true, true) => dash,
+                (true, false) => *cell,
+                (false, true) => body,
+                (false, false) => crossing,
             };
         }
         if from != to {
