@@ -6,6 +6,7 @@
 // The vocabulary.
 pub mod diagnostic;
 pub mod place;
+pub mod prefetch;
 pub mod time;
 
 // The stages, in their order.

@@ -1,8 +1,9 @@
 //! The simulated QKDN and the sample captures it makes.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use ckscope::lab::generate::Bulk;
 use ckscope::lab::scenario;
@@ -95,8 +96,9 @@ fn a_generated_capture_has_as_many_messages_and_connections_as_asked() {
     for (messages, connections) in [(2, 1), (3, 1), (5, 2), (1000, 1), (1001, 500), (5000, 100)] {
         let mut bytes = Vec::new();
         Bulk { messages, connections, seed: 3 }.write(&mut bytes).unwrap();
-        let mut reader = PcapNGReader::new(65_536, &bytes[..]).unwrap();
-        let [mut carrying, mut dialled] = [0, 0];
+        // One filling holds it all, so that no block is ever incomplete.
+        let mut reader = PcapNGReader::new(bytes.len(), &bytes[..]).unwrap();
+        let (mut carrying, mut dialled) = (0_u64, 0_u32);
         while let Ok((used, block)) = reader.next() {
             if let PcapBlockOwned::NG(Block::EnhancedPacket(packet)) = block {
                 // Ethernet and IPv4 take 34 bytes; the TCP flags are its 14th byte.
@@ -121,4 +123,41 @@ fn tshark_finds_no_fault_in_a_generated_capture() {
     let faults: Vec<_> =
         found.iter().filter(|text| !text.is_empty() && !text.starts_with("Connection estab")).collect();
     assert!(faults.is_empty(), "{faults:?}");
+}
+
+#[test]
+fn peers_run_every_procedure_over_tcp() {
+    let lab = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckscope"));
+        command.arg("lab").args(arguments).stdout(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut controller = lab(&["controller", "--listen", "127.0.0.1:0", "--seconds", "60"]);
+    let mut lines = BufReader::new(controller.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    let address = first.strip_prefix("listening on ").unwrap();
+    let km =
+        lab(&["km", "--connect", address, "--id", "KMA-1", "--id", "KMA-4", "--spelling", "kebab", "--ids", "fresh"]);
+    let said = String::from_utf8(km.wait_with_output().unwrap().stdout).unwrap();
+    controller.kill().unwrap();
+    controller.wait().unwrap();
+    for code in EVERY_CODE {
+        assert!(said.contains(code), "no {code} in:\n{said}");
+    }
+}
+
+const EVERY_CODE: [&str; 13] = [
+    "0x1401", "0x4102", "0x1403", "0x4104", "0x1405", "0x1406", "0x4107", "0x4108", "0x1409", "0x410A", "0x140B",
+    "0x410C", "0x140D",
+];
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckscope"));
+    command.args(["lab", "--write", "-", "--messages", "100000"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut lab = command.spawn().unwrap();
+    drop(lab.stdout.take());
+    let output = lab.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }

@@ -21,7 +21,7 @@ use crate::framing::CommandCodes;
 use crate::journal::{Closed, Connection, Journal, Side, Traffic};
 use crate::packet::{Flags, PacketParser, Parsed, Payload, Segment, Undecoded};
 use crate::place::Place;
-use crate::stream::{ConnectionTable, Located, Stamp};
+use crate::stream::{ConnectionTable, Located, Sought, Stamp};
 use crate::time::{Span, Timestamp};
 
 use order::{Horizon, Reorder};
@@ -30,7 +30,7 @@ use worker::{Output, SegmentTask, Task, Work, Worker};
 
 pub use worker::Tapped;
 
-/// Batches that may be under way in the workers.
+/// Batches that may be under way in workers on threads of their own.
 const MAX_UNDER_WAY: usize = 4;
 
 /// What the analysis depends on.
@@ -57,6 +57,7 @@ impl Options {
 
 /// From packets to procedures.
 pub struct Analyzer {
+    definitions: Arc<Definitions>,
     parser: PacketParser,
     table: ConnectionTable,
     horizon: Horizon,
@@ -69,6 +70,22 @@ pub struct Analyzer {
     last: Timestamp,
     under_way: usize,
     tapped: Vec<Tapped>,
+    /// Outputs whose memory can be used again.
+    spare: Vec<Output>,
+    /// The segments of a batch; empty between batches.
+    segments: Vec<Found>,
+}
+
+/// A segment in a batch.
+struct Found {
+    segment: Segment,
+    sought: Sought,
+    stamp: Stamp,
+    /// How far back messages may be placed, see [`Horizon`].
+    floor: (u32, u32),
+    /// Where its packet lies.
+    block: u16,
+    offset: u64,
 }
 
 impl Analyzer {
@@ -90,19 +107,23 @@ impl Analyzer {
             horizon: Horizon::default(),
             pool: Pool::new((0..workers).map(make).collect(), options.threads > 1),
             reorder: Reorder::default(),
-            correlator: Correlator::new(Arc::clone(&definitions), options.time_out),
-            journal: Journal::new(definitions),
+            correlator: Correlator::new(&definitions, options.time_out),
+            journal: Journal::new(Arc::clone(&definitions)),
+            definitions,
             ports: options.ports,
             packets: 0,
             last: Timestamp::default(),
             under_way: 0,
             tapped: Vec::new(),
+            spare: Vec::new(),
+            segments: Vec::new(),
         }
     }
 
     /// Takes the next packets.
     pub fn batch(&mut self, batch: &Batch) {
         let mut works = self.works(&batch.blocks);
+        let mut segments = std::mem::take(&mut self.segments);
         for packet in &batch.packets {
             self.packets += 1;
             self.last = self.last.max(packet.time);
@@ -110,11 +131,17 @@ impl Analyzer {
             self.horizon.advance(stamp);
             let bytes = batch.bytes(packet);
             if let Parsed::Segment(segment) = self.parser.parse(packet.link, bytes, packet.original, packet.time) {
-                self.segment(segment, stamp, packet.block, packet.offset, &mut works);
+                let (sought, floor) = (self.table.seek(&segment), self.horizon.floor());
+                segments.push(Found { segment, sought, stamp, floor, block: packet.block, offset: packet.offset });
             }
         }
+        // A second pass, so that what is known of the connections is on its way when it is looked at.
+        for found in segments.drain(..) {
+            self.segment(found, &mut works);
+        }
+        self.segments = segments;
         self.submit(works);
-        while self.under_way > MAX_UNDER_WAY {
+        while self.under_way > self.pool.pipeline() {
             self.collect();
         }
     }
@@ -154,17 +181,23 @@ impl Analyzer {
         std::mem::take(&mut self.tapped)
     }
 
-    fn works(&self, blocks: &[Block]) -> Vec<Work> {
-        let work = || Work { tasks: Vec::new(), blocks: blocks.to_vec(), floors: vec![self.horizon.floor()] };
-        (0..self.pool.workers()).map(|_| work()).collect()
+    fn works(&mut self, blocks: &[Block]) -> Vec<Work> {
+        let floor = self.horizon.floor();
+        let work = |_| {
+            let mut output = self.spare.pop().unwrap_or_default();
+            output.reuse();
+            Work { tasks: std::mem::take(&mut output.done), blocks: blocks.to_vec(), output, floors: vec![floor] }
+        };
+        (0..self.pool.workers()).map(work).collect()
     }
 
-    fn segment(&mut self, segment: Segment, stamp: Stamp, block: u16, offset: u64, works: &mut [Work]) {
+    fn segment(&mut self, found: Found, works: &mut [Work]) {
+        let Found { segment, sought, stamp, floor, block, offset } = found;
         let length = match &segment.payload {
             Payload::InPacket { length, .. } => *length,
             Payload::Reassembled(bytes) => bytes.len() as u32,
         };
-        let located = self.table.locate(&segment, length.saturating_add(segment.missing));
+        let located = self.table.locate(&segment, sought, length.saturating_add(segment.missing));
         if let Some(replaced) = located.replaces {
             let index = replaced as usize % works.len();
             works[index].tasks.push(Task::Retire { connection: replaced, stamp });
@@ -172,7 +205,6 @@ impl Analyzer {
         self.note_connection(&segment, located, stamp);
         let index = located.connection as usize % works.len();
         let work = &mut works[index];
-        let floor = self.horizon.floor();
         if work.floors.last() != Some(&floor) {
             work.floors.push(floor);
         }
@@ -255,7 +287,12 @@ impl Analyzer {
 
     /// Correlates everything that comes before `until` in capture order.
     fn release(&mut self, until: u32) {
-        let Self { reorder, correlator, journal, .. } = self;
-        reorder.release(until, |event, output: &Output| event.apply(output, correlator, journal));
+        let Self { reorder, correlator, journal, definitions, spare, .. } = self;
+        reorder.release(until, spare, |event, later, output: &Output| {
+            if let Some(later) = later {
+                correlator.prefetch(journal, later.connection);
+            }
+            event.apply(output, correlator, definitions, journal);
+        });
     }
 }

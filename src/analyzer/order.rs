@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::worker::{Event, Output, Tapped};
+use crate::prefetch::AHEAD;
 use crate::stream::Stamp;
 use crate::time::{Span, Timestamp};
 
@@ -77,18 +78,27 @@ impl Reorder {
         until
     }
 
-    /// Gives events before packet `until` in order.
-    pub fn release(&mut self, until: u32, mut apply: impl FnMut(&Event, &Output)) {
-        // One worker's events come nearly sorted, which a stable sort turns to account.
-        self.waiting.sort_by_key(Event::order);
+    /// Gives events before packet `until` in order; outputs that nothing refers to any more go to `spare`.
+    /// With each event comes one that will follow soon.
+    pub fn release(
+        &mut self,
+        until: u32,
+        spare: &mut Vec<Output>,
+        mut apply: impl FnMut(&Event, Option<&Event>, &Output),
+    ) {
+        // Most batches of one worker are in order already.
+        if !self.waiting.is_sorted_by_key(Event::order) {
+            self.waiting.sort_by_key(Event::order);
+        }
         let ready = self.waiting.partition_point(|event| event.key < until);
-        for event in &self.waiting[..ready] {
-            apply(event, &self.outputs[(event.output - self.first_output) as usize]);
+        for (index, event) in self.waiting[..ready].iter().enumerate() {
+            let output = &self.outputs[(event.output - self.first_output) as usize];
+            apply(event, self.waiting.get(index + AHEAD), output);
         }
         self.waiting.drain(..ready);
         let oldest = self.waiting.iter().map(|event| event.output).min();
         let keep_from = oldest.unwrap_or(self.first_output + self.outputs.len() as u64);
-        self.outputs.drain(..(keep_from - self.first_output) as usize);
+        spare.extend(self.outputs.drain(..(keep_from - self.first_output) as usize));
         self.first_output = keep_from;
     }
 }

@@ -49,6 +49,14 @@ impl Pool {
         }
     }
 
+    /// How many batches may wait to be collected.
+    pub fn pipeline(&self) -> usize {
+        match self {
+            Self::Inline { .. } => 0,
+            Self::Threads(_) => MAX_UNDER_WAY,
+        }
+    }
+
     /// Gives every worker its part of a batch.
     pub fn submit(&mut self, works: Vec<Work>) {
         match self {

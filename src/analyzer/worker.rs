@@ -12,6 +12,7 @@ use crate::framing::{CommandCodes, Framer, Pdu};
 use crate::journal::{Journal, Protocol, Side, Traffic};
 use crate::packet::Flags;
 use crate::place::Place;
+use crate::prefetch::{AHEAD, prefetch};
 use crate::stream::{Arrival, Piece, Stamp, Stream};
 
 /// Bytes that may wait behind holes on all connections of a worker; beyond it holes are given up at once.
@@ -57,6 +58,8 @@ pub enum Task {
 pub struct Work {
     pub tasks: Vec<Task>,
     pub blocks: Vec<Block>,
+    /// Where to put what is found: an empty one, whose memory was used before.
+    pub output: Output,
     /// From which packet on which floor holds; the first one holds from the batch's beginning.
     pub floors: Vec<(u32, u32)>,
 }
@@ -99,7 +102,13 @@ impl Event {
     }
 
     /// Hands what was found to the correlation.
-    pub fn apply(&self, output: &Output, correlator: &mut Correlator, journal: &mut Journal) {
+    pub fn apply(
+        &self,
+        output: &Output,
+        correlator: &mut Correlator,
+        definitions: &Definitions,
+        journal: &mut Journal,
+    ) {
         match &self.found {
             Found::Message(index) => {
                 let mut seen = output.messages[*index as usize];
@@ -107,7 +116,7 @@ impl Event {
                     let start = seen.payload.offset() as usize;
                     seen.payload = journal.arena.push(&output.reassembled[start..start + seen.length.1 as usize]);
                 }
-                correlator.message(journal, &seen, &output.texts);
+                correlator.message(journal, definitions, &seen, &output.texts);
             }
             Found::Ended { connection, side } => correlator.ended(journal, *connection, *side),
         }
@@ -127,6 +136,23 @@ pub struct Output {
     /// The first packet of what waits behind holes.
     pub held_since: Option<u32>,
     pub tapped: Vec<Tapped>,
+    /// The batch's tasks, done: their memory is used again.
+    pub done: Vec<Task>,
+}
+
+impl Output {
+    /// Empties it, for its memory to be used again. Memory that is touched anew for every batch is dear: the system
+    /// clears it first.
+    pub fn reuse(&mut self) {
+        self.events.clear();
+        self.messages.clear();
+        self.texts.bytes.clear();
+        self.texts.keys.clear();
+        self.reassembled.clear();
+        self.traffic.clear();
+        self.tapped.clear();
+        self.held_since = None;
+    }
 }
 
 /// A worker and its connections.
@@ -198,11 +224,15 @@ impl Worker {
     }
 
     /// Does its part of a batch.
-    pub fn run(&mut self, work: Work) -> Output {
-        let mut output = Output::default();
+    pub fn run(&mut self, mut work: Work) -> Output {
+        let mut output = work.output;
         let mut floors = work.floors.iter().copied().peekable();
         let mut floor = floors.next().map_or(0, |(_, floor)| floor);
-        for task in work.tasks {
+        for index in 0..work.tasks.len() {
+            if let Some(later) = work.tasks.get(index + AHEAD) {
+                self.prefetch(later);
+            }
+            let task = &work.tasks[index];
             let stamp = task.stamp();
             while let Some(&(from, next)) = floors.peek()
                 && from <= stamp.packet
@@ -211,13 +241,23 @@ impl Worker {
                 floors.next();
             }
             match task {
-                Task::Segment(task) => self.segment(&task, &work.blocks, floor, &mut output),
-                Task::Retire { connection, stamp } => self.retire(connection, stamp, floor, &mut output),
-                Task::Finish { stamp } => self.finish(stamp, floor, &mut output),
+                Task::Segment(task) => self.segment(task, &work.blocks, floor, &mut output),
+                Task::Retire { connection, stamp } => self.retire(*connection, *stamp, floor, &mut output),
+                Task::Finish { stamp } => self.finish(*stamp, floor, &mut output),
             }
         }
+        work.tasks.clear();
         output.held_since = self.held_since();
+        output.done = work.tasks;
         output
+    }
+
+    fn prefetch(&self, task: &Task) {
+        if let Task::Segment(task) = task
+            && let Some(Slot::Live(pair)) = self.slots.get(task.connection as usize / self.share)
+        {
+            prefetch(&**pair);
+        }
     }
 
     fn segment(&mut self, task: &SegmentTask, blocks: &[Block], floor: u32, output: &mut Output) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use crossbeam_channel::bounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::analyzer::{Analyzer, Options, Tapped};
@@ -18,8 +19,10 @@ use crate::journal::{Journal, Side, View};
 use crate::packet::Undecoded;
 use crate::time::Span;
 
-/// Packets per batch: enough to keep workers busy, few enough to stay in a cache.
-const BATCH: usize = 4096;
+/// Packets per batch: enough to keep workers busy, few enough that what comes of them stays in a cache.
+const BATCH: usize = 1024;
+/// Batches read ahead of the analysis.
+const BATCHES_AHEAD: usize = 4;
 /// Longer work shows its progress.
 const PROGRESS_AFTER: Duration = Duration::from_millis(300);
 
@@ -172,12 +175,11 @@ impl InputArgs {
             ..Options::new(definitions)
         });
         let progress = Progress::new();
-        let mut batch = Batch::default();
-        while reader.read_batch(&mut batch, self.batch as usize) {
-            analyzer.batch(&batch);
-            taken(analyzer.take_tapped())?;
-            progress.show(reader.progress());
-        }
+        each_batch(&mut reader, self.batch as usize, self.threads(), |batch, read| {
+            analyzer.batch(batch);
+            progress.show(read);
+            taken(analyzer.take_tapped())
+        })?;
         analyzer.finish();
         taken(analyzer.take_tapped())?;
         drop(progress);
@@ -192,6 +194,40 @@ impl InputArgs {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.threads.map_or_else(cores, usize::from)
     }
+}
+
+/// Calls `act` with every batch and how far the reading is; with several threads the next ones are read meanwhile.
+fn each_batch(
+    reader: &mut Reader,
+    most: usize,
+    threads: usize,
+    mut act: impl FnMut(&Batch, (u64, u64)) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if threads == 1 {
+        let mut batch = Batch::default();
+        while reader.read_batch(&mut batch, most) {
+            act(&batch, reader.progress())?;
+        }
+        return Ok(());
+    }
+    std::thread::scope(|scope| {
+        let (full, batches) = bounded(BATCHES_AHEAD);
+        let (empty, spares) = bounded::<Batch>(BATCHES_AHEAD + 1);
+        scope.spawn(move || {
+            let mut batch = Batch::default();
+            while reader.read_batch(&mut batch, most) {
+                // Nobody listens any more: whoever did has failed, and says so.
+                let Ok(()) = full.send((batch, reader.progress())) else { return };
+                batch = spares.try_recv().unwrap_or_default();
+            }
+        });
+        for (batch, read) in batches {
+            act(&batch, read)?;
+            // Only the memory is handed back; where there is no room for it, it is freed.
+            let _ = empty.try_send(batch);
+        }
+        Ok(())
+    })
 }
 
 /// Says what could not be read; whether that is damage.

@@ -1,29 +1,37 @@
 //! `ckscope lab`: the simulated QKDN.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
+use crate::lab::controller::Controller;
 use crate::lab::dialect::{Dialect, Ids, Lists, Responses, Spelling};
 use crate::lab::generate::Bulk;
+use crate::lab::key_manager::KeyManager;
+use crate::lab::peer::{Conduct, Target, Task};
+use crate::lab::run::{self, Plan};
 use crate::lab::scenario;
 use crate::lab::simulation::{Dial, Setup};
-use crate::lab::topology::Topology;
+use crate::lab::topology::{Km, Topology};
+
+const EXAMPLES: &str = "\
+Examples:
+  ckscope lab --list
+  ckscope lab --scenario session --write session.pcapng
+  ckscope lab --messages 1000000 --connections 1000 --write large.pcapng
+  ckscope lab controller --listen 127.0.0.1:4164
+  ckscope lab km --connect 127.0.0.1:4164";
 
 /// Simulate a QKDN: write sample captures, or speak Ck over TCP.
-///
-/// Examples:
-///   ckscope lab --list
-///   ckscope lab --scenario session --write session.pcapng
-///   ckscope lab --messages 1000000 --connections 100 --write large.pcapng
-///   ckscope lab controller --listen 127.0.0.1:4164
-///   ckscope lab km --connect 127.0.0.1:4164
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true, verbatim_doc_comment)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct LabArgs {
     #[command(subcommand)]
     peer: Option<Peer>,
@@ -59,7 +67,66 @@ pub struct LabArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum Peer {}
+enum Peer {
+    /// Run a QKDN controller over plain TCP and print its messages.
+    Controller(ControllerArgs),
+    /// Run key managers over plain TCP and print their messages.
+    Km(KmArgs),
+}
+
+#[derive(Args, Debug)]
+struct ControllerArgs {
+    /// Wait for KMs here.
+    #[arg(long, value_name = "ADDR", required_unless_present = "dial")]
+    listen: Option<SocketAddr>,
+    /// Dial the KM of this KMA.
+    #[arg(long, value_name = "KMA=ADDR", value_parser = kma_at)]
+    dial: Vec<(String, SocketAddr)>,
+    /// Only answer: do not have keys reserved and allocated.
+    #[arg(long)]
+    passive: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Debug)]
+struct KmArgs {
+    /// Dial the controller here.
+    #[arg(long, value_name = "ADDR", required_unless_present = "listen", conflicts_with = "listen")]
+    connect: Option<SocketAddr>,
+    /// Wait for the controller here; for one KM.
+    #[arg(long, value_name = "ADDR", requires = "id")]
+    listen: Option<SocketAddr>,
+    /// Be the KM of this KMA; may be repeated [default: all of the topology].
+    #[arg(long, value_name = "KMA")]
+    id: Vec<String>,
+    /// Only answer: begin no procedure.
+    #[arg(long)]
+    passive: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Debug)]
+struct Common {
+    /// Stop after N seconds.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// Makes the session and key IDs.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// The QKDN as TOML; the default has six KMs.
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+    #[command(flatten)]
+    writing: Writing,
+}
+
+/// `KMA-1=127.0.0.1:4164`
+fn kma_at(text: &str) -> Result<(String, SocketAddr), String> {
+    let (kma, address) = text.split_once('=').ok_or("expected KMA=ADDR, as in KMA-1=127.0.0.1:4164")?;
+    Ok((kma.to_owned(), address.parse().map_err(|error| format!("{address}: {error}"))?))
+}
 
 /// How the peers write what the Recommendation leaves open.
 #[derive(Args, Clone, Copy, Debug)]
@@ -100,6 +167,11 @@ pub fn run(args: LabArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn dispatch(args: &LabArgs) -> anyhow::Result<()> {
+    match &args.peer {
+        Some(Peer::Controller(args)) => return controller(args),
+        Some(Peer::Km(args)) => return key_managers(args),
+        None => {}
+    }
     if args.list {
         return list();
     }
@@ -110,16 +182,77 @@ fn dispatch(args: &LabArgs) -> anyhow::Result<()> {
         return write_all(directory, &setup);
     }
     let Some(path) = &args.write else { bail!("say what to do: --list, --write FILE, controller or km (see --help)") };
-    if let Some(messages) = args.messages {
+    let written = if let Some(messages) = args.messages {
         let bulk = Bulk { messages, connections: args.connections, seed: args.seed };
         bulk.check()?;
-        return bulk.write(create(path)?).with_context(|| path.display().to_string());
-    }
-    let Some(scenario) = scenario::find(&args.scenario) else {
-        bail!("no scenario is called {:?}; --list names them all", args.scenario)
+        create(path).and_then(|out| bulk.write(out))
+    } else {
+        let Some(scenario) = scenario::find(&args.scenario) else {
+            bail!("no scenario is called {:?}; --list names them all", args.scenario)
+        };
+        create(path).and_then(|out| scenario.capture(&setup).write(out))
     };
-    let out = create(path)?;
-    scenario.capture(&setup).write(out).with_context(|| path.display().to_string())
+    written.with_context(|| path.display().to_string())
+}
+
+fn controller(args: &ControllerArgs) -> anyhow::Result<()> {
+    let topology = topology(args.common.topology.as_deref())?;
+    if let Some((unknown, _)) = args.dial.iter().find(|(kma, _)| topology.kma(kma).is_none()) {
+        bail!("the topology has no KMA {unknown:?}");
+    }
+    // As in the simulation, a MessageID tells who made it: the controller's have the top bit.
+    let conduct = Conduct::new(args.common.writing.dialect(), 0x8000_0001);
+    let peer = Controller::new(topology.clone(), conduct, args.common.seed);
+    let plan = Plan { listen: args.listen, dial: args.dial.clone(), limit: args.common.limit() };
+    let out = BufWriter::new(io::stdout().lock());
+    Ok(block_on(run::controller(peer, topology, plan, !args.passive, out))?)
+}
+
+fn key_managers(args: &KmArgs) -> anyhow::Result<()> {
+    let topology = topology(args.common.topology.as_deref())?;
+    if let Some(unknown) = args.id.iter().find(|id| topology.kma(id).is_none()) {
+        bail!("the topology has no KMA {unknown:?}");
+    }
+    if args.listen.is_some() && args.id.len() != 1 {
+        bail!("--listen is for one KM; start one process for each");
+    }
+    let mine = |(_, km): &(usize, &Km)| args.id.is_empty() || args.id.contains(&km.kma);
+    let kms: Vec<_> = topology.kms.iter().enumerate().filter(mine).collect();
+    let script = if args.passive { VecDeque::new() } else { script(&topology, &kms) };
+    let dial = args.connect.map(|address| kms.iter().map(|(_, km)| (km.kma.clone(), address)).collect());
+    let plan = Plan { listen: args.listen, dial: dial.unwrap_or_default(), limit: args.common.limit() };
+    let peer = |(at, km): &(usize, &Km)| {
+        let conduct = Conduct::new(args.common.writing.dialect(), ((*at as u32 + 1) << 20) + 1);
+        KeyManager::new(Km::clone(km), conduct, args.common.seed ^ ((*at as u64 + 1) << 32))
+    };
+    let peers = kms.iter().map(peer).collect();
+    let out = BufWriter::new(io::stdout().lock());
+    Ok(block_on(run::key_managers(peers, plan, script, out))?)
+}
+
+/// Each KM in turn: 7.1, 7.2 and 7.3 toward the KM half the topology away.
+fn script(topology: &Topology, kms: &[(usize, &Km)]) -> VecDeque<(String, Task)> {
+    let tasks = kms.iter().flat_map(|(at, km)| {
+        let other = &topology.kms[(at + topology.kms.len() / 2) % topology.kms.len()];
+        let target = Target::kma(&other.kma);
+        let hop = Task::NextHop { source: km.kma.clone(), target: target.clone() };
+        let applications = km.applications.first().cloned().zip(other.applications.first().cloned());
+        let session = applications.map(|(source, destination)| Task::Session { source, destination, keys: Some(5) });
+        let tasks = [Some(hop), Some(Task::Relay { target }), session];
+        tasks.into_iter().flatten().map(|task| (km.kma.clone(), task))
+    });
+    tasks.collect()
+}
+
+impl Common {
+    fn limit(&self) -> Option<Duration> {
+        self.seconds.map(Duration::from_secs)
+    }
+}
+
+fn block_on(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(work)
 }
 
 /// Name, file and description of every scenario.
@@ -142,12 +275,11 @@ fn write_all(directory: &Path, setup: &Setup) -> anyhow::Result<()> {
     write("README.md", scenario::readme().as_bytes())
 }
 
-fn create(path: &Path) -> anyhow::Result<Box<dyn Write>> {
+fn create(path: &Path) -> io::Result<Box<dyn Write>> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdout().lock()));
     }
-    let file = File::create(path).with_context(|| path.display().to_string())?;
-    Ok(Box::new(file))
+    Ok(Box::new(File::create(path)?))
 }
 
 fn topology(path: Option<&Path>) -> anyhow::Result<Topology> {

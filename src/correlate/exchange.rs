@@ -32,7 +32,7 @@ pub struct Exchanges {
     waiting: HashMap<Shared, VecDeque<u32>, RandomState>,
     /// Session IDs of procedures whose responses have not said them yet.
     pub guesses: Guesses,
-    /// Relays under way, by source.
+    /// Relays under way, by source: until an answer names only the destination as next hop.
     relays: HashMap<TextId, VecDeque<Relay>, RandomState>,
 }
 
@@ -44,8 +44,6 @@ struct Relay {
     application: TextId,
     last: Timestamp,
     askers: Vec<Hop>,
-    /// The last answer named only the destination.
-    arrived: bool,
 }
 
 #[derive(Debug)]
@@ -75,12 +73,19 @@ impl Exchanges {
     }
 
     /// Ties the procedure of message `index` to others by what the message holds.
-    pub fn note(&mut self, journal: &mut Journal, index: u32, message: &Message, seen: &Seen, texts: &Texts) {
+    pub fn note(
+        &mut self,
+        journal: &mut Journal,
+        definitions: &Definitions,
+        index: u32,
+        message: &Message,
+        seen: &Seen,
+        texts: &Texts,
+    ) {
         let procedure = journal.records[index as usize].procedure;
         if procedure == NONE {
             return;
         }
-        let definitions = std::sync::Arc::clone(&journal.definitions);
         let definition_index = journal.procedures[procedure as usize].definition;
         let definition = &definitions.procedures[definition_index as usize];
         let begins = message.step.is_some_and(|(_, step)| step == 0);
@@ -200,7 +205,6 @@ impl Exchanges {
                     application: route[Identifier::ApplicationDestination as usize],
                     last: record.time,
                     askers: vec![Hop { asker, request: index }],
-                    arrived: false,
                 });
                 if relays.len() > MAX_RELAYS {
                     relays.pop_front();
@@ -222,7 +226,10 @@ impl Exchanges {
         }
         let next = texts.get(seen.facts.only_next_hop);
         let wanted = journal.texts.get(relay.destination).map(str::as_bytes);
-        relay.arrived |= seen.facts.outcome != Outcome::Failure && next.is_some() && next == wanted;
+        let arrived = seen.facts.outcome != Outcome::Failure && next.is_some() && next == wanted;
+        if arrived {
+            relays.retain(|relay| !relay.askers.iter().any(|hop| hop.request == record.answers));
+        }
     }
 }
 
@@ -238,7 +245,7 @@ impl Relay {
             hop.asker == asker
                 && matches!(journal.procedures[procedure as usize].state, State::Complete | State::Pending)
         });
-        leads_there && !self.arrived && !asked_before
+        leads_there && !asked_before
     }
 }
 

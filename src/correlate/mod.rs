@@ -8,14 +8,14 @@ mod exchange;
 mod ranges;
 mod transaction;
 
-use std::sync::Arc;
-
+use crate::diagnostic::Code;
 use crate::dissect::{
     CommandCode, Definitions, Direction, Facts, Identifier, Message, Outcome, ParameterId, Presence, Role, Texts,
 };
 use crate::framing::{Header, Truncation};
 use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State, TextId};
 use crate::place::Place;
+use crate::prefetch::prefetch;
 use crate::stream::Stamp;
 use crate::time::{Span, Timestamp};
 
@@ -65,7 +65,6 @@ pub struct FramingFacts {
 /// Ties messages together.
 #[derive(Debug)]
 pub struct Correlator {
-    definitions: Arc<Definitions>,
     time_out: Span,
     transactions: Transactions,
     exchanges: Exchanges,
@@ -73,16 +72,21 @@ pub struct Correlator {
 
 impl Correlator {
     /// A correlator that calls a request unanswered after `time_out` of capture time.
-    pub fn new(definitions: Arc<Definitions>, time_out: Span) -> Self {
-        let exchanges = Exchanges::new(&definitions, time_out);
-        Self { definitions, time_out, transactions: Transactions::default(), exchanges }
+    pub fn new(definitions: &Definitions, time_out: Span) -> Self {
+        let exchanges = Exchanges::new(definitions, time_out);
+        Self { time_out, transactions: Transactions::default(), exchanges }
     }
 
-    /// Takes the next message.
-    pub fn message(&mut self, journal: &mut Journal, seen: &Seen, texts: &Texts) {
-        let definitions = Arc::clone(&self.definitions);
+    /// Asks for what is known of a connection whose next message will follow soon.
+    pub fn prefetch(&self, journal: &Journal, connection: u32) {
+        prefetch(&journal.connections[connection as usize]);
+        self.transactions.prefetch(connection);
+    }
+
+    /// Takes the next message; `definitions` are the journal's.
+    pub fn message(&mut self, journal: &mut Journal, definitions: &Definitions, seen: &Seen, texts: &Texts) {
         let definition = definitions.message(CommandCode(seen.header.code)).map(|(_, message)| message);
-        let direction = self.direction(journal, seen, definition);
+        let direction = direction(journal, definitions, seen, definition);
         let index = journal.records.len() as u32;
         let record = record(seen, texts, direction, journal);
         journal.records.push(record);
@@ -92,7 +96,7 @@ impl Correlator {
         self.transactions.note_version(journal, index);
         self.transactions.expire(journal, seen.connection, seen.stamp.time, self.time_out);
         match definition {
-            Some(message) => self.place(journal, index, seen, texts, message),
+            Some(message) => self.place(journal, definitions, index, seen, texts, message),
             None => journal.find(index, Finding::UnknownCommand),
         }
     }
@@ -115,15 +119,6 @@ impl Correlator {
             }
         }
         self.exchanges.finish(journal);
-    }
-
-    /// By the command code; where that does not say, by the sender's role so far, else as if the KM had dialled.
-    fn direction(&self, journal: &Journal, seen: &Seen, definition: Option<&Message>) -> Direction {
-        let by_code = || self.definitions.direction(CommandCode(seen.header.code));
-        definition.map(|message| message.direction).or_else(by_code).unwrap_or_else(|| {
-            let km = journal.connections[seen.connection as usize].km.unwrap_or(Side::Initiator);
-            if km == seen.side { Direction::KmToController } else { Direction::ControllerToKm }
-        })
     }
 
     fn note_framing(&mut self, journal: &mut Journal, index: u32, seen: &Seen) {
@@ -157,7 +152,15 @@ impl Correlator {
     }
 
     /// Finds the message's request and procedure.
-    fn place(&mut self, journal: &mut Journal, index: u32, seen: &Seen, texts: &Texts, message: &Message) {
+    fn place(
+        &mut self,
+        journal: &mut Journal,
+        definitions: &Definitions,
+        index: u32,
+        seen: &Seen,
+        texts: &Texts,
+        message: &Message,
+    ) {
         let matched = if message.answers.is_empty() {
             None
         } else {
@@ -165,7 +168,10 @@ impl Correlator {
         };
         let opens_anew = message.answers.is_empty() || message.is_answered;
         match matched {
-            Some(matched) => self.answered(journal, index, message, matched, seen.facts.outcome),
+            Some(matched) => {
+                check_requested(journal, definitions, index, matched.request, message);
+                self.answered(journal, index, message, matched, seen.facts.outcome);
+            }
             None if opens_anew => self.opened(journal, index, message),
             None => {
                 let excused = seen.framing.incomplete_stream;
@@ -173,8 +179,7 @@ impl Correlator {
             }
         }
         if message.is_answered {
-            let across = self.is_answered_across(message.code);
-            let open = Open { message: index, across };
+            let open = Open { message: index, across: message.is_answered_across };
             self.transactions.open(journal, open).into_iter().for_each(|forgotten| {
                 journal.find(forgotten.message, Finding::Abandoned);
                 give_up(journal, forgotten);
@@ -183,11 +188,7 @@ impl Correlator {
                 self.transactions.note_message_id(journal, index);
             }
         }
-        self.exchanges.note(journal, index, message, seen, texts);
-    }
-
-    fn is_answered_across(&self, code: CommandCode) -> bool {
-        self.definitions.messages.iter().any(|message| message.across_connections && message.answers.contains(&code))
+        self.exchanges.note(journal, definitions, index, message, seen, texts);
     }
 
     /// A message that begins a procedure.
@@ -203,7 +204,6 @@ impl Correlator {
         if let Some(after) = matched.late {
             journal.find(index, Finding::LateResponse { after });
         }
-        self.check_requested(journal, index, request, message);
         let procedure = journal.records[request as usize].procedure;
         if procedure == NONE {
             return self.opened(journal, index, message);
@@ -218,25 +218,33 @@ impl Correlator {
             };
         }
     }
+}
 
-    /// What is mandatory only because the request contained something.
-    fn check_requested(&self, journal: &mut Journal, index: u32, request: u32, message: &Message) {
-        let record = journal.records[index as usize];
-        let unreadable = record.codes.contains(crate::diagnostic::Code::TruncatedMessage)
-            || record.codes.contains(crate::diagnostic::Code::MalformedJson);
-        for (row, entry) in message.rows.iter().enumerate() {
-            let Presence::IfRequested(other) = entry.presence else { continue };
-            let missing = record.present & (1 << row) == 0;
-            if missing && !unreadable && self.contains(&journal.records[request as usize], other) {
-                journal.find(index, Finding::MissingBecauseRequested { row: row as u8 });
-            }
+/// What is mandatory only because the request contained something.
+fn check_requested(journal: &mut Journal, definitions: &Definitions, index: u32, request: u32, message: &Message) {
+    for (row, entry) in message.rows.iter().enumerate() {
+        let Presence::IfRequested(other) = entry.presence else { continue };
+        let record = &journal.records[index as usize];
+        let unreadable = record.codes.contains(Code::TruncatedMessage) || record.codes.contains(Code::MalformedJson);
+        let missing = record.present & (1 << row) == 0;
+        if missing && !unreadable && contains(definitions, &journal.records[request as usize], other) {
+            journal.find(index, Finding::MissingBecauseRequested { row: row as u8 });
         }
     }
+}
 
-    fn contains(&self, record: &Record, parameter: ParameterId) -> bool {
-        let row = self.definitions.message(record.code).and_then(|(_, message)| message.row(parameter));
-        row.is_some_and(|(row, _)| record.present & (1 << row) != 0)
-    }
+fn contains(definitions: &Definitions, record: &Record, parameter: ParameterId) -> bool {
+    let row = definitions.message(record.code).and_then(|(_, message)| message.row(parameter));
+    row.is_some_and(|(row, _)| record.present & (1 << row) != 0)
+}
+
+/// By the command code; where that does not say, by the sender's role so far, else as if the KM had dialled.
+fn direction(journal: &Journal, definitions: &Definitions, seen: &Seen, definition: Option<&Message>) -> Direction {
+    let by_code = || definitions.direction(CommandCode(seen.header.code));
+    definition.map(|message| message.direction).or_else(by_code).unwrap_or_else(|| {
+        let km = journal.connections[seen.connection as usize].km.unwrap_or(Side::Initiator);
+        if km == seen.side { Direction::KmToController } else { Direction::ControllerToKm }
+    })
 }
 
 /// A request's procedure, if it still waits, will not be answered.

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use super::ranges::Ranges;
 use crate::dissect::{CommandCode, IDENTIFIERS, Identifier, Message};
 use crate::journal::{Finding, Journal, Record, Side, State, TextId};
+use crate::prefetch::prefetch;
 use crate::time::{Span, Timestamp};
 
 /// Requests that wait on one connection; a KM has a handful. Bounds the search for a response's request.
@@ -52,12 +53,28 @@ struct Connection {
 /// Requests and responses of all connections.
 #[derive(Debug, Default)]
 pub struct Transactions {
-    connections: HashMap<u32, Box<Connection>, RandomState>,
+    /// By index; `None` where no message was seen.
+    connections: Vec<Option<Box<Connection>>>,
     /// Requests that may be answered on another connection, by the identifiers that a route is known by.
     across: HashMap<TextId, VecDeque<Open>, RandomState>,
 }
 
 impl Transactions {
+    /// Asks for what is known of a connection.
+    pub fn prefetch(&self, connection: u32) {
+        if let Some(Some(connection)) = self.connections.get(connection as usize) {
+            prefetch(&**connection);
+        }
+    }
+
+    fn connection(&mut self, index: u32) -> &mut Connection {
+        let index = index as usize;
+        if self.connections.len() <= index {
+            self.connections.resize_with(index + 1, || None);
+        }
+        self.connections[index].get_or_insert_default()
+    }
+
     /// Remembers a request; one that had to be forgotten for it is returned.
     pub fn open(&mut self, journal: &Journal, open: Open) -> Option<Open> {
         let record = &journal.records[open.message as usize];
@@ -68,15 +85,15 @@ impl Transactions {
                 waiting.pop_front();
             }
         }
-        let connection = self.connections.entry(record.connection).or_default();
+        let connection = self.connection(record.connection);
         connection.open.push_back(open);
         if connection.open.len() > MAX_OPEN { connection.open.pop_front() } else { None }
     }
 
     /// Notes the MessageID of a request.
     pub fn note_message_id(&mut self, journal: &mut Journal, index: u32) {
-        let record = &journal.records[index as usize];
-        let connection = self.connections.entry(record.connection).or_default();
+        let record = journal.records[index as usize];
+        let connection = self.connection(record.connection);
         if !connection.used[record.side as usize].insert(record.message_id) {
             journal.find(index, Finding::DuplicateMessageId);
         }
@@ -85,7 +102,7 @@ impl Transactions {
     /// Notes the version of a message; any is right, a change is not.
     pub fn note_version(&mut self, journal: &mut Journal, index: u32) {
         let record = &journal.records[index as usize];
-        let connection = self.connections.entry(record.connection).or_default();
+        let connection = self.connection(record.connection);
         let before = connection.versions[record.side as usize].replace(record.version);
         if let Some(from) = before.filter(|&before| before != record.version) {
             journal.find(index, Finding::VersionChanged { from });
@@ -94,7 +111,7 @@ impl Transactions {
 
     /// Sets requests aside whose time-out has passed.
     pub fn expire(&mut self, journal: &mut Journal, connection: u32, now: Timestamp, limit: Span) {
-        let Some(connection) = self.connections.get_mut(&connection) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(connection as usize) else { return };
         while let Some(&open) = connection.open.front() {
             if now - journal.records[open.message as usize].time <= limit {
                 return;
@@ -111,7 +128,7 @@ impl Transactions {
 
     /// Takes the requests that only `side` of `connection` could have answered.
     pub fn close(&mut self, connection: u32, side: Side, journal: &Journal) -> Vec<Open> {
-        let Some(connection) = self.connections.get_mut(&connection) else { return Vec::new() };
+        let Some(Some(connection)) = self.connections.get_mut(connection as usize) else { return Vec::new() };
         let waits = |open: &Open| journal.records[open.message as usize].side != side;
         let closed = connection.open.iter().copied().filter(waits).collect();
         connection.open.retain(|open| !waits(open));
@@ -122,7 +139,7 @@ impl Transactions {
     /// Takes every request that still waits.
     pub fn drain(&mut self) -> Vec<Open> {
         let mut all: Vec<Open> =
-            self.connections.values_mut().flat_map(|connection| std::mem::take(&mut connection.open)).collect();
+            self.connections.iter_mut().flatten().flat_map(|connection| std::mem::take(&mut connection.open)).collect();
         all.sort_unstable_by_key(|open| open.message);
         all
     }
@@ -131,7 +148,8 @@ impl Transactions {
     pub fn answer(&mut self, journal: &Journal, index: u32, message: &Message, guesses: &Guesses) -> Option<Match> {
         let response = &journal.records[index as usize];
         let side = response.side as usize;
-        let found = self.connections.get_mut(&response.connection).and_then(|connection| {
+        let found = self.connections.get_mut(response.connection as usize).and_then(|connection| {
+            let connection = connection.as_deref_mut()?;
             let question = Question { journal, response, answers: &message.answers, guesses };
             let trusted = connection.fresh[side] <= connection.echoes[side];
             let taken = question.choose(&connection.open, trusted).and_then(|at| connection.open.remove(at));
@@ -149,7 +167,9 @@ impl Transactions {
             None if message.across_connections => self.answer_across(journal, index, message, guesses),
             found => found,
         }?;
-        self.forget_across(journal, found.request);
+        if message.across_connections {
+            self.forget_across(journal, found.request);
+        }
         Some(found)
     }
 
@@ -166,7 +186,7 @@ impl Transactions {
         })?;
         let open = waiting.remove(at)?;
         let request = &journal.records[open.message as usize];
-        if let Some(connection) = self.connections.get_mut(&request.connection) {
+        if let Some(Some(connection)) = self.connections.get_mut(request.connection as usize) {
             connection.open.retain(|other| other.message != open.message);
         }
         Some(Match { request: open.message, late: None })

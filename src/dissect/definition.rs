@@ -188,6 +188,8 @@ pub struct Message {
     pub across_connections: bool,
     /// Whether some message answers this one.
     pub is_answered: bool,
+    /// Whether that message may travel on another connection.
+    pub is_answered_across: bool,
     /// Its table; at most [`MAX_ROWS`] rows.
     pub rows: Vec<Row>,
     /// The procedure it belongs to: index in [`Definitions::procedures`], and its step there.
@@ -261,13 +263,20 @@ pub struct Definitions {
     /// Words that mean success, lower case.
     pub success: Vec<String>,
     pub(super) names: HashMap<String, ParameterId, FixedState>,
+    /// Index in `messages` by code, for the codes of each direction's prefix.
+    pub(super) by_code: Vec<(u8, [u16; 256])>,
 }
+
+/// No message, in [`Definitions::by_code`].
+pub(super) const NO_MESSAGE: u16 = u16::MAX;
 
 impl Definitions {
     /// The message with this code, with its index in [`Definitions::messages`].
     pub fn message(&self, code: CommandCode) -> Option<(u16, &Message)> {
-        let index = self.messages.binary_search_by_key(&code, |message| message.code).ok()?;
-        Some((index as u16, &self.messages[index]))
+        let [prefix, rest] = code.0.to_be_bytes();
+        let (_, indexes) = self.by_code.iter().find(|(known, _)| *known == prefix)?;
+        let index = indexes[usize::from(rest)];
+        (index != NO_MESSAGE).then(|| (index, &self.messages[usize::from(index)]))
     }
 
     /// The direction that the first digits of `code` stand for.

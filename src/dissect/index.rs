@@ -66,11 +66,22 @@ pub struct Facts {
     pub worst: Option<Severity>,
 }
 
+/// What JSON names were found to stand for.
+type Spellings = HashMap<Box<str>, Option<ParameterId>, RandomState>;
+
+/// Per message of the definitions: the names that its last payload had, in order. Senders write each kind of message
+/// alike, so the next one's names are found by comparing instead of hashing.
+type Predictions = Vec<Vec<(Box<str>, Option<ParameterId>)>>;
+
+/// Names predicted per message; no table has as many.
+const MAX_PREDICTED: usize = 16;
+
 /// Reads payloads for the index.
 #[derive(Debug)]
 pub struct Indexer {
     definitions: Arc<Definitions>,
-    spellings: HashMap<Box<str>, Option<ParameterId>, RandomState>,
+    spellings: Spellings,
+    predictions: Predictions,
     /// Hashes key IDs: seeded by chance, so that nobody can make two collide.
     hasher: RandomState,
 }
@@ -78,23 +89,30 @@ pub struct Indexer {
 impl Indexer {
     /// An indexer; those that share a `hasher` hash key IDs alike.
     pub fn new(definitions: Arc<Definitions>, hasher: RandomState) -> Self {
-        Self { definitions, spellings: HashMap::default(), hasher }
+        let predictions = vec![Vec::new(); definitions.messages.len()];
+        Self { definitions, spellings: HashMap::default(), predictions, hasher }
     }
 
     /// Reads one payload; its identifiers go to `texts`.
     pub fn index(&mut self, code: CommandCode, payload: &[u8], truncated: bool, texts: &mut Texts) -> Facts {
-        let definitions = Arc::clone(&self.definitions);
+        let Self { definitions, spellings, predictions, hasher } = self;
         let found = definitions.message(code);
-        let mut pass = IndexPass { indexer: self, definitions: &definitions, texts, facts: Facts::default(), seen: 0 };
+        let predicted = found.and_then(|(index, _)| predictions.get_mut(usize::from(index)));
+        let facts = Facts::default();
+        let mut pass = IndexPass { definitions, spellings, predicted, names: 0, hasher, texts, facts, seen: 0 };
         pass.facts.definition = found.map(|(index, _)| index);
-        let summary = walk(&definitions, found.map(|(_, message)| message), payload, truncated, &mut pass);
+        let summary = walk(definitions, found.map(|(_, message)| message), payload, truncated, &mut pass);
         Facts { present: summary.present, outcome: summary.outcome, ..pass.facts }
     }
 }
 
 struct IndexPass<'a> {
-    indexer: &'a mut Indexer,
     definitions: &'a Definitions,
+    spellings: &'a mut Spellings,
+    predicted: Option<&'a mut Vec<(Box<str>, Option<ParameterId>)>>,
+    /// Names met so far.
+    names: usize,
+    hasher: &'a RandomState,
     texts: &'a mut Texts,
     facts: Facts,
     /// Identifiers met, one bit each.
@@ -102,6 +120,26 @@ struct IndexPass<'a> {
 }
 
 impl IndexPass<'_> {
+    fn look_up(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId> {
+        if let Some(&known) = self.spellings.get(name) {
+            return known;
+        }
+        let parameter = definitions.parameter_named(name);
+        if self.spellings.len() < MAX_SPELLINGS {
+            self.spellings.insert(name.into(), parameter);
+        }
+        parameter
+    }
+
+    fn predict(&mut self, position: usize, name: &str, parameter: Option<ParameterId>) {
+        let Some(predicted) = &mut self.predicted else { return };
+        match predicted.get_mut(position) {
+            Some(place) => *place = (name.into(), parameter),
+            None if position < MAX_PREDICTED => predicted.push((name.into(), parameter)),
+            None => {}
+        }
+    }
+
     /// An identifier that stands twice with different values identifies nothing.
     fn identify(&mut self, identifier: Identifier, text: &str) {
         let bit = 1 << identifier as u8;
@@ -115,13 +153,14 @@ impl IndexPass<'_> {
 
 impl Observer for IndexPass<'_> {
     fn resolve(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId> {
-        if let Some(&known) = self.indexer.spellings.get(name) {
-            return known;
+        let position = self.names;
+        self.names += 1;
+        let predicted = self.predicted.as_ref().and_then(|predicted| predicted.get(position));
+        if let Some((_, parameter)) = predicted.filter(|(expected, _)| **expected == *name) {
+            return *parameter;
         }
-        let parameter = definitions.parameter_named(name);
-        if self.indexer.spellings.len() < MAX_SPELLINGS {
-            self.indexer.spellings.insert(name.into(), parameter);
-        }
+        let parameter = self.look_up(definitions, name);
+        self.predict(position, name, parameter);
         parameter
     }
 
@@ -135,7 +174,7 @@ impl Observer for IndexPass<'_> {
             }
             Role::Keys => {
                 let from = self.texts.keys.len();
-                let hasher = &self.indexer.hasher;
+                let hasher = self.hasher;
                 value.each_identifier(&mut |id| self.texts.keys.push(hasher.hash_one(id)));
                 self.facts.keys = (from as u32, (self.texts.keys.len() - from) as u32);
             }

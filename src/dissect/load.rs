@@ -7,8 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::definition::{
-    CommandCode, DefinitionFile, Definitions, Direction, MAX_ROWS, Message, Parameter, ParameterId, Presence,
-    Procedure, Role, Row, Type, normalised,
+    CommandCode, DefinitionFile, Definitions, Direction, MAX_ROWS, Message, NO_MESSAGE, Parameter, ParameterId,
+    Presence, Procedure, Role, Row, Type, normalised,
 };
 
 /// The embedded definition of Q.4164.
@@ -269,6 +269,7 @@ impl Definitions {
             answers: raw.answers.iter().map(|code| CommandCode(*code.get_ref())).collect(),
             across_connections: raw.across_connections,
             is_answered: false,
+            is_answered_across: false,
             rows,
             step: None,
             file,
@@ -362,14 +363,26 @@ impl Definitions {
 
     /// Derives what follows from all messages and procedures together.
     fn link(&mut self, listed: &[Spanned<u16>]) -> Result<(), Fault> {
+        self.by_code = self.directions.iter().map(|&(prefix, _)| (prefix, [NO_MESSAGE; 256])).collect();
+        for (index, message) in self.messages.iter().enumerate() {
+            let [prefix, rest] = message.code.0.to_be_bytes();
+            if let Some((_, indexes)) = self.by_code.iter_mut().find(|(known, _)| *known == prefix) {
+                indexes[usize::from(rest)] = index as u16;
+            }
+        }
         for code in listed {
             if self.message(CommandCode(*code.get_ref())).is_none() {
                 return Err(fault(code, format!("no [[message]] has the code {}", CommandCode(*code.get_ref()))));
             }
         }
-        let answered: Vec<CommandCode> = self.messages.iter().flat_map(|m| m.answers.iter().copied()).collect();
+        let answered: Vec<(CommandCode, bool)> = self
+            .messages
+            .iter()
+            .flat_map(|message| message.answers.iter().map(|&code| (code, message.across_connections)))
+            .collect();
         for message in &mut self.messages {
-            message.is_answered = answered.contains(&message.code);
+            message.is_answered = answered.iter().any(|&(code, _)| code == message.code);
+            message.is_answered_across = answered.contains(&(message.code, true));
             message.step = self.procedures.iter().enumerate().find_map(|(index, procedure)| {
                 let step = procedure.messages.iter().position(|&code| code == message.code)?;
                 Some((index as u16, step as u8))

@@ -7,6 +7,7 @@ pub mod definition;
 mod index;
 pub mod load;
 mod payload;
+mod scan;
 mod value;
 
 pub use decode::{Decoded, Entry};

@@ -9,6 +9,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::definition::{Definitions, Message, ParameterId, Presence, Role};
+use super::scan::Members;
 use super::value::{Shape, Value};
 use crate::diagnostic::{Code, Severity};
 
@@ -114,6 +115,10 @@ impl<O: Observer> Pass<'_, O> {
     }
 
     fn read_object(&mut self, text: &str, truncated: bool) -> bool {
+        if let Some(members) = Members::of(text) {
+            members.iter(text).for_each(|(name, value)| self.entry(name, Value::of(value)));
+            return true;
+        }
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let read = deserializer.deserialize_map(&mut *self).and_then(|()| deserializer.end());
         match read {

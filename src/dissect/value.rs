@@ -1,10 +1,12 @@
 //! JSON values as received: their text, and what can be told from it without building anything.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::definition::{Type, normalised};
+use super::definition::Type;
+use super::scan::{self, Members};
 
 /// A JSON value by its text.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,11 @@ impl<'a> Value<'a> {
         Self { text: raw.get() }
     }
 
+    /// The value that `text` is, which must be JSON.
+    pub(super) fn of(text: &'a str) -> Self {
+        Self { text }
+    }
+
     /// Its text as received.
     pub fn text(self) -> &'a str {
         self.text
@@ -91,21 +98,28 @@ impl<'a> Value<'a> {
     }
 
     fn array_shape(self) -> Shape {
-        let elements = self.elements();
-        let all = |wanted: u8| elements.iter().all(|element| element.get().as_bytes().first() == Some(&wanted));
-        if elements.is_empty() {
-            Shape::EmptyArray
-        } else if all(b'"') {
-            Shape::ArrayOfStrings
-        } else if all(b'{') {
-            Shape::ArrayOfObjects
-        } else {
-            Shape::MixedArray
+        let (mut strings, mut objects, mut others) = (0, 0, 0);
+        self.each_element(&mut |element| match element.text.as_bytes().first() {
+            Some(b'"') => strings += 1,
+            Some(b'{') => objects += 1,
+            _ => others += 1,
+        });
+        match (strings, objects, others) {
+            (0, 0, 0) => Shape::EmptyArray,
+            (_, 0, 0) => Shape::ArrayOfStrings,
+            (0, _, 0) => Shape::ArrayOfObjects,
+            _ => Shape::MixedArray,
         }
     }
 
-    fn elements(self) -> Vec<&'a RawValue> {
-        serde_json::from_str(self.text).unwrap_or_default()
+    /// The elements of an array.
+    fn each_element(self, found: &mut impl FnMut(Value<'a>)) {
+        // An array with escapes or fractions is read by serde_json, which reads all of JSON.
+        if !scan::each_element(self.text, &mut |_| {}) {
+            let elements: Vec<&RawValue> = serde_json::from_str(self.text).unwrap_or_default();
+            return elements.into_iter().for_each(|element| found(Value::new(element)));
+        }
+        scan::each_element(self.text, &mut |text| found(Value { text }));
     }
 
     /// The content of a string, or the text of a number; `None` for anything else.
@@ -135,29 +149,25 @@ impl<'a> Value<'a> {
             Shape::String => self.string().split(',').map(str::trim).filter(|id| !id.is_empty()).for_each(found),
             Shape::Object => self.identifier_of_object(found),
             Shape::ArrayOfStrings | Shape::ArrayOfObjects | Shape::MixedArray => {
-                for element in self.elements() {
-                    match Value::new(element) {
-                        nested if nested.shape() == Shape::Object => nested.identifier_of_object(found),
-                        nested => {
-                            if let Some(text) = nested.scalar() {
-                                found(text.trim());
-                            }
-                        }
+                self.each_element(&mut |element| {
+                    if element.shape() == Shape::Object {
+                        element.identifier_of_object(found);
+                    } else if let Some(text) = element.scalar() {
+                        found(text.trim());
                     }
-                }
+                });
             }
         }
     }
 
     /// `{"Key ID": "…"}`: the member whose name ends in ID, else the first scalar.
     fn identifier_of_object(self, found: &mut impl FnMut(&str)) {
-        let members: std::collections::BTreeMap<Cow<'_, str>, &RawValue> =
-            serde_json::from_str(self.text).unwrap_or_default();
-        let mut scalars = members.iter().filter_map(|(name, raw)| Some((name, Value::new(raw).scalar()?)));
-        let named = scalars.clone().find(|(name, _)| normalised(name).ends_with("id"));
-        if let Some((_, text)) = named.or_else(|| scalars.next()) {
-            found(text.trim());
+        if let Some(members) = Members::of(self.text) {
+            let members = || members.iter(self.text).map(|(name, value)| (name, Value::of(value)));
+            return identifier_among(members, found);
         }
+        let members: BTreeMap<String, &RawValue> = serde_json::from_str(self.text).unwrap_or_default();
+        identifier_among(|| members.iter().map(|(name, raw)| (name.as_str(), Value::new(raw))), found);
     }
 
     /// Its text on one line: without white space outside strings.
@@ -178,5 +188,19 @@ impl<'a> Value<'a> {
             keep
         });
         Cow::Owned(kept.collect())
+    }
+}
+
+/// The scalar whose name ends in ID, else the first one.
+fn identifier_among<'a, M>(members: impl Fn() -> M, found: &mut impl FnMut(&str))
+where
+    M: Iterator<Item = (&'a str, Value<'a>)>,
+{
+    let ends_in_id = |name: &str| {
+        name.len() >= 2 && name.is_char_boundary(name.len() - 2) && name[name.len() - 2..].eq_ignore_ascii_case("id")
+    };
+    let named = members().filter(|(name, _)| ends_in_id(name)).find_map(|(_, value)| value.scalar());
+    if let Some(text) = named.or_else(|| members().find_map(|(_, value)| value.scalar())) {
+        found(text.trim());
     }
 }

@@ -2,6 +2,7 @@
 //! view. In: what the correlation concludes. Out: look-ups. Holds places instead of payloads; refuses to read files.
 
 mod arena;
+mod chunked;
 mod finding;
 mod text;
 mod view;
@@ -10,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use arena::Arena;
+pub use chunked::Chunked;
 pub use text::{Interner, TextId};
 pub use view::View;
 
@@ -318,11 +320,11 @@ pub struct Journal {
     /// What the messages are called.
     pub definitions: Arc<Definitions>,
     /// The messages.
-    pub records: Vec<Record>,
+    pub records: Chunked<Record>,
     /// The procedures.
-    pub procedures: Vec<Procedure>,
+    pub procedures: Chunked<Procedure>,
     /// The connections.
-    pub connections: Vec<Connection>,
+    pub connections: Chunked<Connection>,
     /// Procedures of one exchange, by id order.
     pub exchanges: Vec<Exchange>,
     /// Identifiers.
@@ -353,9 +355,9 @@ impl Journal {
     pub fn new(definitions: Arc<Definitions>) -> Self {
         Self {
             definitions,
-            records: Vec::new(),
-            procedures: Vec::new(),
-            connections: Vec::new(),
+            records: Chunked::default(),
+            procedures: Chunked::default(),
+            connections: Chunked::default(),
             exchanges: Vec::new(),
             texts: Interner::default(),
             arena: Arena::default(),
@@ -475,12 +477,12 @@ impl Journal {
     /// Puts everything into its final order: messages by the packet that completed them, procedures by their first
     /// message.
     pub fn settle(&mut self) {
-        let in_order = self.records.is_sorted_by_key(|record| record.packet);
+        let in_order = self.records.iter().is_sorted_by_key(|record| record.packet);
         if !in_order {
             self.renumber();
         }
         self.findings.sort_by_key(|(message, _)| *message);
-        let firsts_in_order = self.procedures.is_sorted_by_key(|procedure| procedure.messages[0]);
+        let firsts_in_order = self.procedures.iter().is_sorted_by_key(|procedure| procedure.messages[0]);
         if !firsts_in_order {
             self.renumber_procedures();
         }
@@ -492,7 +494,7 @@ impl Journal {
         let new = inverse(&order);
         let renumbered = |index: u32| if index == NONE { NONE } else { new[index as usize] };
         self.records = order.iter().map(|&index| self.records[index as usize]).collect();
-        for record in &mut self.records {
+        for record in self.records.iter_mut() {
             record.answers = renumbered(record.answers);
         }
         for (message, _) in &mut self.findings {

@@ -3,7 +3,7 @@
 //!
 //! The peers ([`controller`], [`key_manager`]) turn inputs into outputs and know neither sockets nor clocks
 //! ([`peer`] states the contract). [`simulation`] joins them by a [`network`] with a seeded clock; [`run`] by
-//! real TCP. What the network saw becomes packets in [`tcp`] and [`link`], and a file in [`file`]. [`scenario`]
+//! real TCP. What the network saw becomes packets in [`tcp`] and [`link`], and a file in [`mod@file`]. [`scenario`]
 //! is the table of sample captures; [`generate`] writes captures of any size.
 
 pub mod controller;
@@ -15,6 +15,7 @@ pub mod link;
 pub mod network;
 pub mod peer;
 pub mod random;
+pub mod run;
 pub mod scenario;
 pub mod simulation;
 pub mod tcp;

@@ -12,7 +12,7 @@ use super::peer::{Conduct, ConnectionId, Event, Input, Output, Peer, Task};
 use super::random::Random;
 use super::tcp::Segment;
 use super::topology::Topology;
-use super::wire::Pdu;
+use super::wire::{Code, Pdu};
 use crate::time::{Span, Timestamp};
 
 /// When every simulation begins: 2026-01-05T09:00:00Z.
@@ -87,6 +87,8 @@ pub struct Simulation {
     pub kms: Vec<KeyManager>,
     /// Applied to everything sent.
     pub tamper: Option<Tamper>,
+    /// Requests that nobody answered in time, or whose connection went.
+    pub unanswered: Vec<Code>,
     setup: Setup,
     random: Random,
     /// Which KM each of the network's connections is of.
@@ -115,6 +117,7 @@ impl Simulation {
             controller: Controller::new(setup.topology.clone(), conduct, setup.seed ^ 1 << 32),
             kms: kms.iter().enumerate().map(km).collect(),
             tamper: None,
+            unanswered: Vec::new(),
             setup: setup.clone(),
             random: Random::new(setup.seed.wrapping_add(1)),
             connections: Vec::new(),
@@ -293,7 +296,8 @@ impl Simulation {
             match output {
                 Output::Transmit(connection, pdu) => self.transmit(peer, connection.0, pdu),
                 Output::Event(Event::Relayed { next, source, target }) => self.relay(&next, source, target),
-                Output::Event(_) => {}
+                Output::Event(Event::Unanswered(_, code)) => self.unanswered.push(code),
+                Output::Event(Event::Received(..)) => {}
                 Output::Timeout(at) => {
                     self.wakes[peer] = Some(at);
                     return;
@@ -337,5 +341,94 @@ impl Simulation {
         self.tell(self.connections[connection], Input::Closed(ConnectionId(connection)));
         self.tell(self.kms.len(), Input::Closed(ConnectionId(connection)));
         self.run_until(self.now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+    use crate::lab::dialect::{Ids, Lists, Responses, Spelling};
+    use crate::lab::peer::Target;
+    use crate::lab::wire::Deframer;
+
+    /// Codes of the messages that were sent, in the order of time.
+    fn codes(segments: &[Segment]) -> Vec<Code> {
+        let mut directions: BTreeMap<(SocketAddr, SocketAddr), Deframer> = BTreeMap::new();
+        let mut codes = Vec::new();
+        for segment in segments {
+            let deframer = directions.entry((segment.source, segment.destination)).or_default();
+            deframer.push(&segment.payload);
+            codes.extend(std::iter::from_fn(|| deframer.next_pdu()).map(|pdu| pdu.code));
+        }
+        codes
+    }
+
+    /// Runs one of each procedure; gives what was said and what nobody answered.
+    fn every_procedure(setup: &Setup) -> (Vec<Code>, Vec<Code>) {
+        let mut simulation = Simulation::new(setup);
+        simulation.connect(&["KMA-1", "KMA-4"]);
+        let target = Target::kma("KMA-4");
+        let session = Task::Session { source: "app-1".into(), destination: "app-4".into(), keys: None };
+        let hop = Task::NextHop { source: "KMA-1".into(), target: target.clone() };
+        for task in [hop, Task::Relay { target: target.clone() }, session] {
+            simulation.start("KMA-1", task);
+            simulation.run();
+        }
+        simulation.start_controller(Task::Reserve { source: "KMA-1".into(), target, allocate: true });
+        simulation.run();
+        let unanswered = std::mem::take(&mut simulation.unanswered);
+        (codes(&simulation.finish()), unanswered)
+    }
+
+    const EVERY_CODE: [u16; 13] =
+        [0x1401, 0x4102, 0x1403, 0x4104, 0x1405, 0x1406, 0x4108, 0x1409, 0x4107, 0x410a, 0x140b, 0x410c, 0x140d];
+
+    #[test]
+    fn peers_of_different_dialects_understand_each_other() {
+        let dialects = Spelling::value_variants().iter().zip(Lists::value_variants().iter().cycle());
+        let dialects = dialects.zip(Ids::value_variants().iter().cycle());
+        for ((&spelling, &lists), &ids) in dialects {
+            let odd = Dialect { spelling, lists, ids, responses: Responses::Number, ..Dialect::default() };
+            for (km, controller) in [(odd, Dialect::default()), (Dialect::default(), odd)] {
+                let (said, unanswered) = every_procedure(&Setup { km, controller, ..Setup::default() });
+                assert_eq!(said, EVERY_CODE.map(Code), "{odd:?}");
+                assert_eq!(unanswered, []);
+            }
+        }
+    }
+
+    #[test]
+    fn it_does_not_matter_who_dials() {
+        let (said, unanswered) = every_procedure(&Setup { dial: Dial::Controller, ..Setup::default() });
+        assert_eq!((said, unanswered), (EVERY_CODE.map(Code).to_vec(), vec![]));
+    }
+
+    #[test]
+    fn gives_up_a_request_when_its_connection_goes() {
+        let mut simulation = Simulation::new(&Setup::default());
+        simulation.connect(&["KMA-1"]);
+        simulation.controller.talk.conduct.delays.push_back(Span::from_secs(1));
+        simulation.start("KMA-1", Task::Relay { target: Target::kma("KMA-4") });
+        simulation.pause(Span::from_millis(5));
+        simulation.reset("KMA-1");
+        simulation.run();
+        assert_eq!(simulation.unanswered, [Code::RELAY_NOTIFICATION, Code::RELAY_REQUEST]);
+    }
+
+    #[test]
+    fn every_byte_is_acknowledged() {
+        let mut simulation = Simulation::new(&Setup::default());
+        simulation.connect(&["KMA-1"]);
+        simulation.start("KMA-1", Task::Relay { target: Target::kma("KMA-4") });
+        simulation.run();
+        simulation.hang_up("KMA-1");
+        let segments = simulation.finish();
+        let last = |source: IpAddr| segments.iter().rev().find(|segment| segment.source.ip() == source).unwrap();
+        let setup = Setup::default();
+        let [km, controller] = [last(setup.address(11)), last(setup.address(1))];
+        assert_eq!(km.acknowledgment, controller.sequence.wrapping_add(1), "the controller's FIN");
+        assert_eq!(controller.acknowledgment, km.sequence, "the KM's FIN, before its last ACK");
     }
 }

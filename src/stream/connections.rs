@@ -1,11 +1,13 @@
 //! Which connection a segment belongs to. In: segments in capture order. Out: numbered connections, the side that
 //! sent each segment, and where one connection ends and the next on the same addresses begins.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use crate::packet::{Endpoint, Flags, Segment};
+use crate::prefetch::prefetch;
 
 /// A SYN whose data was captured before it lies at most this far before that data.
 const MAX_REORDERED: u32 = 1 << 20;
@@ -22,6 +24,7 @@ struct Key {
 /// What is remembered of the current connection between two endpoints; index 0 is the lower endpoint's side.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    key: Key,
     connection: u32,
     /// Which endpoint is the initiator.
     low_is_initiator: bool,
@@ -50,30 +53,58 @@ pub struct Located {
 /// The connections of a capture.
 #[derive(Debug, Default)]
 pub struct ConnectionTable {
-    entries: HashMap<Key, Entry, RandomState>,
+    /// The current connection between each pair of endpoints.
+    entries: Vec<Entry>,
+    /// Indexes of `entries`: small enough to stay in a cache when they do not.
+    index: HashTable<u32>,
+    hasher: RandomState,
     count: u32,
 }
 
+/// A segment that is about to be located.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought {
+    key: Key,
+    hash: u64,
+    from_low: bool,
+}
+
 impl ConnectionTable {
-    /// Finds, or begins, the connection of `segment`.
-    pub fn locate(&mut self, segment: &Segment, payload: u32) -> Located {
+    /// Prepares to locate `segment`: asks for what is known of its connection, if anything is.
+    pub fn seek(&self, segment: &Segment) -> Sought {
         let from_low = segment.source <= segment.destination;
         let (low, high) =
             if from_low { (segment.source, segment.destination) } else { (segment.destination, segment.source) };
+        let key = Key { low, high };
+        let hash = self.hasher.hash_one(key);
+        // Not compared yet, which would wait for the entry: rarely another's, and then only in vain.
+        if let Some(&index) = self.index.find(hash, |_| true) {
+            prefetch(&self.entries[index as usize]);
+        }
+        Sought { key, hash, from_low }
+    }
+
+    /// Finds, or begins, the connection of `segment`, which `sought` was made for.
+    pub fn locate(&mut self, segment: &Segment, sought: Sought, payload: u32) -> Located {
+        let Sought { key, hash, from_low } = sought;
         let side = usize::from(!from_low);
-        let count = self.count;
-        let mut is_new = false;
+        let Self { entries, index, hasher, count } = self;
+        let known = index.find(hash, |&index| entries[index as usize].key == key).copied();
+        let mut is_new = known.is_none();
         let mut replaces = None;
-        let entry = self.entries.entry(Key { low, high }).or_insert_with(|| {
-            is_new = true;
-            Entry::new(count, segment, from_low)
+        let at = known.unwrap_or_else(|| {
+            let at = entries.len() as u32;
+            entries.push(Entry::new(key, *count, segment, from_low));
+            index.insert_unique(hash, at, |&index| hasher.hash_one(entries[index as usize].key));
+            at
         });
+        let entry = &mut entries[at as usize];
         if !is_new && entry.is_over_for(segment, side, payload) {
             replaces = Some(entry.connection);
             is_new = true;
-            *entry = Entry::new(count, segment, from_low);
+            *entry = Entry::new(key, *count, segment, from_low);
         }
-        self.count += u32::from(is_new);
+        *count += u32::from(is_new);
         entry.note(segment, side, payload);
         Located {
             connection: entry.connection,
@@ -96,10 +127,11 @@ impl ConnectionTable {
 }
 
 impl Entry {
-    fn new(connection: u32, segment: &Segment, from_low: bool) -> Self {
+    fn new(key: Key, connection: u32, segment: &Segment, from_low: bool) -> Self {
         // A SYN ACK answers a SYN, so its receiver is the initiator although its SYN was not captured.
         let from_responder = segment.flags.has(Flags::SYN) && segment.flags.has(Flags::ACK);
         Self {
+            key,
             connection,
             low_is_initiator: from_low != from_responder,
             initial: [None; 2],

@@ -5,7 +5,7 @@
 mod connections;
 mod reassembly;
 
-pub use connections::{ConnectionTable, Located};
+pub use connections::{ConnectionTable, Located, Sought};
 pub use reassembly::{Arrival, Stream, StreamStats};
 
 use crate::place::Place;

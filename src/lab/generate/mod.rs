@@ -1,5 +1,5 @@
 //! Captures of any size, for benchmarks: all 13 messages, properly tied, over many connections to one controller.
-//! In: how many of each, and a seed. Out: pcapng, streamed. Nothing here waits for an answer: an [`Exchange`]
+//! In: how many of each, and a seed. Out: pcapng, streamed. Nothing here waits for an answer: an exchange
 //! knows its messages beforehand, and a packet is a prebuilt block with a few bytes replaced.
 
 mod exchange;
