@@ -89,9 +89,9 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339 in UTC with nine decimals: `2026-11-22T23:56:55.000000001Z`.
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Timestamp {
+    /// RFC 3339 in UTC with nine decimals, in ASCII.
+    pub fn rfc3339(self) -> [u8; 30] {
         let civil = self.civil(0);
         let mut text = *b"0000-00-00T00:00:00.000000000Z";
         digits(&mut text[0..4], civil.year as u32);
@@ -101,7 +101,14 @@ impl fmt::Display for Timestamp {
         digits(&mut text[14..16], u32::from(civil.minute));
         digits(&mut text[17..19], u32::from(civil.second));
         digits(&mut text[20..29], civil.nanosecond);
-        f.write_str(std::str::from_utf8(&text).expect("digits are ASCII"))
+        text
+    }
+}
+
+/// RFC 3339 in UTC with nine decimals: `2026-11-22T23:56:55.000000001Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.rfc3339()).expect("digits are ASCII"))
     }
 }
 

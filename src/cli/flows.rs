@@ -73,9 +73,9 @@ impl FlowsArgs {
                 }
             }
             Format::Mermaid => {
-                let identities = Identities::new(analysis.view());
-                let ladders = ladders(analysis.view(), &identities, self.ladder.flatten())?;
-                mermaid::write(&mut out, analysis.view(), &ladders.collect::<Vec<_>>())?;
+                let (view, identities) = (analysis.view(), Identities::new(analysis.view()));
+                let procedures = self.procedure(view)?;
+                mermaid::write(&mut out, view, || ladders(view, &identities, procedures))?;
             }
             Format::Text if self.ladder.is_some() => self.draw(&mut out, &analysis)?,
             Format::Text => self.list(&mut out, &analysis)?,
@@ -100,31 +100,30 @@ impl FlowsArgs {
         let clock = self.time.clock(analysis, columns);
         let mut drawing = Drawing { columns, glyphs, styles: styles(), clock };
         let identities = Identities::new(analysis.view());
-        for ladder in ladders(analysis.view(), &identities, self.ladder.flatten())? {
+        for ladder in ladders(analysis.view(), &identities, self.procedure(analysis.view())?) {
             drawing.write(out, analysis.view(), &ladder)?;
         }
         Ok(())
     }
+
+    /// Index of the one procedure to draw, if one was named.
+    fn procedure(&self, view: View<'_>) -> anyhow::Result<Option<u32>> {
+        let Some(id) = self.ladder.flatten() else { return Ok(None) };
+        let count = view.journal.procedures.len();
+        let index = id.checked_sub(1).filter(|&index| (index as usize) < count);
+        index.map(Some).with_context(|| {
+            format!("--ladder={id}: no such procedure; the capture has {count} (ckscope flows lists them)")
+        })
+    }
 }
 
-/// The ladder of procedure `id`, or those of all.
+/// The ladder of `procedure` and those related to it, or those of all.
 fn ladders<'a>(
     view: View<'a>,
     identities: &'a Identities<'a>,
-    id: Option<u32>,
-) -> anyhow::Result<impl Iterator<Item = Ladder> + 'a> {
-    let one = match id {
-        None => None,
-        Some(id) => {
-            let count = view.journal.procedures.len();
-            let index = id.checked_sub(1).filter(|&index| (index as usize) < count).with_context(|| {
-                format!("--ladder={id}: there is no such procedure; the capture has {count}, which ckscope flows lists")
-            })?;
-            let mut group = view.journal.related(index);
-            group.push(index);
-            Some(group)
-        }
-    };
+    procedure: Option<u32>,
+) -> impl Iterator<Item = Ladder> + 'a {
+    let one = procedure.map(|procedure| [view.journal.related(procedure), vec![procedure]].concat());
     let all = one.is_none().then(|| exchanges(view)).into_iter().flatten();
-    Ok(one.into_iter().chain(all).map(move |group| Ladder::new(view, identities, group)))
+    one.into_iter().chain(all).map(move |group| Ladder::new(view, identities, group))
 }

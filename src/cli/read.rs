@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 
 use super::input::{Analysis, InputArgs};
@@ -82,10 +82,12 @@ impl ReadArgs {
     /// The fields asked for; none if the format has its own choice.
     fn fields(&self, definitions: &Definitions) -> anyhow::Result<Vec<Field>> {
         let named = |name: &String| {
-            Field::named(definitions, name.trim()).context(
-                "--fields: expected keys of the jsonl output (ckscope read --help lists them) or parameters \
-                 (ckscope dissectors show q4164-ck lists them)",
-            )
+            Field::named(definitions, name.trim()).map_err(|unknown| {
+                anyhow!(
+                    "--fields: {unknown}; ckscope read --help lists the fields, \
+                     ckscope dissectors show q4164-ck the parameters"
+                )
+            })
         };
         let fields: Vec<Field> = self.fields.iter().map(named).collect::<Result<_, _>>()?;
         Ok(match self.format {

@@ -48,7 +48,7 @@ impl<'a> Listing<'a> {
             line += "  PROTOCOL   MESSAGES   PACKETS  DURATION  DETAILS";
         }
         let mut painted = String::new();
-        paint(&mut painted, &line, self.styles.strong);
+        paint(&mut painted, line.trim_end(), self.styles.strong);
         writeln!(out, "{painted}")
     }
 
@@ -69,6 +69,7 @@ impl<'a> Listing<'a> {
         if self.is_wide() {
             line += &format!("  {protocol:<9}  {messages:>8}  {packets:>8}  {took:>8}  {}", details(connection));
         } else {
+            line.truncate(line.trim_end().len());
             line += &format!(
                 "\n{:2$}{protocol}, {messages} messages, {packets} packets, {took}, {}",
                 "",
@@ -76,7 +77,7 @@ impl<'a> Listing<'a> {
                 id + 2
             );
         }
-        writeln!(out, "{line}")
+        writeln!(out, "{}", line.trim_end())
     }
 }
 
@@ -91,7 +92,7 @@ fn details(connection: &Connection) -> String {
     let odd = [
         (u64::from(traffic.retransmitted), "retransmitted"),
         (u64::from(traffic.out_of_order), "out of order"),
-        (u64::from(traffic.gaps), "gaps"),
+        (u64::from(traffic.gaps), if traffic.gaps == 1 { "gap" } else { "gaps" }),
         (traffic.undecoded.iter().sum(), "bytes in no message"),
     ];
     for (count, what) in odd.into_iter().filter(|(count, _)| *count > 0) {

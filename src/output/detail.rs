@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::escape::{escaped, escaped_json, width};
-use super::lines::{pad, paint};
+use super::lines::{Piece, flow, pad, paint};
 use super::style::Styles;
 use crate::diagnostic::Severity;
 use crate::dissect::{Decoded, Definitions, Entry, Message, Presence, Row, Type, definition::normalised};
@@ -15,8 +15,8 @@ const INDENT: &str = "      ";
 const MOST_ALIGNED: usize = 44;
 
 /// Appends every parameter and diagnostic of message `index`.
-pub fn write(out: &mut String, view: View<'_>, index: u32, decoded: &Decoded, styles: Styles) {
-    about(out, view, index, styles);
+pub fn write(out: &mut String, view: View<'_>, index: u32, decoded: &Decoded, styles: Styles, columns: usize) {
+    about(out, view, index, styles, columns);
     let definitions = &view.journal.definitions;
     let message = view.definition(view.record(index));
     let titles: Vec<String> = decoded.entries.iter().map(|entry| title(definitions, entry)).collect();
@@ -45,26 +45,31 @@ fn aligned(widths: impl Iterator<Item = usize>) -> usize {
 }
 
 /// Packet, connection, header fields, and the procedure it belongs to.
-fn about(out: &mut String, view: View<'_>, index: u32, styles: Styles) {
+fn about(out: &mut String, view: View<'_>, index: u32, styles: Styles, columns: usize) {
     let record = view.record(index);
-    let mut text = format!("packet {}, connection {}, {}", record.packet, record.connection + 1, record.binding.name());
-    if record.tls {
-        text += " in TLS";
-    }
+    let tls = if record.tls { " in TLS" } else { "" };
+    let mut facts = vec![
+        format!("packet {}", record.packet),
+        format!("connection {}", record.connection + 1),
+        format!("{}{tls}", record.binding.name()),
+    ];
     if record.binding == Binding::Tcp {
-        let _ = write!(text, ", version {}, MessageID {}", record.version, record.message_id);
+        facts.push(format!("version {}", record.version));
+        facts.push(format!("MessageID {}", record.message_id));
     }
-    let _ = write!(text, ", {} bytes, {}", record.length, record.direction.name());
+    facts.push(format!("{} bytes", record.length));
+    facts.push(record.direction.name().to_owned());
     if record.answers != NONE {
-        let _ = write!(text, ", answers message {}", record.answers + 1);
+        facts.push(format!("answers message {}", record.answers + 1));
     }
     if let Some(procedure) = view.journal.procedures.get(record.procedure as usize) {
         let definition = &view.journal.definitions.procedures[procedure.definition as usize];
         let (id, name, clause) = (record.procedure + 1, escaped(&definition.name), escaped(&definition.clause));
-        let _ = write!(text, ", procedure {id} {name} (clause {clause}, {})", procedure.state.name());
+        facts.push(format!("procedure {id} {name} (clause {clause}, {})", procedure.state.name()));
     }
+    let pieces: Vec<Piece> = facts.into_iter().map(|fact| Piece::new(fact, styles.dim)).collect();
     out.push_str(INDENT);
-    paint(out, &text, styles.dim);
+    flow(out, &pieces, INDENT.len(), INDENT.len(), columns);
     out.push('\n');
 }
 

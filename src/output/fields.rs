@@ -126,7 +126,7 @@ pub enum Field {
 
 /// A name that no field has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no field {name:?}{}", .nearest.as_ref().map_or_else(String::new, |near| format!("; did you mean {near:?}?")))]
+#[error("no field {name:?}{}", .nearest.as_ref().map_or_else(String::new, |near| format!(" (did you mean {near:?}?)")))]
 pub struct UnknownField {
     /// The name as given.
     pub name: String,

@@ -145,6 +145,10 @@ impl<'a> Listing<'a> {
         for (label, id) in [("session", procedure.session), ("relay", procedure.key_relay_request)] {
             pieces.extend(journal.texts.get(id).map(|id| piece(label, token(id, MOST_ID))));
         }
+        if self.identities.has_several_controllers() {
+            let (connection, _) = km_of(self.view, index);
+            pieces.push(piece("controller", self.identities.controller_address(connection)));
+        }
         pieces.push(piece("messages", numbers(journal.messages(index), usize::MAX)));
         let related = journal.related(index);
         if !related.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::clock::duration;
 use super::escape::escaped;
@@ -27,24 +27,26 @@ impl Info<'_> {
     /// Those of `out`.
     pub fn jsonl(&self, out: &mut impl Write) -> io::Result<()> {
         let file = self.file;
-        let damage = |damage: &crate::capture::file::Damage| json!({ "packet": damage.packet, "offset": damage.offset, "text": damage.text });
-        let interface = |it: &Interface| json!({ "name": it.name, "link_type": it.link.0, "snaplen": it.snaplen });
-        let object = json!({
-            "file": file.name,
-            "type": type_name(file.file_type),
-            "compression": file.compression.map(compression_name),
-            "packets": file.packets,
-            "bytes": file.bytes,
-            "damaged": file.damage.as_ref().map(damage),
-            "start": file.first.map(|time| time.to_string()),
-            "end": file.last.map(|time| time.to_string()),
-            "interfaces": file.interfaces.iter().map(interface).collect::<Vec<_>>(),
-            "connections": self.journal.connections.len(),
-            "messages": self.journal.records.len(),
-            "procedures": self.journal.procedures.len(),
-            "secrets": self.secrets,
-        });
-        writeln!(out, "{object}")
+        let interfaces = file.interfaces.iter();
+        let line = InfoLine {
+            file: &file.name,
+            kind: type_name(file.file_type),
+            compression: file.compression.map(compression_name),
+            packets: file.packets,
+            bytes: file.bytes,
+            damaged: file.damage.as_ref().map(|it| Damaged { packet: it.packet, offset: it.offset, text: &it.text }),
+            start: file.first.map(|time| time.to_string()),
+            end: file.last.map(|time| time.to_string()),
+            interfaces: interfaces
+                .map(|it| Captured { name: it.name.as_deref(), link_type: it.link.0, snaplen: it.snaplen })
+                .collect(),
+            connections: self.journal.connections.len(),
+            messages: self.journal.records.len(),
+            procedures: self.journal.procedures.len(),
+            secrets: self.secrets,
+        };
+        serde_json::to_writer(&mut *out, &line)?;
+        out.write_all(b"\n")
     }
 
     /// Writes lines of `name: value`.
@@ -98,6 +100,38 @@ impl Info<'_> {
         let states: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {}", state.name())).collect();
         if all.is_empty() { "0".to_owned() } else { format!("{}: {}", all.len(), states.join(", ")) }
     }
+}
+
+#[derive(Serialize)]
+struct InfoLine<'a> {
+    file: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    compression: Option<&'static str>,
+    packets: u64,
+    bytes: u64,
+    damaged: Option<Damaged<'a>>,
+    start: Option<String>,
+    end: Option<String>,
+    interfaces: Vec<Captured<'a>>,
+    connections: usize,
+    messages: usize,
+    procedures: usize,
+    secrets: usize,
+}
+
+#[derive(Serialize)]
+struct Damaged<'a> {
+    packet: u64,
+    offset: u64,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct Captured<'a> {
+    name: Option<&'a str>,
+    link_type: u16,
+    snaplen: u32,
 }
 
 fn interface_text(index: usize, interface: &Interface) -> String {

@@ -58,7 +58,7 @@ impl<'a> Listing<'a> {
         self.body(&mut line, record, &decoded, taken);
         line.push('\n');
         if self.verbose {
-            detail::write(&mut line, self.view, index, &decoded, self.styles);
+            detail::write(&mut line, self.view, index, &decoded, self.styles, self.columns);
         }
         out.write_all(line.as_bytes())
     }

@@ -82,7 +82,9 @@ impl Teller<'_> {
         } else if all.len() > MOST_LISTED {
             value += &format!(",… {} in all", all.len());
         }
-        Some(Fact { label, value, failed: false })
+        // A next hop response says no by naming none (Table 2 has no Response).
+        let failed = all.is_empty() && self.decoded.summary.outcome == Outcome::Failure;
+        Some(Fact { label, value, failed })
     }
 
     fn count(&self, label: &'static str, key: Key) -> Option<Fact> {

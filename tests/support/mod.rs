@@ -1,6 +1,7 @@
 //! Writes small capture files and packets for tests; the bytes are put together here and not by the code under test.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod ck;
 pub mod packets;
 
 use std::path::{Path, PathBuf};

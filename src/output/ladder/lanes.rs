@@ -7,10 +7,10 @@
 //!   the destination KM ID of 0x4107 that of the KM which was notified of it (7.3, 7.4).
 //! - Whoever is called two names at one address is called by the address: it may be several.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::dissect::{CommandCode, Identifier};
-use crate::journal::{Connection, NONE, Record, Side, TextId, View};
+use crate::journal::{Connection, Record, Side, TextId, View};
 use crate::output::escape::escaped;
 use crate::packet::Endpoint;
 
@@ -39,7 +39,7 @@ pub struct Identities<'a> {
     /// Names of KMs by their end of a connection.
     names: HashMap<Endpoint, Name>,
     /// Ends at which controllers listen.
-    listening: Vec<Endpoint>,
+    listening: BTreeSet<Endpoint>,
     /// How many controllers there are.
     controllers: usize,
 }
@@ -57,7 +57,7 @@ enum Name {
 impl<'a> Identities<'a> {
     /// Learns from every message.
     pub fn new(view: View<'a>) -> Self {
-        let mut identities = Self { view, names: HashMap::new(), listening: Vec::new(), controllers: 0 };
+        let mut identities = Self { view, names: HashMap::new(), listening: BTreeSet::new(), controllers: 0 };
         identities.learn_kmas();
         identities.learn_kms();
         identities.learn_controllers();
@@ -76,14 +76,20 @@ impl<'a> Identities<'a> {
         if side == Self::km_side(connection) {
             return Lane { name: self.km(end), is_controller: false };
         }
-        let name = match self.controllers {
-            0 | 1 => "controller".to_owned(),
-            _ => format!("controller {}", self.controller(end)),
+        let name = if self.has_several_controllers() {
+            format!("controller {}", self.controller(end))
+        } else {
+            "controller".to_owned()
         };
         Lane { name, is_controller: true }
     }
 
-    /// Where the only controller is, if there is one.
+    /// Whether a lane has to say which controller it is.
+    pub fn has_several_controllers(&self) -> bool {
+        self.controllers > 1
+    }
+
+    /// Where the controller of a connection is.
     pub fn controller_address(&self, connection: u32) -> String {
         let connection = &self.view.journal.connections[connection as usize];
         self.controller(connection.end(Self::km_side(connection).other()))
@@ -103,7 +109,8 @@ impl<'a> Identities<'a> {
         if self.listening.contains(&end) {
             return end.to_string();
         }
-        let mut here = self.listening.iter().filter(|other| other.ip() == end.ip());
+        let here = Endpoint { port: 0, v6: false, ..end }..=Endpoint { port: u16::MAX, v6: true, ..end };
+        let mut here = self.listening.range(here).filter(|other| other.v6 == end.v6);
         match (here.next(), here.next()) {
             (Some(only), None) => only.to_string(),
             _ => end.ip().to_string(),
@@ -182,12 +189,8 @@ impl<'a> Identities<'a> {
     fn learn_controllers(&mut self) {
         let journal = self.view.journal;
         let talking = || journal.connections.iter().filter(|connection| connection.messages > 0);
-        let mut listening = HashMap::new();
-        for connection in talking().filter(|connection| Self::km_side(connection) == Side::Initiator) {
-            let next = listening.len();
-            listening.entry(connection.end(Side::Responder)).or_insert(next);
-        }
-        self.listening = listening.keys().copied().collect();
+        let dialled = talking().filter(|connection| Self::km_side(connection) == Side::Initiator);
+        self.listening = dialled.map(|connection| connection.end(Side::Responder)).collect();
         let mut names: Vec<String> =
             talking().map(|connection| self.controller(connection.end(Self::km_side(connection).other()))).collect();
         names.sort_unstable();
@@ -200,6 +203,5 @@ impl<'a> Identities<'a> {
 pub fn km_of(view: View<'_>, procedure: u32) -> (u32, Side) {
     let (first, _) = view.journal.first_and_last(procedure);
     let connection = view.record(first).connection;
-    debug_assert!(connection != NONE);
     (connection, Identities::km_side(&view.journal.connections[connection as usize]))
 }

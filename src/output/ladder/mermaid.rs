@@ -1,5 +1,6 @@
 //! Ladders as a Mermaid sequence diagram, for documents and tickets.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -7,34 +8,40 @@ use super::rows::{Event, Ladder, Row};
 use crate::journal::View;
 use crate::output::escape::escaped;
 
-/// Writes `ladders` as one diagram.
+/// Writes ladders as one diagram. They are made twice, first for their lanes, rather than kept: there may be millions.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(out: &mut impl Write, view: View<'_>, ladders: &[Ladder]) -> io::Result<()> {
-    let lanes = all_lanes(ladders);
+pub fn write<I: Iterator<Item = Ladder>>(
+    out: &mut impl Write,
+    view: View<'_>,
+    ladders: impl Fn() -> I,
+) -> io::Result<()> {
+    let lanes = all_lanes(ladders());
     let mut text = String::from("sequenceDiagram\n");
     for (index, name) in lanes.iter().enumerate() {
         let _ = writeln!(text, "    participant p{} as {}", index + 1, clean(name));
     }
-    for ladder in ladders {
-        let ids: Vec<usize> =
-            ladder.lanes.iter().filter_map(|lane| lanes.iter().position(|name| *name == lane.name)).collect();
-        note(&mut text, view, ladder, &ids);
+    let numbers: HashMap<&str, usize> = lanes.iter().map(String::as_str).zip(1..).collect();
+    for ladder in ladders() {
+        let ids: Vec<usize> = ladder.lanes.iter().map(|lane| numbers[lane.name.as_str()]).collect();
+        note(&mut text, view, &ladder, &ids);
         for row in &ladder.rows {
             arrow(&mut text, row, &ids);
         }
+        out.write_all(text.as_bytes())?;
+        text.clear();
     }
     out.write_all(text.as_bytes())
 }
 
 /// Names of all lanes, each once, controllers in the middle.
-fn all_lanes(ladders: &[Ladder]) -> Vec<&str> {
-    let (mut kms, mut controllers) = (Vec::new(), Vec::new());
-    for lane in ladders.iter().flat_map(|ladder| &ladder.lanes) {
-        let names = if lane.is_controller { &mut controllers } else { &mut kms };
-        if !names.contains(&lane.name.as_str()) {
-            names.push(lane.name.as_str());
+fn all_lanes(ladders: impl Iterator<Item = Ladder>) -> Vec<String> {
+    let (mut kms, mut controllers, mut known) = (Vec::new(), Vec::new(), HashSet::new());
+    for lane in ladders.flat_map(|ladder| ladder.lanes) {
+        if known.insert(lane.name.clone()) {
+            let names = if lane.is_controller { &mut controllers } else { &mut kms };
+            names.push(lane.name);
         }
     }
     let right = kms.split_off(kms.len().div_ceil(2));
@@ -55,11 +62,11 @@ fn note(text: &mut String, view: View<'_>, ladder: &Ladder, ids: &[usize]) {
             clean(&format!("{} {name} (clause {clause}): {}", index + 1, procedure.state.name()))
         })
         .collect();
-    let _ = writeln!(text, "    Note over p{},p{}: {}", first + 1, last + 1, lines.join("<br/>"));
+    let _ = writeln!(text, "    Note over p{},p{}: {}", first, last, lines.join("<br/>"));
 }
 
 fn arrow(text: &mut String, row: &Row, ids: &[usize]) {
-    let (from, to) = (ids[row.from] + 1, ids[row.to] + 1);
+    let (from, to) = (ids[row.from], ids[row.to]);
     let (arrow, words) = match &row.event {
         Event::Missing { why, .. } => ("--x", clean(why)),
         Event::Message { index, name, ids, facts, codes, failed, .. } => {

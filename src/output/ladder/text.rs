@@ -1,7 +1,7 @@
 //! A ladder drawn with characters.
 //!
 //! ```text
-//! #1 session-creation-request (clause 7.3): complete in 1.10 ms, session 7d4e…
+//! #1 session-creation-request (clause 7.3): complete in 1.10 ms  session 7d4e…
 //!
 //!                              KMA-1  controller
 //! 11:20:56.456285                ├──────▶│        8 Session creation request  0x1406 #1048577
@@ -16,8 +16,8 @@ use anstyle::Style;
 use super::rows::{Event, Ladder, Row};
 use crate::journal::View;
 use crate::output::clock::{Clock, duration};
-use crate::output::escape::{escaped, width};
-use crate::output::lines::{Piece, paint};
+use crate::output::escape::{escaped, token, width};
+use crate::output::lines::{Piece, flow, paint};
 use crate::output::style::Styles;
 use crate::time::Timestamp;
 
@@ -25,6 +25,10 @@ use crate::time::Timestamp;
 const LEAST_BESIDE: usize = 52;
 /// Columns between two lanes at least.
 const LEAST_GAP: usize = 9;
+/// Columns before what goes on under a heading.
+const HEADING_INDENT: usize = 4;
+/// Columns of a session ID or key relay request ID; a UUID has 36.
+const MOST_ID: usize = 64;
 /// Columns of the time since the row before.
 const DELTA: usize = 12;
 
@@ -102,19 +106,20 @@ impl Drawing {
         let journal = view.journal;
         let procedure = &journal.procedures[index as usize];
         let definition = &journal.definitions.procedures[procedure.definition as usize];
-        let title = format!("#{} {} (clause {}): ", index + 1, escaped(&definition.name), escaped(&definition.clause));
-        paint(text, &self.glyphs.text(&title), self.styles.strong);
-        paint(text, procedure.state.name(), self.styles.state(procedure.state));
+        let title = format!("#{} {} (clause {}):", index + 1, escaped(&definition.name), escaped(&definition.clause));
+        let title = self.glyphs.text(&title);
+        paint(text, &title, self.styles.strong);
+        text.push(' ');
         let (first, last) = journal.first_and_last(index);
-        if first != last {
-            text.push_str(" in ");
-            text.push_str(&duration(view.record(last).time - view.record(first).time));
-        }
+        let took = duration(view.record(last).time - view.record(first).time);
+        let took = if first == last { String::new() } else { format!(" in {took}") };
+        let state = format!("{}{took}", procedure.state.name());
+        let mut pieces = vec![Piece::new(state, self.styles.state(procedure.state))];
         for (label, id) in [("session", procedure.session), ("relay", procedure.key_relay_request)] {
-            if let Some(id) = journal.texts.get(id) {
-                text.push_str(&self.glyphs.text(&format!(", {label} {}", escaped(id))));
-            }
+            let id = journal.texts.get(id).map(|id| self.glyphs.text(&token(id, MOST_ID)));
+            pieces.extend(id.map(|id| Piece::labelled(label, self.styles.dim, id, Style::new())));
         }
+        flow(text, &pieces, width(&title) + 1, HEADING_INDENT, self.columns);
         text.push('\n');
     }
 }
@@ -177,10 +182,17 @@ impl<'a> Sheet<'a> {
         } else {
             for (number, line) in lines.enumerate() {
                 let (gutter, at) = if number == 0 { (&gutter, column) } else { (&empty, indent) };
+                let at = self.shifted(at, &line, width(gutter));
                 self.line(text, gutter, &self.bars(), Style::new(), at, &line);
             }
             self.line(text, &empty, &self.arrow(row), style, usize::MAX, &[]);
         }
+    }
+
+    /// Where `text` begins that would begin at `column`: further left, over a lane, if it is too long for there.
+    fn shifted(&self, column: usize, text: &[Piece], least: usize) -> usize {
+        let long: usize = text.iter().map(|piece| piece.width() + 2).sum();
+        column.min((self.drawing.columns + 2).saturating_sub(long).max(least))
     }
 
     /// One line: gutter, lanes, and text that begins at `column`, over what the lanes have there.
@@ -254,12 +266,12 @@ impl<'a> Sheet<'a> {
         let mut line = self.bars();
         let (from, to) = (self.lanes[row.from], self.lanes[row.to]);
         let missing = matches!(row.event, Event::Missing { .. });
-        for column in from.min(to) + 1..from.max(to) {
-            line[column] = match (missing, self.lanes.contains(&column)) {
-                (true, false) => dash,
-                (true, true) => line[column],
-                (false, true) => crossing,
-                (false, false) => body,
+        for cell in line.iter_mut().take(from.max(to)).skip(from.min(to) + 1) {
+            *cell = match (missing, *cell == ' ') {
+                (true, true) => dash,
+                (true, false) => *cell,
+                (false, true) => body,
+                (false, false) => crossing,
             };
         }
         if from != to {
