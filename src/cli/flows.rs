@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::input::{Analysis, InputArgs};
+use super::lines;
 use super::look::{LookArgs, Time, styles};
 use crate::journal::View;
 use crate::output::flows::Listing;
@@ -68,9 +69,8 @@ impl FlowsArgs {
         let mut out = BufWriter::new(std::io::stdout().lock());
         match self.format {
             Format::Jsonl => {
-                for index in 0..analysis.journal.procedures.len() as u32 {
-                    jsonl::procedure(&mut out, analysis.view(), index)?;
-                }
+                let (view, count) = (analysis.view(), analysis.journal.procedures.len() as u32);
+                lines::write(&mut out, self.input.threads(), count, |line, index| jsonl::procedure(line, view, index))?;
             }
             Format::Mermaid => {
                 let (view, identities) = (analysis.view(), Identities::new(analysis.view()));

@@ -190,7 +190,8 @@ impl InputArgs {
         Ok(Some(Analysis { journal, reader, problems }))
     }
 
-    fn threads(&self) -> usize {
+    /// Threads to use.
+    pub fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.threads.map_or_else(cores, usize::from)
     }

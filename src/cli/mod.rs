@@ -8,6 +8,7 @@ mod follow;
 mod info;
 mod input;
 mod lab;
+mod lines;
 mod look;
 mod read;
 

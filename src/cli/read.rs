@@ -7,6 +7,7 @@ use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 
 use super::input::{Analysis, InputArgs};
+use super::lines;
 use super::look::{LookArgs, Time, styles};
 use crate::dissect::Definitions;
 use crate::output::fields::{self, Field, Key};
@@ -73,7 +74,7 @@ impl ReadArgs {
         let mut out = BufWriter::new(std::io::stdout().lock());
         match self.format {
             Format::Text if fields.is_empty() => self.list(&mut out, &analysis)?,
-            format => print_fields(&mut out, &analysis, format, &fields)?,
+            format => print_fields(&mut out, &analysis, self.input.threads(), format, &fields)?,
         }
         out.flush()?;
         Ok(super::status(analysis.problems))
@@ -109,17 +110,22 @@ impl ReadArgs {
     }
 }
 
-fn print_fields(out: &mut impl Write, analysis: &Analysis, format: Format, fields: &[Field]) -> anyhow::Result<()> {
+fn print_fields(
+    out: &mut impl Write,
+    analysis: &Analysis,
+    threads: usize,
+    format: Format,
+    fields: &[Field],
+) -> anyhow::Result<()> {
     let view = analysis.view();
     if format == Format::Csv {
         fields::csv_header(out, &view.journal.definitions, fields)?;
     }
-    for index in 0..view.journal.records.len() as u32 {
-        match format {
-            Format::Text => fields::tabbed(out, view, index, fields)?,
-            Format::Jsonl => fields::jsonl(out, view, index, fields)?,
-            Format::Csv => fields::csv(out, view, index, fields)?,
-        }
-    }
+    let count = view.journal.records.len() as u32;
+    lines::write(out, threads, count, |line, index| match format {
+        Format::Text => fields::tabbed(line, view, index, fields),
+        Format::Jsonl => fields::jsonl(line, view, index, fields),
+        Format::Csv => fields::csv(line, view, index, fields),
+    })?;
     Ok(())
 }
