@@ -92,9 +92,11 @@ impl Exchanges {
         self.adopt_identifiers(journal, procedure, index);
         for &role in &definition.related_by {
             match identifier_of(role) {
-                Some(identifier) => self.tie(journal, procedure, identifier),
+                Some(identifier) if journal.records[index as usize].identifier(identifier).is_some() => {
+                    self.tie(journal, procedure, identifier);
+                }
                 None if role == Role::Keys => self.tie_keys(journal, procedure, seen, texts),
-                None => {}
+                _ => {}
             }
         }
         if begins && !self.causes[definition_index as usize].is_empty() {
@@ -128,14 +130,12 @@ impl Exchanges {
     fn adopt_identifiers(&mut self, journal: &mut Journal, procedure: u32, index: u32) {
         let record = journal.records[index as usize];
         let entry = &mut journal.procedures[procedure as usize];
-        if !entry.session.is_some() {
+        if !entry.session.is_some() && record.identifier(Identifier::Session).is_some() {
             entry.session = record.identifier(Identifier::Session);
+            self.guesses.remove(&procedure);
         }
         if !entry.key_relay_request.is_some() {
             entry.key_relay_request = record.identifier(Identifier::KeyRelayRequest);
-        }
-        if entry.session.is_some() {
-            self.guesses.remove(&procedure);
         }
     }
 
@@ -169,13 +169,17 @@ impl Exchanges {
     /// The oldest procedure that shares what causes this one is thought to have its session ID.
     fn nest(&mut self, journal: &mut Journal, index: u32, outer: u16, share: &[Identifier]) {
         let session = journal.records[index as usize].identifier(Identifier::Session);
-        let Some(waiting) = self.waiting.get_mut(&shared(journal, index, outer, share)) else { return };
+        let key = shared(journal, index, outer, share);
+        let Some(waiting) = self.waiting.get_mut(&key) else { return };
         while let Some(cause) = waiting.pop_front() {
             let cause_entry = &journal.procedures[cause as usize];
             if cause_entry.state == State::Pending && !cause_entry.session.is_some() && session.is_some() {
                 self.guesses.insert(cause, session);
-                return;
+                break;
             }
+        }
+        if waiting.is_empty() {
+            self.waiting.remove(&key);
         }
     }
 
