@@ -196,7 +196,10 @@ struct Half {
     /// The stream's first bytes are those of TLS.
     is_tls: bool,
     messages: u32,
+    /// Its bytes are all there.
     ended: bool,
+    /// That it will send nothing more was said.
+    closed: bool,
 }
 
 /// Where what is found goes.
@@ -388,25 +391,25 @@ impl Pair {
         });
         let midway = !other.stream.is_from_the_start() || other.stream.stats().gaps > 0;
         let reset = task.flags.has(Flags::RST);
+        let mut genuine_reset = false;
         this.run(task.side, insist, task.initial, midway, sink, |stream, deliver| {
             if let Some(initial) = task.initial {
                 stream.begin(initial.wrapping_add(1), deliver);
             }
-            if !reset {
-                let arrival = Arrival {
-                    stamp: task.stamp,
-                    sequence: task.sequence,
-                    flags: task.flags,
-                    bytes,
-                    place,
-                    missing: task.missing,
-                };
-                stream.arrived(&arrival, deliver);
-            }
+            let arrival = Arrival {
+                stamp: task.stamp,
+                sequence: task.sequence,
+                flags: task.flags,
+                bytes,
+                place,
+                missing: task.missing,
+            };
+            genuine_reset = reset && stream.accepts_reset(task.sequence);
+            stream.arrived(&arrival, deliver);
             stream.acknowledged(None, task.stamp.time, deliver);
         });
-        if reset && this.stream.accepts_reset(task.sequence) {
-            self.retire(sink);
+        if genuine_reset {
+            self.reset(sink);
         }
         self.settle(task.side, sink);
         self.settle(task.side.other(), sink);
@@ -419,7 +422,16 @@ impl Pair {
         if half.stream.is_ended() && !half.ended {
             half.end_framing(side, sink);
             half.ended = true;
-            sink.ended(side);
+            half.close(side, sink);
+        }
+    }
+
+    /// A RST closes both directions. Their streams stay: a RST that its receiver does not take for genuine is followed
+    /// by more.
+    fn reset(&mut self, sink: &mut Sink<'_>) {
+        self.give_up_holes(sink);
+        for side in [Side::Initiator, Side::Responder] {
+            self.sides[side as usize].close(side, sink);
         }
     }
 
@@ -436,9 +448,9 @@ impl Pair {
     fn retire(&mut self, sink: &mut Sink<'_>) {
         self.flush(sink);
         for side in [Side::Initiator, Side::Responder] {
-            if !std::mem::replace(&mut self.sides[side as usize].ended, true) {
-                sink.ended(side);
-            }
+            let half = &mut self.sides[side as usize];
+            half.ended = true;
+            half.close(side, sink);
         }
     }
 
@@ -537,6 +549,13 @@ impl Half {
             });
             framer.piece(sink.codes, piece, &mut |pdu| sink.message(&pdu, &mut origin));
         });
+    }
+
+    /// Says, once, that this side will send nothing more.
+    fn close(&mut self, side: Side, sink: &mut Sink<'_>) {
+        if !std::mem::replace(&mut self.closed, true) {
+            sink.ended(side);
+        }
     }
 
     fn end_framing(&mut self, side: Side, sink: &mut Sink<'_>) {

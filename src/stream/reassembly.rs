@@ -208,7 +208,7 @@ impl Stream {
     pub fn give_up_holes(&mut self, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         self.settle();
         while self.held.is_some() {
-            self.skip_hole(sink);
+            self.skip_hole(u64::MAX, sink);
         }
     }
 
@@ -403,24 +403,28 @@ impl Stream {
                 self.settle();
                 self.drain(sink);
             }
-        } else if held.is_gap(acknowledged.is_some_and(|number| number > next), now) {
-            self.skip_hole(sink);
+        } else if let Some(until) = held.gap_until(acknowledged.filter(|&number| number > next), now) {
+            self.skip_hole(until, sink);
         }
         self.finish_if_complete();
     }
 
-    /// Gives the hole up: a gap, and what follows it.
-    fn skip_hole(&mut self, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
+    /// Gives the hole up as far as `until`: a gap, and what follows it.
+    fn skip_hole(&mut self, until: u64, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         let first = self
             .held
             .as_ref()
             .and_then(|held| held.pieces.first_key_value().map(|(&position, piece)| (position, piece.stamp)));
-        match first {
-            Some((position, stamp)) if position > self.next => {
-                self.gap(position - self.next, GapCause::NotCaptured, Some(stamp), sink);
-            }
-            Some(_) => {}
-            None => self.held = None,
+        let Some((position, stamp)) = first else {
+            self.held = None;
+            return;
+        };
+        let end = position.min(until);
+        if end > self.next {
+            self.gap(end - self.next, GapCause::NotCaptured, Some(stamp), sink);
+        }
+        if let Some(held) = &mut self.held {
+            held.acknowledged = None;
         }
         self.drain(sink);
     }
@@ -448,17 +452,18 @@ impl Held {
         self.since = piece.stamp;
     }
 
-    /// Whether the hole before the first piece will not be filled any more.
-    fn is_gap(&mut self, acknowledged: bool, now: Timestamp) -> bool {
-        if acknowledged && self.acknowledged.is_none() {
+    /// How far the hole before the first piece will not be filled any more: as far as its bytes were `acknowledged`
+    /// some time ago, since their receiver has them and nobody will send them again; or all of it, when it has waited
+    /// too long.
+    fn gap_until(&mut self, acknowledged: Option<u64>, now: Timestamp) -> Option<u64> {
+        if acknowledged.is_some() && self.acknowledged.is_none() {
             self.acknowledged = Some(now);
             self.packets = 0;
         }
+        let exhausted =
+            self.bytes > MAX_HELD_BYTES || self.pieces.len() > MAX_HELD_PIECES || now - self.since.time >= MAX_HOLE_AGE;
         let received =
             self.acknowledged.is_some_and(|since| self.packets >= ACKED_HOLE_PACKETS || now - since >= ACKED_HOLE_AGE);
-        received
-            || self.bytes > MAX_HELD_BYTES
-            || self.pieces.len() > MAX_HELD_PIECES
-            || now - self.since.time >= MAX_HOLE_AGE
+        if exhausted { Some(u64::MAX) } else { acknowledged.filter(|_| received) }
     }
 }
