@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ckscope: {error:#}");
+            ckscope::cli::say(format_args!("{error:#}"));
             ExitCode::from(2)
         }
     }

@@ -212,6 +212,18 @@ fn a_closed_pipe_ends_quietly() {
 }
 
 #[test]
+fn a_closed_stderr_stops_nothing() {
+    let desk = sample_desk();
+    let whole = sample();
+    desk.write("cut.pcap", &whole.bytes()[..whole.bytes().len() - 10]);
+    let mut child = desk.command("read cut.pcap").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    let mut stdout = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    assert_eq!((child.wait().unwrap().code(), stdout.lines().count()), (Some(1), 9));
+}
+
+#[test]
 fn colours_come_only_when_wanted() {
     let desk = sample_desk();
     let plain = desk.stdout("flows sample.pcap");

@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 
 use super::input::InputArgs;
+use super::say;
 use crate::analyzer::Tapped;
 use crate::journal::Side;
 use crate::output::hex::HexDump;
@@ -96,7 +97,7 @@ impl<W: Write> Writer<W> {
 
     /// Raw bytes have no room for a gap, so it is only said; its place is the stream's, the missing bytes counted.
     fn gap(&mut self, bytes: u64) -> std::io::Result<()> {
-        eprintln!("ckscope: {bytes} bytes at offset {} of the stream are in no packet", self.offset);
+        say(format_args!("{bytes} bytes at offset {} of the stream are in no packet", self.offset));
         self.offset += bytes;
         self.gaps += 1;
         match &mut self.dump {

@@ -11,6 +11,7 @@ use clap::Args;
 use crossbeam_channel::bounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::say;
 use crate::analyzer::{Analyzer, Options, Tapped};
 use crate::capture::Batch;
 use crate::capture::file::{FileSummary, Reader};
@@ -162,7 +163,7 @@ impl InputArgs {
     ) -> anyhow::Result<Option<Analysis>> {
         let (mut reader, errors) = Reader::open(files);
         for error in &errors {
-            eprintln!("ckscope: {error}");
+            say(error);
         }
         if reader.files().is_empty() {
             return Ok(None);
@@ -236,12 +237,12 @@ fn report(reader: &Reader, undecoded: &Undecoded) -> bool {
     let mut damaged = false;
     for file in reader.files() {
         if let Some(damage) = &file.damage {
-            eprintln!("ckscope: {}: {damage}", file.name);
+            say(format_args!("{}: {damage}", file.name));
             damaged = true;
         }
     }
     for line in undecoded.to_string().lines() {
-        eprintln!("ckscope: {line}");
+        say(line);
     }
     damaged
 }
@@ -253,11 +254,11 @@ fn report_leftovers(journal: &Journal) {
     match (bytes, connections) {
         (0, _) => {}
         (bytes, 1) => {
-            eprintln!("ckscope: {bytes} bytes of 1 Ck connection belong to no message (ckscope connections lists it)")
+            say(format_args!("{bytes} bytes of 1 Ck connection belong to no message (ckscope connections lists it)"))
         }
-        (bytes, connections) => eprintln!(
-            "ckscope: {bytes} bytes of {connections} Ck connections belong to no message (ckscope connections lists them)"
-        ),
+        (bytes, connections) => say(format_args!(
+            "{bytes} bytes of {connections} Ck connections belong to no message (ckscope connections lists them)"
+        )),
     }
 }
 

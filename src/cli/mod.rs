@@ -13,6 +13,8 @@ mod look;
 mod read;
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -118,6 +120,11 @@ fn files(words: &[OsString]) -> anyhow::Result<Cli> {
     }
     let prefix = ["ckscope", "read"].map(OsString::from);
     Ok(Cli::parse_from(prefix.iter().chain(words)))
+}
+
+/// Says `text` on stderr. Whoever closed it does not want to know, so a failure is no reason to stop.
+pub fn say(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "ckscope: {text}");
 }
 
 /// 0: read whole; 1: read with problems that were said.

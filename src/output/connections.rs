@@ -2,10 +2,12 @@
 
 use std::io::{self, Write};
 
+use anstyle::Style;
+
 use super::clock::{Clock, duration};
-use super::lines::paint;
+use super::lines::{Piece, flow, paint};
 use super::style::Styles;
-use crate::journal::{Connection, Side, View};
+use crate::journal::{Closed, Connection, Side, View};
 
 /// How connections are listed.
 #[derive(Debug)]
@@ -66,37 +68,37 @@ impl<'a> Listing<'a> {
         let protocol = connection.traffic.protocol.name();
         let (messages, packets) = (connection.messages, connection.packets);
         let took = duration(connection.end - connection.start);
-        if self.is_wide() {
-            line += &format!("  {protocol:<9}  {messages:>8}  {packets:>8}  {took:>8}  {}", details(connection));
+        let mut facts = details(connection);
+        let indent = if self.is_wide() {
+            line += &format!("  {protocol:<9}  {messages:>8}  {packets:>8}  {took:>8}  ");
+            self.fixed_width() + 20
         } else {
             line.truncate(line.trim_end().len());
-            line += &format!(
-                "\n{:2$}{protocol}, {messages} messages, {packets} packets, {took}, {}",
-                "",
-                details(connection),
-                id + 2
-            );
-        }
-        writeln!(out, "{}", line.trim_end())
+            line += &format!("\n{:1$}", "", id + 2);
+            let counts = [format!("{messages} messages"), format!("{packets} packets"), took];
+            facts.splice(0..0, [protocol.to_owned()].into_iter().chain(counts));
+            id + 2
+        };
+        let pieces: Vec<Piece> = facts.into_iter().map(|fact| Piece::new(fact, Style::new())).collect();
+        flow(&mut line, &pieces, indent, indent, self.columns);
+        writeln!(out, "{line}")
     }
 }
 
 /// Bytes, how it was closed, and what was odd.
-fn details(connection: &Connection) -> String {
+fn details(connection: &Connection) -> Vec<String> {
     let traffic = &connection.traffic;
-    let mut text = format!("{} + {} bytes", traffic.bytes[0], traffic.bytes[1]);
-    text += connection.closed.map_or(", open", |closed| match closed.name() {
-        "rst" => ", closed by RST",
-        _ => ", closed by FIN",
-    });
+    let closed = match connection.closed {
+        None => "open",
+        Some(Closed::Fin) => "closed by FIN",
+        Some(Closed::Rst) => "closed by RST",
+    };
     let odd = [
         (u64::from(traffic.retransmitted), "retransmitted"),
         (u64::from(traffic.out_of_order), "out of order"),
         (u64::from(traffic.gaps), if traffic.gaps == 1 { "gap" } else { "gaps" }),
         (traffic.undecoded.iter().sum(), "bytes in no message"),
     ];
-    for (count, what) in odd.into_iter().filter(|(count, _)| *count > 0) {
-        text += &format!(", {count} {what}");
-    }
-    text
+    let odd = odd.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    [format!("{} + {} bytes", traffic.bytes[0], traffic.bytes[1]), closed.to_owned()].into_iter().chain(odd).collect()
 }
