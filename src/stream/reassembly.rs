@@ -208,7 +208,7 @@ impl Stream {
     pub fn give_up_holes(&mut self, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         self.settle();
         while self.held.is_some() {
-            self.skip_hole(sink);
+            self.skip_hole(u64::MAX, sink);
         }
     }
 
@@ -403,20 +403,23 @@ impl Stream {
                 self.settle();
                 self.drain(sink);
             }
-        } else if held.is_gap(acknowledged.is_some_and(|number| number > next), now) {
-            self.skip_hole(sink);
+        } else if held.is_too_much(now) {
+            self.skip_hole(u64::MAX, sink);
+        } else if let Some(acknowledged) = acknowledged.filter(|&number| number > next)
+            && held.was_received(now)
+        {
+            // What lies behind the acknowledgment may still be sent again.
+            self.skip_hole(acknowledged, sink);
         }
         self.finish_if_complete();
     }
 
-    /// Gives the hole up: a gap, and what follows it.
-    fn skip_hole(&mut self, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
-        let first = self
-            .held
-            .as_ref()
-            .and_then(|held| held.pieces.first_key_value().map(|(&position, piece)| (position, piece.stamp)));
-        match first {
+    /// Gives the hole up as far as `limit`: a gap, and what follows it.
+    fn skip_hole(&mut self, limit: u64, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
+        let Some(held) = &mut self.held else { return };
+        match held.pieces.first_key_value().map(|(&position, piece)| (position.min(limit), piece.stamp)) {
             Some((position, stamp)) if position > self.next => {
+                held.acknowledged = None;
                 self.gap(position - self.next, GapCause::NotCaptured, Some(stamp), sink);
             }
             Some(_) => {}
@@ -448,17 +451,17 @@ impl Held {
         self.since = piece.stamp;
     }
 
-    /// Whether the hole before the first piece will not be filled any more.
-    fn is_gap(&mut self, acknowledged: bool, now: Timestamp) -> bool {
-        if acknowledged && self.acknowledged.is_none() {
-            self.acknowledged = Some(now);
+    /// Whether the hole whose first byte was acknowledged will not be filled any more.
+    fn was_received(&mut self, now: Timestamp) -> bool {
+        let since = *self.acknowledged.get_or_insert_with(|| {
             self.packets = 0;
-        }
-        let received =
-            self.acknowledged.is_some_and(|since| self.packets >= ACKED_HOLE_PACKETS || now - since >= ACKED_HOLE_AGE);
-        received
-            || self.bytes > MAX_HELD_BYTES
-            || self.pieces.len() > MAX_HELD_PIECES
-            || now - self.since.time >= MAX_HOLE_AGE
+            now
+        });
+        self.packets >= ACKED_HOLE_PACKETS || now - since >= ACKED_HOLE_AGE
+    }
+
+    /// Whether too much waits behind the hole, or for too long.
+    fn is_too_much(&self, now: Timestamp) -> bool {
+        self.bytes > MAX_HELD_BYTES || self.pieces.len() > MAX_HELD_PIECES || now - self.since.time >= MAX_HOLE_AGE
     }
 }
