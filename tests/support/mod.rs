@@ -1,7 +1,10 @@
 //! Writes small capture files and packets for tests; the bytes are put together here and not by the code under test.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod analysis;
+pub mod messages;
 pub mod packets;
+pub mod traffic;
 
 use std::path::{Path, PathBuf};
 
