@@ -33,6 +33,13 @@ pub struct Segment<'a> {
     pub acknowledged: usize,
 }
 
+impl Segment<'_> {
+    /// Whether the byte at this position of a side's stream lies in it.
+    pub fn brings(&self, side: usize, position: usize) -> bool {
+        self.side == side && (self.from..self.from + self.bytes.len()).contains(&position)
+    }
+}
+
 impl Connection {
     /// The `number`-th connection to the port of the sample captures.
     pub fn new(number: u16, initial: [u32; 2]) -> Self {
