@@ -4,14 +4,17 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use ckscope::capture::Batch;
 use ckscope::lab::dialect::{Message, Value as Meaning};
+use ckscope::time::Span;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::Value;
-use support::analysis::{Cut, PLAIN, Printed, analyze_packets, diagnostics};
+use support::analysis::{Cut, PLAIN, Printed, analyze_file, analyze_packets, diagnostics};
 use support::messages::{Written, any_message, message_from, one_of_each};
+use support::sample_captures;
 use support::traffic::{Captured, Connection, Segment};
 
 /// What a message says, apart from where and when it was captured.
@@ -317,5 +320,181 @@ proptest! {
             prop_assert_eq!(ids.iter().filter(|&&found| found == u64::from(id)).count(), 1, "message {} of {:?}", id, found);
         }
         prop_assert!(found.len() <= order.len(), "{:?}", found);
+    }
+}
+
+/// A body as other JSON protocols have it, even one that speaks of QKD.
+fn json_body() -> impl Strategy<Value = String> {
+    let name = prop_oneof!["[a-zA-Z_ ]{1,12}", Just("source_kma_id".to_owned()), Just("Key IDs".to_owned())];
+    let value = prop_oneof!["[ -!#-\\[\\]-~]{0,30}".prop_map(Value::String), any::<u32>().prop_map(Value::from)];
+    prop::collection::btree_map(name, value, 0..6)
+        .prop_map(|members| Value::Object(members.into_iter().collect()).to_string())
+}
+
+fn http() -> impl Strategy<Value = Vec<u8>> {
+    let start = prop_oneof![Just("POST /api/v1/keys HTTP/1.1"), Just("HTTP/1.1 200 OK")];
+    (start, json_body()).prop_map(|(start, body)| {
+        format!("{start}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            .into_bytes()
+    })
+}
+
+fn dns_over_tcp() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 12..200).prop_map(|message| behind_length(2, &message))
+}
+
+fn tls_record() -> impl Strategy<Value = Vec<u8>> {
+    (20..24u8, prop::collection::vec(any::<u8>(), 1..200))
+        .prop_map(|(kind, body)| [&[kind, 3, 3], &behind_length(2, &body)[..]].concat())
+}
+
+/// A header of any size but Ck's, its last bytes the length of the JSON behind it.
+fn length_prefixed_json() -> impl Strategy<Value = Vec<u8>> {
+    (prop::collection::vec(any::<u8>(), 0..12), 1..5usize, json_body()).prop_filter_map(
+        "Ck's",
+        |(header, width, body)| {
+            (header.len() + width != 10).then(|| [header, behind_length(width, body.as_bytes())].concat())
+        },
+    )
+}
+
+/// Ck's header, but for a code that stands for neither direction.
+fn almost_ck() -> impl Strategy<Value = Vec<u8>> {
+    (any::<[u8; 6]>(), any::<[u8; 2]>(), json_body()).prop_filter_map("Ck", |(start, code, body)| {
+        let of_ck = code.iter().any(|half| [0x14, 0x41].contains(half));
+        (!of_ck).then(|| [&start[..], &code, &behind_length(2, body.as_bytes())].concat())
+    })
+}
+
+fn json_line() -> impl Strategy<Value = Vec<u8>> {
+    json_body().prop_map(|body| format!("{body}\n").into_bytes())
+}
+
+fn behind_length(width: usize, body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u64).to_be_bytes()[8 - width..], body].concat()
+}
+
+/// Both sides of a connection that carries something else.
+fn foreign() -> impl Strategy<Value = [Vec<u8>; 2]> {
+    let protocol = prop_oneof![
+        Just(http().boxed()),
+        Just(dns_over_tcp().boxed()),
+        Just(tls_record().boxed()),
+        Just(length_prefixed_json().boxed()),
+        Just(almost_ck().boxed()),
+        Just(json_line().boxed()),
+    ];
+    protocol.prop_flat_map(|unit| {
+        let side = prop::collection::vec(unit, 1..8).prop_map(|units| units.concat());
+        [side.clone(), side]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn nothing_else_is_taken_for_ck(streams in foreign(), mut delivery in delivery()) {
+        delivery.most = delivery.most.max(20);
+        let mut segments = delivery.segments(&streams);
+        acknowledge(&mut segments);
+        let printed = analyze_packets(&captured(&Connection::new(1, delivery.initial), &segments), PLAIN);
+        prop_assert_eq!(printed.messages, "");
+    }
+}
+
+/// Several connections at once, each with its own mishaps: captured in disorder, with holes, or from midway on.
+fn traffic() -> impl Strategy<Value = Batch> {
+    let mishap = (prop::option::of((any::<Index>(), 1..4usize)), any::<bool>(), 1..40usize, any::<bool>());
+    let connection = (conversation(), delivery(), mishap);
+    let pauses = prop::collection::vec(prop_oneof![4 => Just(0), 1 => 0..400i64, 1 => 0..12_000i64], 1..20);
+    (prop::collection::vec(connection, 1..5), pauses).prop_map(|(connections, pauses)| {
+        let queues = connections.iter().zip(1..).map(|((conversation, delivery, mishap), number)| {
+            packets(conversation, delivery, mishap, &Connection::new(number, delivery.initial))
+        });
+        interleave(queues.map(Vec::into_iter).collect(), &pauses)
+    })
+}
+
+type Mishap = (Option<(Index, usize)>, bool, usize, bool);
+
+/// The packets of one connection.
+fn packets(
+    conversation: &[Vec<Written>; 2],
+    delivery: &Delivery,
+    (hole, from_midway, window, closed): &Mishap,
+    connection: &Connection,
+) -> Vec<Vec<u8>> {
+    let streams = streams(conversation);
+    let mut segments = Delivery { most: delivery.most.max(16), ..delivery.clone() }.segments(&streams);
+    acknowledge(&mut segments);
+    delivery.disorder(&mut segments, *window);
+    let mut packets: Vec<Vec<u8>> = segments.iter().map(|segment| connection.segment(segment)).collect();
+    if let Some((at, count)) = hole {
+        let at = at.index(packets.len());
+        packets.drain(at..(at + count).min(packets.len()));
+    }
+    if !from_midway {
+        packets.splice(..0, [connection.syn(), connection.syn_ack()]);
+    }
+    if *closed {
+        let lengths = streams.each_ref().map(Vec::len);
+        packets.extend([0, 1].map(|side| connection.fin(side, lengths[side], lengths[1 - side])));
+    }
+    packets
+}
+
+/// One packet of each connection in turn, with pauses of so many milliseconds.
+fn interleave(mut queues: Vec<std::vec::IntoIter<Vec<u8>>>, pauses: &[i64]) -> Batch {
+    let mut captured = Captured::default();
+    for pause in pauses.iter().cycle() {
+        let round: Vec<Vec<u8>> = queues.iter_mut().filter_map(Iterator::next).collect();
+        if round.is_empty() {
+            break;
+        }
+        captured.pause(Span::from_millis(*pause));
+        round.iter().for_each(|packet| {
+            captured.push(packet);
+        });
+    }
+    captured.batch()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn batches_and_threads_make_no_difference_to_traffic(traffic in traffic(), batch in 1..50usize) {
+        let expected = analyze_packets(&traffic, PLAIN);
+        for cut in [Cut { batch, threads: 1 }, Cut { batch: 1, threads: 1 }, Cut { batch, threads: 2 }, Cut { batch, threads: 4 }] {
+            prop_assert_eq!(&analyze_packets(&traffic, cut), &expected, "{:?}", cut);
+        }
+    }
+}
+
+#[test]
+fn batches_and_threads_make_no_difference_to_captures() {
+    for capture in sample_captures() {
+        let expected = analyze_file(&capture, PLAIN);
+        for threads in [1, 2, 4] {
+            for batch in [1, 2, 7, 4096] {
+                let cut = Cut { batch, threads };
+                assert!(analyze_file(&capture, cut) == expected, "{}: {cut:?}", capture.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn batches_and_threads_make_no_difference_to_the_binary() {
+    for capture in sample_captures() {
+        let printed = |options: &[&str]| {
+            let mut ckscope = Command::new(env!("CARGO_BIN_EXE_ckscope"));
+            ckscope.args(["read", "--format", "jsonl"]).args(options).arg(&capture).output().unwrap().stdout
+        };
+        let expected = printed(&[]);
+        for options in [["--batch", "1", "--threads", "1"], ["--batch", "3", "--threads", "4"]] {
+            assert!(printed(&options) == expected, "{} {options:?}", capture.display());
+        }
     }
 }

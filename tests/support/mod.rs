@@ -150,6 +150,15 @@ pub fn read_all(reader: &mut Reader) -> Vec<(Packet, Vec<u8>)> {
     packets
 }
 
+/// The project's own captures.
+pub fn sample_captures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut captures: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end != "md")).collect();
+    captures.sort();
+    captures
+}
+
 /// The folder of captures from other hands, which lies beside this project where it is developed.
 pub fn shared_captures() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures");
