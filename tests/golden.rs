@@ -1,64 +1,58 @@
-//! Every sample capture through the real binary, as programs see it.
+//! Every sample capture through the real binary, as snapshots.
+//!
+//! A new or changed capture fails until its snapshot is reviewed (`INSTA_UPDATE=always cargo test --test golden`, then
+//! read the difference against captures/README.md and the Recommendation); a snapshot without a capture fails too.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-fn captures() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
-    let entries = std::fs::read_dir(directory).expect("captures/ is there");
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("a directory entry").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension != "md"));
-    paths.sort();
-    paths
+/// What `ckscope COMMAND --format jsonl CAPTURE` prints. Every sample capture can be read whole and without a word.
+fn printed(command: &str, capture: &Path) -> String {
+    let mut ckscope = Command::new(env!("CARGO_BIN_EXE_ckscope"));
+    let output = ckscope.args([command, "--format", "jsonl"]).arg(capture).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{}", capture.display());
+    assert!(output.status.success(), "{}: {}", capture.display(), output.status);
+    String::from_utf8(output.stdout).unwrap()
 }
 
-fn name(path: &Path) -> String {
-    path.file_name().expect("a file").to_string_lossy().into_owned()
-}
-
-fn printed(command: &str, path: &Path, more: &[&str]) -> String {
-    let mut run = Command::new(env!("CARGO_BIN_EXE_ckscope"));
-    let output = run.args([command, "--format", "jsonl"]).args(more).arg(path).output().expect("the binary runs");
-    assert!(output.status.success(), "{command} {}: {}", name(path), String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-#[test]
-fn every_capture_gives_its_messages_and_procedures() {
+/// For every capture a snapshot of its own, named after it.
+fn assert_snapshots(command: &str) {
     let mut settings = insta::Settings::clone_current();
-    settings.set_omit_expression(true);
     settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
     settings.bind(|| {
-        for path in captures() {
-            insta::assert_snapshot!(format!("{}.read", name(&path)), printed("read", &path, &[]));
-            insta::assert_snapshot!(format!("{}.flows", name(&path)), printed("flows", &path, &[]));
-        }
+        insta::glob!("../captures", "*.pcap*", |capture| {
+            insta::assert_snapshot!(command, printed(command, capture));
+        });
     });
 }
 
 #[test]
-fn every_snapshot_is_of_a_capture() {
-    let known: BTreeSet<String> = captures().iter().map(|path| name(path)).collect();
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
-    for entry in std::fs::read_dir(directory).expect("snapshots are there") {
-        let snapshot = name(&entry.expect("a directory entry").path());
-        let of_capture = snapshot.strip_suffix(".read.snap").or_else(|| snapshot.strip_suffix(".flows.snap"));
-        if let Some(capture) = of_capture {
-            assert!(known.contains(capture), "{snapshot} is of no capture");
-        }
-    }
+fn read_prints_every_message_of_every_capture() {
+    assert_snapshots("read");
 }
 
 #[test]
-fn batches_and_threads_change_nothing() {
-    for path in captures() {
-        for command in ["read", "flows", "connections"] {
-            let expected = printed(command, &path, &["--threads", "1"]);
-            for (threads, batch) in [("1", "1"), ("1", "7"), ("2", "3"), ("3", "1"), ("4", "1000")] {
-                let got = printed(command, &path, &["--threads", threads, "--batch", batch]);
-                assert_eq!(got, expected, "{command} {} with {threads} threads, batches of {batch}", name(&path));
-            }
-        }
+fn flows_prints_every_procedure_of_every_capture() {
+    assert_snapshots("flows");
+}
+
+/// The names in `folder` that end in `end`, without it.
+fn names(folder: &str, end: &str) -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(|name| name.strip_suffix(end).map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_snapshot_has_a_capture() {
+    let mut captures = names("captures", "");
+    captures.remove("README.md");
+    for command in ["read", "flows"] {
+        let snapshots = names("tests/snapshots", ".snap");
+        let prefix = format!("{command}@");
+        let of_command = snapshots.iter().filter_map(|name| name.strip_prefix(&prefix)).map(str::to_owned).collect();
+        assert_eq!(captures, of_command, "{command}");
     }
 }

@@ -66,10 +66,16 @@ impl Backlog {
         *self = Self::default();
     }
 
-    /// The packet that brought the byte before `end` of [`Backlog::bytes`]; the first one's for `end` 0.
-    pub fn stamp_at(&self, end: usize) -> Option<Stamp> {
+    /// The first packet that brought any of [`Backlog::bytes`].
+    pub fn since(&self) -> Option<Stamp> {
+        self.stamps.iter().map(|(_, stamp)| *stamp).min_by_key(|stamp| stamp.packet)
+    }
+
+    /// The packet that completed the first `end` bytes of [`Backlog::bytes`]: out of order, that need not be the one
+    /// that brought the last of them.
+    pub fn completed_by(&self, end: usize) -> Option<Stamp> {
         let end = self.consumed + end as u64;
-        let index = self.stamps.partition_point(|(start, _)| *start < end).saturating_sub(1);
-        self.stamps.get(index).map(|(_, stamp)| *stamp)
+        let within = self.stamps.iter().take_while(|(start, _)| *start < end);
+        within.map(|(_, stamp)| *stamp).max_by_key(|stamp| stamp.packet)
     }
 }

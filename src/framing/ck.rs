@@ -169,7 +169,7 @@ impl Framer {
     /// The packet since which whole PDUs wait for the stream to be recognised, if any do.
     pub fn held_since(&self) -> Option<u32> {
         let waits = self.mode == Mode::Detecting && self.detection.judged > 0;
-        if waits { self.backlog.stamp_at(0).map(|stamp| stamp.packet) } else { None }
+        if waits { self.backlog.since().map(|stamp| stamp.packet) } else { None }
     }
 
     /// Bytes buffered.
@@ -322,7 +322,7 @@ impl Framer {
         sink: &mut impl FnMut(Pdu<'_>),
     ) {
         let backlog = std::mem::take(&mut self.backlog);
-        if let Some(stamp) = backlog.stamp_at(size) {
+        if let Some(stamp) = backlog.completed_by(size) {
             let placed = if truncated.is_some() { until } else { Some(stamp) };
             self.give(Run { bytes: &backlog.bytes()[..size], place: None, stamp }, truncated, placed, sink);
         }

@@ -403,28 +403,27 @@ impl Stream {
                 self.settle();
                 self.drain(sink);
             }
-        } else if let Some(until) = held.gap_until(acknowledged.filter(|&number| number > next), now) {
-            self.skip_hole(until, sink);
+        } else if held.is_too_much(now) {
+            self.skip_hole(u64::MAX, sink);
+        } else if let Some(acknowledged) = acknowledged.filter(|&number| number > next)
+            && held.was_received(now)
+        {
+            // What lies behind the acknowledgment may still be sent again.
+            self.skip_hole(acknowledged, sink);
         }
         self.finish_if_complete();
     }
 
-    /// Gives the hole up as far as `until`: a gap, and what follows it.
-    fn skip_hole(&mut self, until: u64, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
-        let first = self
-            .held
-            .as_ref()
-            .and_then(|held| held.pieces.first_key_value().map(|(&position, piece)| (position, piece.stamp)));
-        let Some((position, stamp)) = first else {
-            self.held = None;
-            return;
-        };
-        let end = position.min(until);
-        if end > self.next {
-            self.gap(end - self.next, GapCause::NotCaptured, Some(stamp), sink);
-        }
-        if let Some(held) = &mut self.held {
-            held.acknowledged = None;
+    /// Gives the hole up as far as `limit`: a gap, and what follows it.
+    fn skip_hole(&mut self, limit: u64, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
+        let Some(held) = &mut self.held else { return };
+        match held.pieces.first_key_value().map(|(&position, piece)| (position.min(limit), piece.stamp)) {
+            Some((position, stamp)) if position > self.next => {
+                held.acknowledged = None;
+                self.gap(position - self.next, GapCause::NotCaptured, Some(stamp), sink);
+            }
+            Some(_) => {}
+            None => self.held = None,
         }
         self.drain(sink);
     }
@@ -452,18 +451,17 @@ impl Held {
         self.since = piece.stamp;
     }
 
-    /// How far the hole before the first piece will not be filled any more: as far as its bytes were `acknowledged`
-    /// some time ago, since their receiver has them and nobody will send them again; or all of it, when it has waited
-    /// too long.
-    fn gap_until(&mut self, acknowledged: Option<u64>, now: Timestamp) -> Option<u64> {
-        if acknowledged.is_some() && self.acknowledged.is_none() {
-            self.acknowledged = Some(now);
+    /// Whether the hole whose first byte was acknowledged will not be filled any more.
+    fn was_received(&mut self, now: Timestamp) -> bool {
+        let since = *self.acknowledged.get_or_insert_with(|| {
             self.packets = 0;
-        }
-        let exhausted =
-            self.bytes > MAX_HELD_BYTES || self.pieces.len() > MAX_HELD_PIECES || now - self.since.time >= MAX_HOLE_AGE;
-        let received =
-            self.acknowledged.is_some_and(|since| self.packets >= ACKED_HOLE_PACKETS || now - since >= ACKED_HOLE_AGE);
-        if exhausted { Some(u64::MAX) } else { acknowledged.filter(|_| received) }
+            now
+        });
+        self.packets >= ACKED_HOLE_PACKETS || now - since >= ACKED_HOLE_AGE
+    }
+
+    /// Whether too much waits behind the hole, or for too long.
+    fn is_too_much(&self, now: Timestamp) -> bool {
+        self.bytes > MAX_HELD_BYTES || self.pieces.len() > MAX_HELD_PIECES || now - self.since.time >= MAX_HOLE_AGE
     }
 }

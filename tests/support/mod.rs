@@ -1,8 +1,11 @@
 //! Writes small capture files and packets for tests; the bytes are put together here and not by the code under test.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod analysis;
 pub mod ck;
+pub mod messages;
 pub mod packets;
+pub mod traffic;
 
 use std::path::{Path, PathBuf};
 
@@ -146,6 +149,15 @@ pub fn read_all(reader: &mut Reader) -> Vec<(Packet, Vec<u8>)> {
         packets.extend(batch.packets.iter().map(|packet| (*packet, batch.bytes(packet).to_vec())));
     }
     packets
+}
+
+/// The project's own captures.
+pub fn sample_captures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut captures: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end != "md")).collect();
+    captures.sort();
+    captures
 }
 
 /// The folder of captures from other hands, which lies beside this project where it is developed.
