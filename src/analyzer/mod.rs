@@ -6,8 +6,11 @@
 //! over workers, and what the workers find is put back into capture order before it is correlated.
 
 mod order;
+mod pair;
 mod pool;
+mod sink;
 mod tls_hint;
+mod work;
 mod worker;
 
 use std::sync::Arc;
@@ -26,9 +29,10 @@ use crate::time::{Span, Timestamp};
 
 use order::{Horizon, Reorder};
 use pool::Pool;
-use worker::{Output, SegmentTask, Task, Work, Worker};
+use work::{Output, SegmentTask, Task, Work};
+use worker::Worker;
 
-pub use worker::Tapped;
+pub use work::Tapped;
 
 /// Batches that may be under way in workers on threads of their own.
 const MAX_UNDER_WAY: usize = 4;

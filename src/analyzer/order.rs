@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::worker::{Event, Output, Tapped};
+use super::work::{Event, Output, Tapped};
 use crate::prefetch::AHEAD;
 use crate::stream::Stamp;
 use crate::time::{Span, Timestamp};

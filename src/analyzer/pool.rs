@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::MAX_UNDER_WAY;
-use super::worker::{Output, Work, Worker};
+use super::work::{Output, Work};
+use super::worker::Worker;
 
 /// Where work is done.
 pub enum Pool {

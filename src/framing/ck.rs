@@ -5,6 +5,7 @@
 //! *scans* for the next header; what was skipped is told with the message found.
 
 use super::backlog::Backlog;
+use super::grade::{Grade, Habits, grade, length_without_header, names_known};
 use super::header::{CommandCodes, HEADER, Header, MAX_LENGTH};
 use super::json;
 use crate::place::Place;
@@ -70,13 +71,6 @@ enum Mode {
     Foreign,
 }
 
-/// How a sender departs from Figure I.1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Habits {
-    little_endian: bool,
-    counts_header: bool,
-}
-
 /// One direction of a connection, from bytes to PDUs.
 #[derive(Debug)]
 pub struct Framer {
@@ -112,18 +106,6 @@ enum Cut {
     Need(usize),
     OutOfStep,
 }
-
-/// How well the beginning of some bytes looks like a PDU.
-enum Grade {
-    Strong(Habits),
-    Medium(Habits, usize),
-    Weak(usize),
-    Partial(Habits, Named),
-    None,
-}
-
-/// Whether a definition names the command code.
-type Named = bool;
 
 enum Verdict {
     Ck(Habits),
@@ -562,51 +544,5 @@ impl Run<'_> {
     fn advance(&mut self, count: usize) {
         self.bytes = &self.bytes[count..];
         self.place = self.place.map(|place| place.plus(count as u64));
-    }
-}
-
-/// Whether the header at the beginning of `bytes` names a known code in either byte order.
-fn names_known(codes: &CommandCodes, bytes: &[u8]) -> bool {
-    bytes.first_chunk::<HEADER>().is_some_and(|header| {
-        codes.is_known(Header::read(header, false).code) || codes.is_known(Header::read(header, true).code)
-    })
-}
-
-/// Where a payload ends whose Length counts the header: `Some` if its object closes ten bytes early, at the end of
-/// what is there or before another header.
-fn length_without_header(codes: &CommandCodes, rest: &[u8], claimed: usize, little_endian: bool) -> Option<usize> {
-    let length = claimed.checked_sub(HEADER)?;
-    if length == 0 || rest.get(length - 1) != Some(&b'}') {
-        return None;
-    }
-    let after = &rest[length..];
-    let another = after.first_chunk().is_some_and(|header| codes.is_known(Header::read(header, little_endian).code));
-    ((after.is_empty() || another) && json::is_whole_object(&rest[..length])).then_some(length)
-}
-
-/// How well the beginning of `bytes`, which hold a header, looks like a PDU.
-fn grade(codes: &CommandCodes, bytes: &[u8]) -> Grade {
-    let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Grade::None };
-    let big = Header::read(header, false);
-    let little = Header::read(header, true);
-    let little_endian = !codes.is_known(big.code) && codes.is_known(little.code);
-    let header = if little_endian { little } else { big };
-    let named = codes.is_known(header.code);
-    let habits = Habits { little_endian, counts_header: false };
-    let claimed = usize::from(header.length);
-    if named && length_without_header(codes, rest, claimed, little_endian).is_some() {
-        return Grade::Strong(Habits { little_endian, counts_header: true });
-    }
-    let Some(payload) = rest.get(..claimed) else {
-        return if json::may_begin_object(rest) { Grade::Partial(habits, named) } else { Grade::None };
-    };
-    let whole = json::is_whole_object(payload);
-    match (named, whole) {
-        (true, true) => Grade::Strong(habits),
-        (true, false) if little_endian => Grade::None,
-        (true, false) if payload.is_empty() || json::begins_value(payload) => Grade::Medium(habits, claimed),
-        (false, true) if codes.is_of_a_family(header.code) => Grade::Medium(habits, claimed),
-        (false, true) => Grade::Weak(claimed),
-        _ => Grade::None,
     }
 }

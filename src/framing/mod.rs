@@ -4,6 +4,7 @@
 
 mod backlog;
 mod ck;
+mod grade;
 mod header;
 mod json;
 

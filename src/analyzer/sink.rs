@@ -1,0 +1,82 @@
+//! From PDUs to events: where the directions of a connection put what they find.
+
+use super::work::{Event, Found, Output, Tapped};
+use crate::correlate::{FramingFacts, Seen};
+use crate::dissect::{CommandCode, Indexer};
+use crate::framing::{CommandCodes, Pdu};
+use crate::journal::Side;
+use crate::place::Place;
+use crate::stream::{Piece, Stamp};
+
+/// Where what is found goes.
+pub struct Sink<'a> {
+    pub codes: &'a CommandCodes,
+    pub indexer: &'a mut Indexer,
+    pub output: &'a mut Output,
+    pub tap: Option<(u32, Side)>,
+    pub connection: u32,
+    /// The packet at hand, and how far back messages may be placed.
+    pub now: Stamp,
+    pub floor: u32,
+}
+
+/// The direction that a message comes from.
+pub struct Origin<'a> {
+    pub side: Side,
+    pub from_the_start: bool,
+    /// The other direction may lack requests.
+    pub midway: bool,
+    pub messages: &'a mut u32,
+}
+
+impl Sink<'_> {
+    pub fn message(&mut self, pdu: &Pdu<'_>, origin: &mut Origin<'_>) {
+        *origin.messages += 1;
+        let code = CommandCode(pdu.header.code);
+        let facts = self.indexer.index(code, pdu.payload, pdu.truncated.is_some(), &mut self.output.texts);
+        let payload = pdu.place.unwrap_or_else(|| {
+            let start = self.output.reassembled.len() as u64;
+            self.output.reassembled.extend_from_slice(pdu.payload);
+            Place::in_arena(0, start)
+        });
+        self.output.messages.push(Seen {
+            connection: self.connection,
+            side: origin.side,
+            stamp: pdu.stamp,
+            header: pdu.header,
+            payload,
+            length: (u32::from(pdu.length), pdu.payload.len() as u32),
+            facts,
+            framing: FramingFacts {
+                truncated: pdu.truncated,
+                skipped: pdu.skipped,
+                joined: *origin.messages == 1 && !origin.from_the_start && pdu.gap == 0,
+                gap: pdu.gap,
+                little_endian: pdu.little_endian,
+                counts_header: pdu.counts_header,
+                incomplete_stream: origin.midway,
+            },
+        });
+        // What the end of its stream cuts short is known only now, and placed now.
+        let key = pdu.placed.map_or(self.now.packet, |packet| packet.max(self.floor));
+        self.push(key, Found::Message(self.output.messages.len() as u32 - 1));
+    }
+
+    pub fn ended(&mut self, side: Side) {
+        self.push(self.now.packet, Found::Ended { connection: self.connection, side });
+    }
+
+    fn push(&mut self, key: u32, found: Found) {
+        let event = Event { key, delivered: self.now.packet, connection: self.connection, output: 0, found };
+        self.output.events.push(event);
+    }
+
+    pub fn tap(&mut self, side: Side, piece: &Piece<'_>) {
+        if self.tap == Some((self.connection, side)) {
+            self.output.tapped.push(match piece {
+                Piece::Bytes { bytes, .. } => Tapped::Bytes(bytes.to_vec()),
+                Piece::Gap { bytes, .. } => Tapped::Gap(*bytes),
+            });
+        }
+    }
+}

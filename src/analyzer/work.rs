@@ -1,0 +1,155 @@
+//! What workers are told and what they answer.
+
+use crate::capture::Block;
+use crate::correlate::{Correlator, Seen};
+use crate::dissect::{Definitions, Texts};
+use crate::journal::{Journal, Side, Traffic};
+use crate::packet::Flags;
+use crate::stream::Stamp;
+
+/// A segment and where it belongs.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentTask {
+    pub connection: u32,
+    pub side: Side,
+    pub initial: Option<u32>,
+    pub sequence: u32,
+    pub acknowledgment: Option<u32>,
+    pub flags: Flags,
+    pub stamp: Stamp,
+    /// Where its payload lies in its block.
+    pub offset: u64,
+    pub length: u32,
+    pub missing: u32,
+    pub block: u16,
+    /// Whether the block is the capture's, not a datagram put together from fragments.
+    pub in_capture: bool,
+    pub insist: bool,
+}
+
+/// What a worker is told, in capture order.
+#[derive(Debug)]
+pub enum Task {
+    Segment(SegmentTask),
+    /// Another connection began on the same addresses.
+    Retire {
+        connection: u32,
+        stamp: Stamp,
+    },
+    /// The capture is over.
+    Finish {
+        stamp: Stamp,
+    },
+}
+
+/// A worker's part of a batch.
+#[derive(Debug)]
+pub struct Work {
+    pub tasks: Vec<Task>,
+    pub blocks: Vec<Block>,
+    /// Where to put what is found: an empty one, whose memory was used before.
+    pub output: Output,
+    /// From which packet on which floor holds; the first one holds from the batch's beginning.
+    pub floors: Vec<(u32, u32)>,
+}
+
+/// Part of a direction that somebody wants to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tapped {
+    /// Stream bytes.
+    Bytes(Vec<u8>),
+    /// That many are missing.
+    Gap(u64),
+}
+
+/// What a worker found.
+#[derive(Debug)]
+pub enum Found {
+    /// Index in [`Output::messages`].
+    Message(u32),
+    /// Nothing more comes from this side.
+    Ended { connection: u32, side: Side },
+}
+
+/// Something found, and its place in the order.
+#[derive(Debug)]
+pub struct Event {
+    /// The packet it is placed at.
+    pub key: u32,
+    /// The packet that brought it to light.
+    pub delivered: u32,
+    pub connection: u32,
+    /// Which output holds its texts.
+    pub output: u64,
+    pub found: Found,
+}
+
+impl Event {
+    /// Events sort by this; a stable sort keeps those of one connection in the order found.
+    pub fn order(&self) -> (u32, u32, u32) {
+        (self.key, self.delivered, self.connection)
+    }
+
+    /// Hands what was found to the correlation.
+    pub fn apply(
+        &self,
+        output: &Output,
+        correlator: &mut Correlator,
+        definitions: &Definitions,
+        journal: &mut Journal,
+    ) {
+        match &self.found {
+            Found::Message(index) => {
+                let mut seen = output.messages[*index as usize];
+                if seen.payload.arena().is_some() {
+                    let start = seen.payload.offset() as usize;
+                    seen.payload = journal.arena.push(&output.reassembled[start..start + seen.length.1 as usize]);
+                }
+                correlator.message(journal, definitions, &seen, &output.texts);
+            }
+            Found::Ended { connection, side } => correlator.ended(journal, *connection, *side),
+        }
+    }
+}
+
+/// What a worker made of its part of a batch.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub events: Vec<Event>,
+    pub messages: Vec<Seen>,
+    pub texts: Texts,
+    /// Payloads that are nowhere contiguous in the capture.
+    pub reassembled: Vec<u8>,
+    /// Connections that are over, and what they were made of.
+    pub traffic: Vec<(u32, Traffic)>,
+    /// The first packet of what waits behind holes.
+    pub held_since: Option<u32>,
+    pub tapped: Vec<Tapped>,
+    /// The batch's tasks, done: their memory is used again.
+    pub done: Vec<Task>,
+}
+
+impl Output {
+    /// Empties it, for its memory to be used again. Memory that is touched anew for every batch is dear: the system
+    /// clears it first.
+    pub fn reuse(&mut self) {
+        self.events.clear();
+        self.messages.clear();
+        self.texts.bytes.clear();
+        self.texts.keys.clear();
+        self.reassembled.clear();
+        self.traffic.clear();
+        self.tapped.clear();
+        self.held_since = None;
+    }
+}
+
+impl Task {
+    /// The packet at hand.
+    pub fn stamp(&self) -> Stamp {
+        match self {
+            Self::Segment(task) => task.stamp,
+            Self::Retire { stamp, .. } | Self::Finish { stamp } => *stamp,
+        }
+    }
+}

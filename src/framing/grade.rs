@@ -1,0 +1,76 @@
+//! Whether bytes look like a PDU of Ck over TCP, and how much: what detection and resynchronisation go by.
+
+use super::header::{CommandCodes, HEADER, Header};
+use super::json;
+
+/// How a sender departs from Figure I.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Habits {
+    /// Writes its header in little-endian order.
+    pub little_endian: bool,
+    /// Counts the header in Length.
+    pub counts_header: bool,
+}
+
+/// How well the beginning of some bytes looks like a PDU.
+pub enum Grade {
+    /// A known code, and one object that ends where Length says.
+    Strong(Habits),
+    /// A known code or prefix with an odd payload of this length.
+    Medium(Habits, usize),
+    /// An unknown code, and one object of this length that ends where Length says.
+    Weak(usize),
+    /// The payload is not whole yet, and begins as an object.
+    Partial(Habits, Named),
+    /// No PDU.
+    None,
+}
+
+/// Whether a definition names the command code.
+pub type Named = bool;
+
+/// Whether the header at the beginning of `bytes` names a known code in either byte order.
+pub fn names_known(codes: &CommandCodes, bytes: &[u8]) -> bool {
+    bytes.first_chunk::<HEADER>().is_some_and(|header| {
+        codes.is_known(Header::read(header, false).code) || codes.is_known(Header::read(header, true).code)
+    })
+}
+
+/// Where a payload ends whose Length counts the header: `Some` if its object closes ten bytes early, at the end of
+/// what is there or before another header.
+pub fn length_without_header(codes: &CommandCodes, rest: &[u8], claimed: usize, little_endian: bool) -> Option<usize> {
+    let length = claimed.checked_sub(HEADER)?;
+    if length == 0 || rest.get(length - 1) != Some(&b'}') {
+        return None;
+    }
+    let after = &rest[length..];
+    let another = after.first_chunk().is_some_and(|header| codes.is_known(Header::read(header, little_endian).code));
+    ((after.is_empty() || another) && json::is_whole_object(&rest[..length])).then_some(length)
+}
+
+/// How well the beginning of `bytes`, which hold a header, looks like a PDU.
+pub fn grade(codes: &CommandCodes, bytes: &[u8]) -> Grade {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Grade::None };
+    let big = Header::read(header, false);
+    let little = Header::read(header, true);
+    let little_endian = !codes.is_known(big.code) && codes.is_known(little.code);
+    let header = if little_endian { little } else { big };
+    let named = codes.is_known(header.code);
+    let habits = Habits { little_endian, counts_header: false };
+    let claimed = usize::from(header.length);
+    if named && length_without_header(codes, rest, claimed, little_endian).is_some() {
+        return Grade::Strong(Habits { little_endian, counts_header: true });
+    }
+    let Some(payload) = rest.get(..claimed) else {
+        return if json::may_begin_object(rest) { Grade::Partial(habits, named) } else { Grade::None };
+    };
+    let whole = json::is_whole_object(payload);
+    match (named, whole) {
+        (true, true) => Grade::Strong(habits),
+        (true, false) if little_endian => Grade::None,
+        (true, false) if payload.is_empty() || json::begins_value(payload) => Grade::Medium(habits, claimed),
+        (false, true) if codes.is_of_a_family(header.code) => Grade::Medium(habits, claimed),
+        (false, true) => Grade::Weak(claimed),
+        _ => Grade::None,
+    }
+}
