@@ -32,3 +32,6 @@ pub mod output;
 pub mod lab;
 
 pub mod cli;
+
+#[doc(hidden)]
+pub mod fuzz;

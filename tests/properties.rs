@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::process::Command;
 
 use ckscope::capture::Batch;
@@ -86,7 +87,7 @@ impl Delivery {
             let (from, to) = (from.index(streams[side].len()), to.index(streams[side].len()));
             ranges.push((side, from.min(to)..from.max(to) + 1));
         }
-        let segment = |(side, range): (usize, std::ops::Range<usize>)| Segment {
+        let segment = |(side, range): (usize, Range<usize>)| Segment {
             side,
             from: range.start,
             bytes: &streams[side][range],
@@ -104,7 +105,7 @@ impl Delivery {
     }
 }
 
-fn pieces(length: usize, cuts: &[Index], most: usize) -> Vec<std::ops::Range<usize>> {
+fn pieces(length: usize, cuts: &[Index], most: usize) -> Vec<Range<usize>> {
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(length)).chain([length]).collect();
     ends.extend((1..length / most.min(length) + 1).map(|nth| nth * most.min(length)));
     ends.sort_unstable();
@@ -275,6 +276,33 @@ fn every_prefix_after_a_whole_message_is_incomplete_or_diagnosed() {
     }
 }
 
+/// What is found of a stream of which the bytes in `gap` are in no packet, and are acknowledged.
+fn with_gap(stream: &[u8], gap: Range<usize>, most: usize, initial: [u32; 2]) -> Vec<Value> {
+    let connection = Connection::new(1, initial);
+    let mut captured = Captured::default();
+    captured.open(&connection);
+    for range in [0..gap.start, gap.end..stream.len()] {
+        for (nth, bytes) in stream[range.clone()].chunks(most).enumerate() {
+            let from = range.start + nth * most;
+            captured.push(&connection.segment(&Segment { side: 0, from, bytes, acknowledged: 0 }));
+        }
+    }
+    captured.push(&connection.segment(&Segment { side: 1, from: 0, bytes: &[], acknowledged: stream.len() }));
+    analyze_packets(&captured.batch(), PLAIN).messages()
+}
+
+/// 123, the Length of the last message, is a brace in ASCII, and the bytes before it, one off, a little-endian header.
+#[test]
+fn a_length_that_looks_like_a_brace_begins_no_payload() {
+    let messages = one_of_each();
+    let [first, cut, last] = [0, 5, 11].map(|at: usize| messages[at].encode());
+    let gap = first.len()..first.len() + 32;
+    assert_eq!(last[9], b'{');
+    let found = with_gap(&[first, cut, last].concat(), gap, 1, [0, 0]);
+    let ids: Vec<u64> = found.iter().map(|message| message["message_id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [1, 12]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -291,16 +319,7 @@ proptest! {
         let stream = encoded.concat();
         let from = from.index(stream.len());
         let gap = from..(from + length).min(stream.len());
-        let connection = Connection::new(1, initial);
-        let mut captured = Captured::default();
-        captured.open(&connection);
-        for range in [0..gap.start, gap.end..stream.len()] {
-            for (nth, bytes) in stream[range.clone()].chunks(most).enumerate() {
-                captured.push(&connection.segment(&Segment { side: 0, from: range.start + nth * most, bytes, acknowledged: 0 }));
-            }
-        }
-        captured.push(&connection.segment(&Segment { side: 1, from: 0, bytes: &[], acknowledged: stream.len() }));
-        let found = analyze_packets(&captured.batch(), PLAIN).messages();
+        let found = with_gap(&stream, gap.clone(), most, initial);
 
         let mut end = 0;
         let (mut whole, mut after) = (Vec::new(), None);

@@ -515,7 +515,9 @@ impl Framer {
             }
             match grade(codes, &bytes[start..]) {
                 Grade::Strong(habits) => return Ok((start, habits)),
-                Grade::Medium(habits, _) | Grade::Partial(habits, _) if certain => return Ok((start, habits)),
+                Grade::Medium(habits, _) if certain => return Ok((start, habits)),
+                // A brace alone may be the last byte of a Length before the real one.
+                Grade::Partial(habits, _) if certain && brace + 1 < bytes.len() => return Ok((start, habits)),
                 Grade::Partial(..) => return Err(start),
                 _ => {}
             }

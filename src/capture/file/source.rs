@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use thiserror::Error;
 
 use super::compressed::{self, Copied};
@@ -100,6 +100,16 @@ pub fn open(path: &Path) -> Result<Source, OpenProblem> {
         return copied(start[..read].chain(file));
     }
     Ok(Source { bytes: map(&file)?, compression: None, damage: None })
+}
+
+/// Takes input that is in memory already.
+pub fn of_bytes(bytes: &[u8]) -> Result<Source, OpenProblem> {
+    if bytes.is_empty() || compressed::recognise(bytes).is_some() {
+        return copied(bytes);
+    }
+    let mut map = MmapMut::map_anon(bytes.len())?;
+    map.copy_from_slice(bytes);
+    Ok(Source { bytes: map.make_read_only()?, compression: None, damage: None })
 }
 
 fn copied(input: impl Read) -> Result<Source, OpenProblem> {

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::fault::{Fault, FaultKind};
-use super::source::{self, OpenError, OpenProblem, not_a_capture};
+use super::source::{self, OpenError, OpenProblem, Source, not_a_capture};
 use super::summary::{Damage, FileSummary};
 use super::walker::{Walker, recognise};
 use crate::capture::{Batch, Block, Packet};
@@ -43,24 +43,41 @@ impl Reader {
     /// Opens `inputs`; `-` is standard input. One that cannot be opened is an error of its own and does not hide
     /// the others.
     pub fn open(inputs: &[PathBuf]) -> (Self, Vec<OpenError>) {
-        let (tracks, files, blocks) = (Vec::new(), Vec::new(), Vec::new());
-        let mut reader = Self { tracks, files, blocks, heads: BinaryHeap::new(), numbers_left: u32::MAX };
+        let mut reader = Self::empty();
         let mut errors = Vec::new();
         for path in inputs {
-            if let Err(problem) = reader.add(path) {
-                errors.push(OpenError { name: path.display().to_string(), problem });
+            let name = path.display().to_string();
+            if let Err(problem) = reader.add(&name, || source::open(path)) {
+                errors.push(OpenError { name, problem });
             }
         }
         (reader, errors)
     }
 
-    fn add(&mut self, path: &Path) -> Result<(), OpenProblem> {
+    /// Reads one input that is in memory already; `name` is what it is called.
+    ///
+    /// # Errors
+    /// It is no capture, or cannot be decompressed.
+    pub fn of_bytes(name: &str, bytes: &[u8]) -> Result<Self, OpenError> {
+        let mut reader = Self::empty();
+        match reader.add(name, || source::of_bytes(bytes)) {
+            Ok(()) => Ok(reader),
+            Err(problem) => Err(OpenError { name: name.to_owned(), problem }),
+        }
+    }
+
+    fn empty() -> Self {
+        let (tracks, files, blocks) = (Vec::new(), Vec::new(), Vec::new());
+        Self { tracks, files, blocks, heads: BinaryHeap::new(), numbers_left: u32::MAX }
+    }
+
+    fn add(&mut self, name: &str, open: impl FnOnce() -> Result<Source, OpenProblem>) -> Result<(), OpenProblem> {
         if self.blocks.len() == MOST_INPUTS {
             return Err(OpenProblem::TooMany(MOST_INPUTS));
         }
-        let source = source::open(path)?;
+        let source = open()?;
         let file_type = recognise(&source.bytes).ok_or_else(|| not_a_capture(&source.bytes))?;
-        let mut summary = FileSummary::new(path.display().to_string(), file_type, source.compression);
+        let mut summary = FileSummary::new(name.to_owned(), file_type, source.compression);
         let walker = Walker::open(&source.bytes, self.blocks.len() as u16, &mut summary)?;
         let place =
             self.blocks.last().map_or(Place::in_capture(0), |last| last.place().plus(last.bytes().len() as u64));

@@ -1,0 +1,95 @@
+//! What fuzzers call: one function per stage that meets hostile bytes. Each takes any bytes, and must neither panic nor
+//! take long. `fuzz/` has a target for each; `tests/fuzz_corpus.rs` runs them without a fuzzer.
+
+use std::io;
+use std::sync::{Arc, LazyLock};
+
+use crate::analyzer::{Analyzer, Options};
+use crate::capture::file::Reader;
+use crate::capture::{Batch, LinkType};
+use crate::dissect::{CommandCode, Decoded, Definitions};
+use crate::framing::{CommandCodes, Framer};
+use crate::journal::View;
+use crate::output::jsonl;
+use crate::packet::{Flags, PacketParser};
+use crate::stream::{Arrival, Stamp, Stream};
+use crate::time::Timestamp;
+
+/// Small, so that few packets meet the ends of many batches.
+const BATCH: usize = 7;
+
+static Q4164: LazyLock<Arc<Definitions>> = LazyLock::new(|| Arc::new(Definitions::q4164()));
+
+/// A capture file, of whatever format and compression.
+pub fn capture_file(bytes: &[u8]) {
+    each_batch(bytes, |batch| batch.packets.iter().for_each(|packet| drop(batch.bytes(packet).to_vec())));
+}
+
+/// One packet, behind its link type.
+pub fn packet(bytes: &[u8]) {
+    let Some((link, packet)) = bytes.split_first_chunk() else { return };
+    let mut parser = PacketParser::new();
+    // Twice, so that a fragment finds its like.
+    for _ in 0..2 {
+        parser.parse(LinkType(u16::from_be_bytes(*link)), packet, packet.len() as u32, Timestamp(0));
+    }
+}
+
+/// One direction of a connection, as a list of segments: by how much the sequence number goes on, and the
+/// acknowledgment; flags; how much the snapshot length cut; how many of the bytes that follow it carries.
+pub fn stream(mut bytes: &[u8]) {
+    let definitions = &*Q4164;
+    let codes = CommandCodes::new(
+        definitions.messages.iter().map(|message| message.code.0),
+        definitions.directions.iter().map(|&(prefix, _)| prefix),
+    );
+    let (mut stream, mut framer, mut found) = (Stream::default(), Framer::new(true, false), 0);
+    let (mut sequence, mut acknowledged) = (0u32, 0u32);
+    let mut stamp = Stamp { packet: 0, time: Timestamp(0) };
+    while let Some((&[onward, acknowledgment, flags, missing, length], rest)) = bytes.split_first_chunk() {
+        let (payload, rest) = rest.split_at(rest.len().min(length.into()));
+        bytes = rest;
+        sequence = sequence.wrapping_add_signed(i32::from(onward.cast_signed()));
+        acknowledged = acknowledged.wrapping_add_signed(i32::from(acknowledgment.cast_signed()));
+        stamp = Stamp { packet: stamp.packet + 1, time: Timestamp(stamp.time.0 + 20_000_000) };
+        let missing = u32::from(missing);
+        let arrival = Arrival { stamp, sequence, flags: Flags(flags), bytes: payload, place: None, missing };
+        let mut sink = |piece: crate::stream::Piece<'_>| framer.piece(&codes, piece, &mut |_| found += 1);
+        stream.arrived(&arrival, &mut sink);
+        stream.acknowledged(Some(acknowledged), stamp.time, &mut sink);
+        sequence = sequence.wrapping_add(payload.len() as u32);
+    }
+    stream.end(&mut |piece| framer.piece(&codes, piece, &mut |_| found += 1));
+    framer.end(&codes, &mut |_| found += 1);
+}
+
+/// A payload, behind its command code.
+pub fn payload(bytes: &[u8]) {
+    let Some((code, payload)) = bytes.split_first_chunk() else { return };
+    let code = CommandCode(u16::from_be_bytes(*code));
+    for truncated in [false, true] {
+        Decoded::new(&Q4164, code, payload, truncated);
+    }
+}
+
+/// A capture file, the whole way to what is printed.
+pub fn analyzer(bytes: &[u8]) {
+    let mut analyzer = Analyzer::new(Options::new(Arc::clone(&Q4164)));
+    let Some(reader) = each_batch(bytes, |batch| analyzer.batch(batch)) else { return };
+    analyzer.finish();
+    let view = View { journal: analyzer.journal(), blocks: reader.blocks() };
+    let (records, procedures) = (view.journal.records.len() as u32, view.journal.procedures.len() as u32);
+    let printed = (0..records)
+        .try_for_each(|index| jsonl::message(&mut io::sink(), view, index))
+        .and_then(|()| (0..procedures).try_for_each(|index| jsonl::procedure(&mut io::sink(), view, index)));
+    printed.expect("every value can be printed");
+}
+
+fn each_batch(bytes: &[u8], mut take: impl FnMut(&Batch)) -> Option<Reader> {
+    let mut reader = Reader::of_bytes("fuzz", bytes).ok()?;
+    let mut batch = Batch::default();
+    while reader.read_batch(&mut batch, BATCH) {
+        take(&batch);
+    }
+    Some(reader)
+}
