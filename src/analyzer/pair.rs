@@ -3,7 +3,7 @@
 use super::sink::{Origin, Sink};
 use super::tls_hint::begins_tls;
 use super::work::SegmentTask;
-use crate::framing::Framer;
+use crate::framing::{CommandCodes, Framer, Pdu};
 use crate::journal::{Protocol, Side, Traffic};
 use crate::packet::Flags;
 use crate::place::Place;
@@ -67,7 +67,7 @@ impl Pair {
         }
         self.settle(task.side, sink);
         self.settle(task.side.other(), sink);
-        self.share_knowledge();
+        self.share_knowledge(sink);
     }
 
     /// A direction whose stream ended is over.
@@ -90,12 +90,14 @@ impl Pair {
     }
 
     /// One direction's Ck makes the other's.
-    fn share_knowledge(&mut self) {
+    fn share_knowledge(&mut self, sink: &mut Sink<'_>) {
         if self.is_ck || !self.sides.iter().any(|half| half.framer.as_ref().is_some_and(Framer::is_ck)) {
             return;
         }
         self.is_ck = true;
-        self.sides.iter_mut().filter_map(|half| half.framer.as_mut()).for_each(Framer::insist);
+        for side in [Side::Initiator, Side::Responder] {
+            self.sides[side as usize].insist(side, sink);
+        }
     }
 
     /// Nothing more will come from either side.
@@ -124,7 +126,7 @@ impl Pair {
         for side in [Side::Initiator, Side::Responder] {
             let is_ck = self.is_ck;
             self.sides[side as usize].run(side, is_ck, None, true, sink, &act);
-            self.share_knowledge();
+            self.share_knowledge(sink);
         }
     }
 
@@ -212,10 +214,24 @@ impl Half {
         }
     }
 
+    fn insist(&mut self, side: Side, sink: &mut Sink<'_>) {
+        self.frame(side, sink, |framer, codes, give| framer.insist(codes, give));
+    }
+
     fn end_framing(&mut self, side: Side, sink: &mut Sink<'_>) {
+        self.frame(side, sink, |framer, codes, give| framer.end(codes, give));
+    }
+
+    /// Lets `act` move the framer, if there is one, without new bytes.
+    fn frame(
+        &mut self,
+        side: Side,
+        sink: &mut Sink<'_>,
+        act: impl FnOnce(&mut Framer, &CommandCodes, &mut dyn FnMut(Pdu<'_>)),
+    ) {
         let from_the_start = self.stream.is_from_the_start();
         let Self { framer: Some(framer), messages, .. } = self else { return };
         let mut origin = Origin { side, from_the_start, midway: true, messages };
-        framer.end(sink.codes, &mut |pdu| sink.message(&pdu, &mut origin));
+        act(framer, sink.codes, &mut |pdu| sink.message(&pdu, &mut origin));
     }
 }

@@ -136,10 +136,13 @@ impl Framer {
     }
 
     /// The other direction carries Ck, so this one does.
-    pub fn insist(&mut self) {
+    pub fn insist(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         self.insisted = true;
-        if self.mode == Mode::Foreign {
-            self.mode = Mode::Scanning;
+        match self.mode {
+            Mode::Foreign => self.mode = Mode::Scanning,
+            // What was not enough by itself may be now.
+            Mode::Detecting | Mode::Scanning if !self.backlog.is_empty() => self.search(codes, sink),
+            _ => {}
         }
     }
 
@@ -160,7 +163,7 @@ impl Framer {
     }
 
     /// Takes the next part of the stream; gives PDUs to `sink`.
-    pub fn piece(&mut self, codes: &CommandCodes, piece: Piece<'_>, sink: &mut impl FnMut(Pdu<'_>)) {
+    pub fn piece(&mut self, codes: &CommandCodes, piece: Piece<'_>, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         match piece {
             Piece::Bytes { bytes, place, stamp } => self.bytes(codes, Run { bytes, place, stamp }, sink),
             Piece::Gap { bytes, cause, until } => self.missing(codes, Gap { bytes, cause, until }, sink),
@@ -168,7 +171,7 @@ impl Framer {
     }
 
     /// The stream is over: what is not whole is given as far as it is there.
-    pub fn end(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
+    pub fn end(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         self.conclude(codes, sink);
         if self.mode == Mode::InStep {
             self.truncate(Truncation::StreamEnded, None, sink);
@@ -180,10 +183,10 @@ impl Framer {
         }
     }
 
-    fn bytes(&mut self, codes: &CommandCodes, mut run: Run<'_>, sink: &mut impl FnMut(Pdu<'_>)) {
+    fn bytes(&mut self, codes: &CommandCodes, mut run: Run<'_>, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         while !run.bytes.is_empty() {
             match self.mode {
-                Mode::Foreign => return,
+                Mode::Foreign => return self.skip(run.bytes.len()),
                 Mode::InStep => self.in_step(codes, &mut run, sink),
                 Mode::Detecting | Mode::Scanning => {
                     if self.backlog.is_empty()
@@ -233,11 +236,12 @@ impl Framer {
 
     fn give_up(&mut self) {
         self.mode = Mode::Foreign;
+        self.skip(self.backlog.len());
         self.backlog.clear();
     }
 
     /// Looks for PDUs in the backlog, to which bytes were just added.
-    fn search(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
+    fn search(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         if self.mode == Mode::Detecting {
             match self.judge(codes, false) {
                 Verdict::Ck(habits) => self.enter(habits),
@@ -250,7 +254,7 @@ impl Framer {
     }
 
     /// Scans the backlog and cuts what was found, in turn, until neither gets further.
-    fn find_and_flush(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
+    fn find_and_flush(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         loop {
             if self.mode == Mode::InStep {
                 self.flush(codes, sink);
@@ -279,7 +283,7 @@ impl Framer {
     }
 
     /// Cuts the PDUs that the backlog holds whole; leaves step where it does not hold one.
-    fn flush(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
+    fn flush(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         loop {
             match self.cut(codes, self.backlog.bytes()) {
                 Cut::Pdu { length, habits } => {
@@ -301,7 +305,7 @@ impl Framer {
         size: usize,
         truncated: Option<Truncation>,
         until: Option<Stamp>,
-        sink: &mut impl FnMut(Pdu<'_>),
+        sink: &mut (impl FnMut(Pdu<'_>) + ?Sized),
     ) {
         let backlog = std::mem::take(&mut self.backlog);
         if let Some(stamp) = backlog.completed_by(size) {
@@ -313,7 +317,7 @@ impl Framer {
     }
 
     /// Cuts PDUs until `run` is used up or a header is none.
-    fn in_step(&mut self, codes: &CommandCodes, run: &mut Run<'_>, sink: &mut impl FnMut(Pdu<'_>)) {
+    fn in_step(&mut self, codes: &CommandCodes, run: &mut Run<'_>, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         let discarded = self.discard.min(run.bytes.len() as u64);
         self.discard -= discarded;
         run.advance(discarded as usize);
@@ -386,7 +390,7 @@ impl Framer {
         run: Run<'_>,
         truncated: Option<Truncation>,
         placed: Option<Stamp>,
-        sink: &mut impl FnMut(Pdu<'_>),
+        sink: &mut (impl FnMut(Pdu<'_>) + ?Sized),
     ) {
         let Some((header, payload)) = run.bytes.split_first_chunk::<HEADER>() else { return };
         let header = Header::read(header, self.habits.little_endian);
@@ -411,7 +415,7 @@ impl Framer {
     }
 
     /// Bytes are missing here.
-    fn missing(&mut self, codes: &CommandCodes, gap: Gap, sink: &mut impl FnMut(Pdu<'_>)) {
+    fn missing(&mut self, codes: &CommandCodes, gap: Gap, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         self.conclude(codes, sink);
         if self.mode == Mode::Foreign {
             return;
@@ -430,7 +434,7 @@ impl Framer {
     }
 
     /// A gap inside a PDU whose header is there: the PDU is given as it is. How much of the gap lies beyond it.
-    fn cut_by_gap(&mut self, gap: Gap, sink: &mut impl FnMut(Pdu<'_>)) -> u64 {
+    fn cut_by_gap(&mut self, gap: Gap, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) -> u64 {
         let truncation = match gap.cause {
             GapCause::NotCaptured => Truncation::Gap,
             GapCause::SnapshotLength => Truncation::SnapshotLength,
@@ -444,7 +448,7 @@ impl Framer {
     }
 
     /// Gives the PDU that the backlog holds a part of; its whole size, header included. Nothing without a header.
-    fn truncate(&mut self, why: Truncation, until: Option<Stamp>, sink: &mut impl FnMut(Pdu<'_>)) -> usize {
+    fn truncate(&mut self, why: Truncation, until: Option<Stamp>, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) -> usize {
         let had = self.backlog.len();
         let Some(header) = self.backlog.bytes().first_chunk::<HEADER>() else { return had };
         let whole = HEADER + usize::from(self.payload_length(Header::read(header, self.habits.little_endian)));
@@ -453,7 +457,7 @@ impl Framer {
     }
 
     /// Decides about a stream still being detected with what there is.
-    fn conclude(&mut self, codes: &CommandCodes, sink: &mut impl FnMut(Pdu<'_>)) {
+    fn conclude(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         if self.mode != Mode::Detecting || self.backlog.is_empty() {
             return;
         }
