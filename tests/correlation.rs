@@ -1,0 +1,190 @@
+//! Requests, responses and procedures: claims about pairing, through the real binary.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use support::ck::Conversation;
+use support::ck::From::{Controller, Km};
+
+fn run(conversation: &Conversation, arguments: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckscope"));
+    command.args(arguments).args(["--format", "jsonl", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    child.stdin.take().expect("a pipe").write_all(conversation.bytes()).expect("the binary reads");
+    let output = child.wait_with_output().expect("the binary ends");
+    assert!(output.status.success());
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// State and messages of each procedure.
+fn procedures(conversation: &Conversation, arguments: &[&str]) -> Vec<(String, Vec<u64>)> {
+    let numbers = |value: &Value| value.as_array().expect("a list").iter().filter_map(Value::as_u64).collect();
+    let all = run(conversation, &[&["flows"], arguments].concat());
+    all.iter().map(|line| (line["state"].as_str().expect("a state").to_owned(), numbers(&line["messages"]))).collect()
+}
+
+fn expected(all: &[(&str, &[u64])]) -> Vec<(String, Vec<u64>)> {
+    all.iter().map(|(state, messages)| ((*state).to_owned(), messages.to_vec())).collect()
+}
+
+fn codes(conversation: &Conversation) -> Vec<BTreeSet<String>> {
+    let of = |message: &Value| {
+        let diagnostics = message["diagnostics"].as_array().expect("a list");
+        diagnostics.iter().map(|diagnostic| diagnostic["code"].as_str().expect("a code").to_owned()).collect()
+    };
+    run(conversation, &["read"]).iter().map(of).collect()
+}
+
+fn set(codes: &[&str]) -> BTreeSet<String> {
+    codes.iter().map(|&code| code.to_owned()).collect()
+}
+
+const ASK: &str = r#"{"Source KMA ID":"K1","Destination KMA ID":"K4"}"#;
+const ASK_OTHER: &str = r#"{"Source KMA ID":"K1","Destination KMA ID":"K5"}"#;
+const HOP: &str = r#"{"Source KMA ID":"K1","Destination KMA ID":"K4","Next KMA IDs":["K2"]}"#;
+const HOP_OTHER: &str = r#"{"Source KMA ID":"K1","Destination KMA ID":"K5","Next KMA IDs":["K3"]}"#;
+
+#[test]
+fn identifiers_outweigh_message_ids_that_are_equal_by_chance() {
+    // The controller counts its own MessageIDs, so its answer to request 2 bears request 1's.
+    let mut talk = Conversation::new();
+    talk.open(0, 1);
+    talk.say(10, 1, Km, (0x1401, 1), ASK).say(20, 1, Km, (0x1401, 2), ASK_OTHER);
+    talk.say(30, 1, Controller, (0x4102, 1), HOP_OTHER).say(40, 1, Controller, (0x4102, 2), HOP);
+    assert_eq!(procedures(&talk, &[]), expected(&[("complete", &[1, 4]), ("complete", &[2, 3])]));
+}
+
+#[test]
+fn the_session_tells_which_request_a_response_without_applications_answers() {
+    let session = |id: &str| format!(r#"{{"Session ID":"{id}","Response":"Success","Destination KM ID":"KM-2"}}"#);
+    let ask = |from: &str| format!(r#"{{"Application source ID":"{from}","Application destination ID":"b"}}"#);
+    let tell = |from: &str, id: &str| {
+        format!(
+            r#"{{"Application source ID":"{from}","Application destination ID":"b","Session ID":"{id}","Source KM ID":"KM-1"}}"#
+        )
+    };
+    let mut talk = Conversation::new();
+    talk.open(0, 1).open(1, 2);
+    talk.say(10, 1, Km, (0x1406, 11), &ask("a1")).say(20, 1, Km, (0x1406, 12), &ask("a2"));
+    talk.say(30, 2, Controller, (0x4108, 91), &tell("a2", "S-2")).say(
+        40,
+        2,
+        Controller,
+        (0x4108, 92),
+        &tell("a1", "S-1"),
+    );
+    talk.say(50, 2, Km, (0x1409, 21), r#"{"Session ID":"S-1","Response":"OK"}"#);
+    talk.say(60, 2, Km, (0x1409, 22), r#"{"Session ID":"S-2","Response":"OK"}"#);
+    talk.say(70, 1, Controller, (0x4107, 93), &session("S-2")).say(80, 1, Controller, (0x4107, 94), &session("S-1"));
+    let complete: &[(&str, &[u64])] =
+        &[("complete", &[1, 8]), ("complete", &[2, 7]), ("complete", &[3, 6]), ("complete", &[4, 5])];
+    assert_eq!(procedures(&talk, &[]), expected(complete));
+    let related: Vec<Value> = run(&talk, &["flows"]).iter().map(|line| line["related"].clone()).collect();
+    assert_eq!(related, [[4], [3], [2], [1]].map(|ids| Value::from(ids.to_vec())));
+}
+
+#[test]
+fn an_answer_after_the_time_out_is_late() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1);
+    talk.say(10, 1, Km, (0x1401, 1), ASK).say(12_000_010, 1, Controller, (0x4102, 1), HOP);
+    assert_eq!(procedures(&talk, &[]), expected(&[("unanswered", &[1, 2])]));
+    assert_eq!(codes(&talk), [set(&["unanswered"]), set(&["unexpected-response"])]);
+    assert_eq!(procedures(&talk, &["--timeout", "20"]), expected(&[("complete", &[1, 2])]));
+}
+
+#[test]
+fn a_request_within_its_time_out_is_pending_and_one_whose_connection_closed_is_unanswered() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1).open(1, 2);
+    talk.say(10, 1, Km, (0x1401, 1), ASK).say(20, 2, Km, (0x1401, 1), ASK_OTHER).close(30, 1);
+    assert_eq!(procedures(&talk, &[]), expected(&[("unanswered", &[1]), ("pending", &[2])]));
+    assert_eq!(codes(&talk), [set(&["unanswered"]), set(&[])]);
+}
+
+#[test]
+fn a_half_closed_connection_is_still_answered() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1).say(10, 1, Km, (0x1401, 1), ASK).segment(20, 1, Km, 0x11, &[]);
+    talk.say(30, 1, Controller, (0x4102, 1), HOP);
+    assert_eq!(procedures(&talk, &[]), expected(&[("complete", &[1, 2])]));
+}
+
+#[test]
+fn a_first_request_that_is_odd_by_itself_is_told_before_its_response() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1).say(10, 1, Km, (0x1401, 1), r#"{"Source KMA ID":"K1","Destination KMA ID":"K4",}"#);
+    talk.say(20, 1, Controller, (0x4102, 1), HOP);
+    assert_eq!(procedures(&talk, &[]), expected(&[("complete", &[1, 2])]));
+    assert_eq!(codes(&talk), [set(&["malformed-json"]), set(&[])]);
+}
+
+#[test]
+fn an_unknown_message_and_a_lost_one_derail_nothing() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1).say(10, 1, Km, (0x1401, 1), ASK).say(20, 1, Km, (0x9999, 2), r#"{"a":1}"#);
+    talk.say(30, 1, Controller, (0x4102, 1), HOP).lose(1, Km, 58).say(40, 1, Km, (0x1401, 4), ASK_OTHER);
+    // The controller acknowledges what the capture lost; a second later it answers.
+    talk.segment(45, 1, Controller, 0x10, &[]).say(1_000_050, 1, Controller, (0x4102, 4), HOP_OTHER);
+    assert_eq!(procedures(&talk, &[]), expected(&[("complete", &[1, 3]), ("complete", &[4, 5])]));
+    assert_eq!(codes(&talk), [set(&[]), set(&["unknown-command"]), set(&[]), set(&["tcp-gap"]), set(&[])]);
+}
+
+#[test]
+fn one_relay_is_its_hops_and_the_next_relay_of_the_route_is_another() {
+    let arrived = r#"{"Source KMA ID":"K1","Destination KMA ID":"K4","Next KMA IDs":["K4"]}"#;
+    let mut talk = Conversation::new();
+    talk.open(0, 1).open(1, 2);
+    for round in 0..2 {
+        let at = 100 * (round + 1);
+        talk.say(at, 1, Km, (0x1401, at), ASK).say(at + 1, 1, Controller, (0x4102, at), HOP);
+        talk.say(at + 2, 2, Km, (0x1401, at), ASK).say(at + 3, 2, Controller, (0x4102, at), arrived);
+    }
+    let related: Vec<Value> = run(&talk, &["flows"]).iter().map(|line| line["related"].clone()).collect();
+    assert_eq!(related, [[2], [1], [4], [3]].map(|ids| Value::from(ids.to_vec())));
+}
+
+#[test]
+fn a_parameter_that_the_request_makes_mandatory_is_missed() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1).say(10, 1, Km, (0x1401, 1), r#"{"Source KMA ID":"K1","Application destination ID":"a"}"#);
+    talk.say(20, 1, Controller, (0x4102, 1), r#"{"Next KMA IDs":["K2"]}"#);
+    talk.say(30, 1, Controller, (0x4102, 7), r#"{"Next KMA IDs":["K2"]}"#);
+    // Nothing is claimed of the last one: its request was not seen.
+    assert_eq!(codes(&talk), [set(&[]), set(&["missing-parameter"]), set(&["unexpected-response"])]);
+}
+
+#[test]
+fn keys_tie_an_allocation_to_the_reservations_it_uses() {
+    let route = r#""Source KMA ID":"K1","Destination KMA ID":"K4""#;
+    let mut talk = Conversation::new();
+    talk.open(0, 1);
+    for (id, key) in [(1, "k-a"), (2, "k-b")] {
+        talk.say(10 * id, 1, Controller, (0x410A, id), &format!("{{{route}}}"));
+        talk.say(10 * id + 1, 1, Km, (0x140B, id), &format!(r#"{{{route},"Key IDs":"{key}","Response":0}}"#));
+    }
+    let objects = r#"[{"Key ID":"k-a"},{"Key ID":"k-b"}]"#;
+    talk.say(50, 1, Controller, (0x410C, 3), &format!(r#"{{{route},"Key IDs":{objects}}}"#));
+    talk.say(60, 1, Km, (0x140D, 3), r#"{"Response":0}"#);
+    let related: Vec<Value> = run(&talk, &["flows"]).iter().map(|line| line["related"].clone()).collect();
+    assert_eq!(related, [[2, 3], [1, 3], [1, 2]].map(|ids| Value::from(ids.to_vec())));
+}
+
+#[test]
+fn a_vendors_command_is_named_and_paired() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1).say(10, 1, Km, (0x14F1, 1), r#"{"qkd_src":"K1","Link state":"up"}"#);
+    talk.say(20, 1, Controller, (0x41F2, 1), r#"{"Response":"OK"}"#);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vendor.toml");
+    let messages = run(&talk, &["read", "--dissector", path]);
+    assert_eq!(messages[0]["message"], "Vendor status report");
+    assert_eq!(messages[0]["parameters"]["source_kma_id"], "K1");
+    assert_eq!(messages[0]["diagnostics"], Value::Array(Vec::new()));
+    assert_eq!(procedures(&talk, &["--dissector", path]), expected(&[("complete", &[1, 2])]));
+    assert_eq!(codes(&talk), [set(&["unknown-command"]), set(&["unknown-command"])]);
+}
