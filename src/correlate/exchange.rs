@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use super::transaction::Guesses;
 use super::{Seen, identifier_of};
 use crate::dissect::{Definitions, IDENTIFIERS, Identifier, Message, Outcome, Role, Texts};
-use crate::journal::{Journal, NONE, State, TextId};
+use crate::journal::{Journal, MAX_EXCHANGE, NONE, State, TextId};
 use crate::packet::Endpoint;
 use crate::time::{Span, Timestamp};
 
@@ -249,7 +249,7 @@ impl Relay {
             hop.asker == asker
                 && matches!(journal.procedures[procedure as usize].state, State::Complete | State::Pending)
         });
-        leads_there && !asked_before
+        leads_there && !asked_before && self.askers.len() < MAX_EXCHANGE
     }
 }
 

@@ -13,8 +13,8 @@ use super::scan::Members;
 use super::value::{Shape, Value};
 use crate::diagnostic::{Code, Severity};
 
-/// Names that no table has, remembered per message to find doubles; more than this are not compared.
-const MAX_UNKNOWN_COMPARED: usize = 16;
+/// Names that no table has, told one by one and compared to find doubles; what a message has more is told as a number.
+const MAX_UNKNOWN: usize = 16;
 
 /// Who listens to a pass.
 pub trait Observer {
@@ -55,8 +55,17 @@ pub fn walk(
     truncated: bool,
     observer: &mut impl Observer,
 ) -> Summary {
-    let mut pass = Pass { definitions, message, observer, seen: 0, unknown: Vec::new(), summary: Summary::default() };
+    let mut pass = Pass {
+        definitions,
+        message,
+        observer,
+        seen: 0,
+        unknown: Vec::new(),
+        more_unknown: 0,
+        summary: Summary::default(),
+    };
     let readable = pass.read(payload, truncated);
+    pass.tell_more_unknown();
     if readable && !truncated {
         pass.check_presence();
     }
@@ -70,6 +79,8 @@ struct Pass<'d, O> {
     /// Rows whose name was there, with or without a value.
     seen: u32,
     unknown: Vec<String>,
+    /// Names that no table has beyond those.
+    more_unknown: usize,
     summary: Summary,
 }
 
@@ -173,13 +184,26 @@ impl<O: Observer> Pass<'_, O> {
 
     fn unknown(&mut self, name: &str, parameter: Option<ParameterId>) {
         let Some(message) = self.message else { return };
+        if self.unknown.iter().any(|known| known == name) {
+            self.malformed(Severity::Warning, &|| format!("{name:?} stands twice (RFC 8259 4)"));
+        } else if self.unknown.len() < MAX_UNKNOWN {
+            self.unknown.push(name.to_owned());
+        } else {
+            self.more_unknown += 1;
+            return;
+        }
         self.observer.finding(Severity::Note, Code::UnknownParameter, parameter, &|| {
             format!("{name:?} is no parameter of {} ({})", message.name, message.table)
         });
-        if self.unknown.iter().any(|known| known == name) {
-            self.malformed(Severity::Warning, &|| format!("{name:?} stands twice (RFC 8259 4)"));
-        } else if self.unknown.len() < MAX_UNKNOWN_COMPARED {
-            self.unknown.push(name.to_owned());
+    }
+
+    /// What was not told one by one.
+    fn tell_more_unknown(&mut self) {
+        let (more, Some(message)) = (self.more_unknown, self.message) else { return };
+        if more > 0 {
+            self.observer.finding(Severity::Note, Code::UnknownParameter, None, &|| {
+                format!("{more} more names are no parameters of {} ({})", message.name, message.table)
+            });
         }
     }
 

@@ -1,5 +1,6 @@
 //! One JSON object per line, for programs: names, types and values are a promise.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -63,16 +64,21 @@ pub(super) struct Entries<'a> {
     pub(super) known: bool,
 }
 
-impl Entries<'_> {
-    fn is_last(&self, index: usize) -> bool {
-        let entry = &self.decoded.entries[index];
-        !self.decoded.entries[index + 1..].iter().any(|later| match entry.parameter {
-            Some(_) => later.parameter == entry.parameter,
-            None => later.parameter.is_none() && later.name == entry.name,
-        })
+impl<'a> Entries<'a> {
+    /// The entries to show, in the order received.
+    fn shown(&self) -> Vec<&'a Entry> {
+        let mut names = HashSet::new();
+        let mut shown = Vec::new();
+        for entry in self.decoded.entries.iter().rev() {
+            if entry.parameter.is_some() == self.known && names.insert(self.name(entry)) {
+                shown.push(entry);
+            }
+        }
+        shown.reverse();
+        shown
     }
 
-    fn name<'b>(&'b self, entry: &'b Entry) -> &'b str {
+    fn name(&self, entry: &'a Entry) -> &'a str {
         entry.parameter.map_or(&entry.name, |parameter| &self.view.journal.definitions.parameter(parameter).name)
     }
 }
@@ -80,11 +86,9 @@ impl Entries<'_> {
 impl Serialize for Entries<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (index, entry) in self.decoded.entries.iter().enumerate() {
-            if entry.parameter.is_some() == self.known && self.is_last(index) {
-                let raw: &RawValue = serde_json::from_str(&entry.value).map_err(serde::ser::Error::custom)?;
-                map.serialize_entry(self.name(entry), raw)?;
-            }
+        for entry in self.shown() {
+            let raw: &RawValue = serde_json::from_str(&entry.value).map_err(serde::ser::Error::custom)?;
+            map.serialize_entry(self.name(entry), raw)?;
         }
         map.end()
     }
