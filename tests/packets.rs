@@ -256,6 +256,16 @@ fn the_fragment_pool_is_bounded_and_counts_what_it_gives_up() {
     assert_eq!(parser.undecoded().iter().collect::<Vec<_>>(), [(Reason::FragmentAlone, 100_000)]);
 }
 
+/// Found by flipping bits of captures/ipv4-fragments.pcapng.
+#[test]
+fn a_last_fragment_may_end_before_others() {
+    let mut parser = PacketParser::new();
+    for piece in [ipv4_fragment(24, true, &[0; 16]), ipv4_fragment(8, false, &[0; 8])] {
+        assert_eq!(parser.parse(LinkType(101), &piece, 0, Timestamp(0)), Parsed::Fragment);
+    }
+    assert_eq!(parser.undecoded().iter().collect::<Vec<_>>(), [(Reason::FragmentAlone, 2)]);
+}
+
 #[test]
 fn a_cut_fragment_is_counted() {
     let piece = &fragments(false)[0];

@@ -72,7 +72,8 @@ impl Fragments {
         }
         let before = datagram.buffer.data().len();
         let added = datagram.add(fragment, data);
-        self.bytes += datagram.buffer.data().len() - before;
+        // A last fragment that ends before others do makes the buffer shorter.
+        self.bytes = self.bytes + datagram.buffer.data().len() - before;
         if datagram.fragments == 0 || datagram.buffer.is_complete() {
             let datagram = self.remove(&key).expect("it was just added to");
             return added.map(|()| Some((datagram.protocol, datagram.buffer.take_bufs().0)));
