@@ -326,9 +326,8 @@ proptest! {
         for (written, bytes) in order.iter().zip(&encoded) {
             let message = end..end + bytes.len();
             end = message.end;
-            if message.end <= gap.start {
-                whole.push(written.message_id);
-            } else if message.start >= gap.end && after.replace(written.message_id).is_some() {
+            let second_after = message.start >= gap.end && after.replace(written.message_id).is_some();
+            if message.end <= gap.start || second_after {
                 whole.push(written.message_id);
             }
         }
