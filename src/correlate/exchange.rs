@@ -16,6 +16,9 @@ const MAX_WAITING: usize = 256;
 /// Relays of one source that are still under way.
 const MAX_RELAYS: usize = 64;
 
+/// KMs on the route of one relay: what would be tied together beyond this, no exchange holds.
+const MAX_HOPS: usize = MAX_EXCHANGE;
+
 /// Identifiers by which one procedure causes another; [`TextId::NONE`] where not shared.
 type Shared = (u16, [TextId; IDENTIFIERS]);
 
@@ -43,6 +46,7 @@ struct Relay {
     destination: TextId,
     application: TextId,
     last: Timestamp,
+    /// Every KM once.
     askers: Vec<Hop>,
 }
 
@@ -199,7 +203,7 @@ impl Exchanges {
         match found {
             Some(relay) => {
                 relay.last = record.time;
-                relay.askers.push(Hop { asker, request: index });
+                relay.asked(Hop { asker, request: index });
                 journal.relate(relay.procedure, record.procedure);
             }
             None => {
@@ -222,7 +226,7 @@ impl Exchanges {
         let Some(request) = journal.records.get(record.answers as usize) else { return };
         let Some(relays) = self.relays.get_mut(&request.identifier(Identifier::Source)) else { return };
         let asked = |relay: &&mut Relay| relay.askers.iter().any(|hop| hop.request == record.answers);
-        let Some(relay) = relays.iter_mut().find(asked) else { return };
+        let Some(relay) = relays.iter_mut().rev().find(asked) else { return };
         relay.last = record.time;
         let destination = record.identifier(Identifier::Destination);
         if !relay.destination.is_some() {
@@ -244,12 +248,22 @@ impl Relay {
         let same = |mine: TextId, other: TextId| mine.is_some() && mine == other;
         let leads_there = same(self.destination, route[Identifier::Destination as usize])
             || same(self.application, route[Identifier::ApplicationDestination as usize]);
-        let asked_before = self.askers.iter().any(|hop| {
-            let procedure = journal.records[hop.request as usize].procedure;
-            hop.asker == asker
-                && matches!(journal.procedures[procedure as usize].state, State::Complete | State::Pending)
-        });
-        leads_there && !asked_before && self.askers.len() < MAX_EXCHANGE
+        let asked_before = || {
+            self.askers.iter().any(|hop| {
+                let procedure = journal.records[hop.request as usize].procedure;
+                hop.asker == asker
+                    && matches!(journal.procedures[procedure as usize].state, State::Complete | State::Pending)
+            })
+        };
+        leads_there && self.askers.len() < MAX_HOPS && !asked_before()
+    }
+
+    /// Notes a hop; a KM that asks again had no answer to go by the first time.
+    fn asked(&mut self, hop: Hop) {
+        match self.askers.iter_mut().find(|known| known.asker == hop.asker) {
+            Some(known) => *known = hop,
+            None => self.askers.push(hop),
+        }
     }
 }
 
