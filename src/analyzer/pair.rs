@@ -131,7 +131,7 @@ impl Pair {
     }
 
     pub fn holds(&self) -> bool {
-        self.sides.iter().any(|half| half.held_since().is_some())
+        self.sides.iter().any(Half::holds)
     }
 
     pub fn held_since(&self) -> Option<u32> {
@@ -173,6 +173,10 @@ impl Pair {
 impl Half {
     fn is_from_the_start(&self, initial: Option<u32>) -> bool {
         self.stream.is_from_the_start() || initial.is_some()
+    }
+
+    fn holds(&self) -> bool {
+        self.stream.holds() || self.framer.as_ref().is_some_and(Framer::holds)
     }
 
     fn held_since(&self) -> Option<u32> {

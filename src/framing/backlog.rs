@@ -13,6 +13,8 @@ pub struct Backlog {
     /// Bytes ever consumed; stamps are kept by absolute position so that consuming moves none.
     consumed: u64,
     stamps: VecDeque<(u64, Stamp)>,
+    /// The first packet that brought any byte since the queue was last empty.
+    since: Option<Stamp>,
 }
 
 impl Backlog {
@@ -36,6 +38,9 @@ impl Backlog {
         if bytes.is_empty() {
             return;
         }
+        if self.since.is_none_or(|since| stamp.packet < since.packet) {
+            self.since = Some(stamp);
+        }
         if self.stamps.back().is_none_or(|(_, last)| *last != stamp) {
             self.stamps.push_back((self.consumed + self.len() as u64, stamp));
         }
@@ -51,6 +56,7 @@ impl Backlog {
             self.bytes.clear();
             self.front = 0;
             self.stamps.clear();
+            self.since = None;
         } else if self.front > self.bytes.len() / 2 {
             // Moves each byte at most once per halving, so consuming stays linear.
             self.bytes.drain(..self.front);
@@ -66,9 +72,9 @@ impl Backlog {
         *self = Self::default();
     }
 
-    /// The first packet that brought any of [`Backlog::bytes`].
+    /// A packet not later than any that brought [`Backlog::bytes`].
     pub fn since(&self) -> Option<Stamp> {
-        self.stamps.iter().map(|(_, stamp)| *stamp).min_by_key(|stamp| stamp.packet)
+        self.since
     }
 
     /// The packet that completed the first `end` bytes of [`Backlog::bytes`]: out of order, that need not be the one

@@ -5,7 +5,7 @@
 //! *scans* for the next header; what was skipped is told with the message found.
 
 use super::backlog::Backlog;
-use super::grade::{Grade, Habits, grade, length_without_header, names_known};
+use super::grade::{Grade, Habits, Order, grade, known_order, length_without_header};
 use super::header::{CommandCodes, HEADER, Header, MAX_LENGTH};
 use super::json;
 use crate::place::Place;
@@ -18,6 +18,10 @@ const MAX_UNDETECTED: usize = 4 * (MAX_LENGTH + HEADER);
 /// Bytes of a stream not known to be Ck that are searched for the ends of objects, over and over: ends the work that
 /// a stream made of nothing but headers could cause.
 const MAX_SEARCHED: usize = 4 << 20;
+
+/// Times that bytes of a Ck stream are searched at most for the end of an object behind a little-endian header, the only
+/// kind that is not taken as it is: a real one ends the search, garbage that looks like many could go on.
+const MAX_SEARCHES: usize = 16;
 
 /// Why a PDU is not whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,10 +155,14 @@ impl Framer {
         self.undecoded
     }
 
-    /// The packet since which whole PDUs wait for the stream to be recognised, if any do.
+    /// Whether whole PDUs wait for the stream to be recognised.
+    pub fn holds(&self) -> bool {
+        self.mode == Mode::Detecting && self.detection.judged > 0
+    }
+
+    /// A packet not later than those that brought them.
     pub fn held_since(&self) -> Option<u32> {
-        let waits = self.mode == Mode::Detecting && self.detection.judged > 0;
-        if waits { self.backlog.since().map(|stamp| stamp.packet) } else { None }
+        if self.holds() { self.backlog.since().map(|stamp| stamp.packet) } else { None }
     }
 
     /// Bytes buffered.
@@ -504,18 +512,25 @@ impl Framer {
     /// The first place in `bytes` where a PDU begins, or from where they must be kept.
     fn scan(&mut self, codes: &CommandCodes, bytes: &[u8]) -> Result<(usize, Habits), usize> {
         let certain = self.insisted || self.recognised;
+        let mut searches_left = MAX_SEARCHES * bytes.len().max(MAX_LENGTH);
         for brace in memchr::memchr_iter(b'{', bytes) {
             let Some(start) = brace.checked_sub(HEADER) else { continue };
-            if !names_known(codes, &bytes[start..]) || !json::may_begin_object(&bytes[brace..]) {
+            let Some(order) = known_order(codes, &bytes[start..]) else { continue };
+            if !json::may_begin_object(&bytes[brace..]) {
                 continue;
             }
+            let cost = (bytes.len() - start).min(MAX_LENGTH);
             if !certain {
-                let cost = (bytes.len() - start).min(MAX_LENGTH);
                 if self.detection.budget < cost {
                     self.detection.budget = 0;
                     break;
                 }
                 self.detection.budget -= cost;
+            } else if order == Order::Little {
+                if searches_left < cost {
+                    continue;
+                }
+                searches_left -= cost;
             }
             match grade(codes, &bytes[start..]) {
                 Grade::Strong(habits) => return Ok((start, habits)),

@@ -29,11 +29,23 @@ pub enum Grade {
 /// Whether a definition names the command code.
 pub type Named = bool;
 
-/// Whether the header at the beginning of `bytes` names a known code in either byte order.
-pub fn names_known(codes: &CommandCodes, bytes: &[u8]) -> bool {
-    bytes.first_chunk::<HEADER>().is_some_and(|header| {
-        codes.is_known(Header::read(header, false).code) || codes.is_known(Header::read(header, true).code)
-    })
+/// Byte orders of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As Figure I.1 means it.
+    Network,
+    /// As a careless peer writes it.
+    Little,
+}
+
+/// The byte order in which the header at the beginning of `bytes` names a known code.
+pub fn known_order(codes: &CommandCodes, bytes: &[u8]) -> Option<Order> {
+    let header = bytes.first_chunk::<HEADER>()?;
+    if codes.is_known(Header::read(header, false).code) {
+        Some(Order::Network)
+    } else {
+        codes.is_known(Header::read(header, true).code).then_some(Order::Little)
+    }
 }
 
 /// Where a payload ends whose Length counts the header: `Some` if its object closes ten bytes early, at the end of

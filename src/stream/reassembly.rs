@@ -93,6 +93,8 @@ struct Held {
     bytes: usize,
     /// Packets of the connection since the hole was last acknowledged or the stream began to settle.
     packets: u32,
+    /// The first packet that brought any of the pieces, or of those before them.
+    first: Stamp,
     /// When the stream last moved.
     since: Stamp,
     /// When the hole's first byte was seen acknowledged.
@@ -228,9 +230,14 @@ impl Stream {
         self.phase == Phase::Ended
     }
 
-    /// The packet since which something waits behind a hole, if anything does.
+    /// Whether something waits behind a hole.
+    pub fn holds(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// A packet not later than those that brought what waits.
     pub fn held_since(&self) -> Option<u32> {
-        self.held.as_ref().and_then(|held| held.pieces.values().map(|piece| piece.stamp.packet).min())
+        self.held.as_ref().map(|held| held.first.packet)
     }
 
     /// Bytes that wait behind holes.
@@ -344,7 +351,14 @@ impl Stream {
     /// Keeps what of `part` is not held yet; whether there was any.
     fn hold(&mut self, part: Part<'_>, stamp: Stamp) -> bool {
         let held = self.held.get_or_insert_with(|| {
-            Box::new(Held { pieces: BTreeMap::new(), bytes: 0, packets: 0, since: stamp, acknowledged: None })
+            Box::new(Held {
+                pieces: BTreeMap::new(),
+                bytes: 0,
+                packets: 0,
+                first: stamp,
+                since: stamp,
+                acknowledged: None,
+            })
         });
         let mut rest = part;
         if let Some((&position, piece)) = held.pieces.range(..=part.position).next_back() {
