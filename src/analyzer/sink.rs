@@ -63,7 +63,7 @@ impl Sink<'_> {
     }
 
     pub fn ended(&mut self, side: Side) {
-        self.push(self.now.packet, Found::Ended { connection: self.connection, side });
+        self.push(self.now.packet, Found::Ended { connection: self.connection, side, time: self.now.time });
     }
 
     fn push(&mut self, key: u32, found: Found) {

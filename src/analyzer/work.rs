@@ -6,6 +6,7 @@ use crate::dissect::{Definitions, Texts};
 use crate::journal::{Journal, Side, Traffic};
 use crate::packet::Flags;
 use crate::stream::Stamp;
+use crate::time::Timestamp;
 
 /// A segment and where it belongs.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +69,7 @@ pub enum Found {
     /// Index in [`Output::messages`].
     Message(u32),
     /// Nothing more comes from this side.
-    Ended { connection: u32, side: Side },
+    Ended { connection: u32, side: Side, time: Timestamp },
 }
 
 /// Something found, and its place in the order.
@@ -107,7 +108,7 @@ impl Event {
                 }
                 correlator.message(journal, definitions, &seen, &output.texts);
             }
-            Found::Ended { connection, side } => correlator.ended(journal, *connection, *side),
+            Found::Ended { connection, side, time } => correlator.ended(journal, *connection, *side, *time),
         }
     }
 }

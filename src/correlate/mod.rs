@@ -101,8 +101,9 @@ impl Correlator {
         }
     }
 
-    /// One side of a connection will send nothing more: what waits for it stays unanswered.
-    pub fn ended(&mut self, journal: &mut Journal, connection: u32, side: Side) {
+    /// One side of a connection will send nothing more from `time` on: what waits for it stays unanswered.
+    pub fn ended(&mut self, journal: &mut Journal, connection: u32, side: Side, time: Timestamp) {
+        self.transactions.expire(journal, connection, time, self.time_out);
         for open in self.transactions.close(connection, side, journal) {
             journal.find(open.message, Finding::ClosedUnanswered);
             give_up(journal, open);
