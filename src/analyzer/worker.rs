@@ -30,6 +30,10 @@ pub struct Worker {
     slots: Vec<Slot>,
     /// Connections in which something waits.
     holding: Vec<u32>,
+    /// A packet not later than any that brought what waits.
+    since: Option<u32>,
+    /// Segments since that was looked at.
+    segments: usize,
     held: usize,
 }
 
@@ -52,7 +56,18 @@ impl Worker {
         tap: Option<(u32, Side)>,
     ) -> Self {
         let indexer = Indexer::new(definitions, hasher);
-        Self { codes, indexer, tap, share, first, slots: Vec::new(), holding: Vec::new(), held: 0 }
+        Self {
+            codes,
+            indexer,
+            tap,
+            share,
+            first,
+            slots: Vec::new(),
+            holding: Vec::new(),
+            since: None,
+            segments: 0,
+            held: 0,
+        }
     }
 
     /// Does its part of a batch.
@@ -93,6 +108,7 @@ impl Worker {
     }
 
     fn segment(&mut self, task: &SegmentTask, blocks: &[Block], floor: u32, output: &mut Output) {
+        self.segments += 1;
         let index = task.connection as usize / self.share;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, Slot::default);
@@ -137,6 +153,7 @@ impl Worker {
         if pair.holds() && !pair.is_holding {
             pair.is_holding = true;
             self.holding.push(task.connection);
+            self.since = [self.since, pair.held_since()].into_iter().flatten().min();
         }
         if pair.is_over() {
             let traffic = pair.traffic();
@@ -183,16 +200,21 @@ impl Worker {
         }
     }
 
+    /// A packet not later than any that brought something that waits. Looking at every connection that holds costs as
+    /// much as there are, so it is done after as many segments only: a packet that is too early only lets others wait.
     fn held_since(&mut self) -> Option<u32> {
-        let Self { slots, holding, share, .. } = self;
-        let mut since: Option<u32> = None;
-        holding.retain(|&connection| {
-            let Slot::Live(pair) = &mut slots[connection as usize / *share] else { return false };
-            let held = pair.held_since();
-            pair.is_holding = held.is_some();
-            since = [since, held].into_iter().flatten().min();
-            pair.is_holding
-        });
-        since
+        if self.segments >= self.holding.len() {
+            self.segments = 0;
+            let Self { slots, holding, share, .. } = self;
+            self.since = None;
+            holding.retain(|&connection| {
+                let Slot::Live(pair) = &mut slots[connection as usize / *share] else { return false };
+                let held = pair.held_since();
+                pair.is_holding = held.is_some();
+                self.since = [self.since, held].into_iter().flatten().min();
+                pair.is_holding
+            });
+        }
+        self.since
     }
 }

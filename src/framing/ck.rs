@@ -519,20 +519,16 @@ impl Framer {
             if !json::may_begin_object(&bytes[brace..]) {
                 continue;
             }
-            let cost = (bytes.len() - start).min(MAX_LENGTH);
-            if !certain {
-                if self.detection.budget < cost {
-                    self.detection.budget = 0;
-                    break;
-                }
-                self.detection.budget -= cost;
-            } else if order == Order::Little {
-                if searches_left < cost {
-                    continue;
-                }
-                searches_left -= cost;
+            let left = if certain { &mut searches_left } else { &mut self.detection.budget };
+            if *left == 0 && (!certain || order == Order::Little) {
+                break;
             }
-            match grade(codes, &bytes[start..]) {
+            let graded = grade(codes, &bytes[start..]);
+            // What is not whole yet was not searched.
+            if !matches!(graded, Grade::Partial(..)) {
+                *left = left.saturating_sub((bytes.len() - start).min(MAX_LENGTH));
+            }
+            match graded {
                 Grade::Strong(habits) => return Ok((start, habits)),
                 Grade::Medium(habits, _) if certain => return Ok((start, habits)),
                 // A brace alone may be the last byte of a Length before the real one.

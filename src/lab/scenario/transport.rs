@@ -240,10 +240,9 @@ fn longest(setup: &Setup) -> Capture {
     let mut random = Random::new(setup.seed);
     let keys: Vec<String> = (0..1768).map(|_| random.uuid()).collect();
     let response = |filler: usize| {
-        Message::new(Code::RESERVATION_RESPONSE)
-            .list(P::KeyIds, &keys)
-            .outcome(&Outcome::Success)
-            .text(P::Extension, "x".repeat(filler))
+        let mut keys = keys.clone();
+        keys.push("x".repeat(filler));
+        Message::new(Code::RESERVATION_RESPONSE).list(P::KeyIds, &keys).outcome(&Outcome::Success)
     };
     let filler = usize::from(u16::MAX) - setup.km.write(&response(0)).len();
     simulation.inject("KMA-1", km, &pdu(&setup.km, 1, &response(filler)));
