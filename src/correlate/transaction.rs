@@ -10,8 +10,9 @@ use crate::journal::{Finding, Journal, Record, Side, State, TextId};
 use crate::prefetch::prefetch;
 use crate::time::{Span, Timestamp};
 
-/// Requests that wait on one connection; a KM has a handful. Bounds the search for a response's request.
-const MAX_OPEN: usize = 1024;
+/// Requests that wait on one connection: a KM has a handful, a load test thousands. Bounds the search for a response's
+/// request.
+const MAX_OPEN: usize = 8192;
 /// Timed-out requests remembered per connection, for responses that come late.
 const MAX_EXPIRED: usize = 64;
 /// Requests with one source that may be answered on another connection.
