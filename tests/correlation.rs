@@ -89,6 +89,45 @@ fn the_session_tells_which_request_a_response_without_applications_answers() {
 }
 
 #[test]
+fn the_session_outweighs_message_ids_that_are_equal_by_chance() {
+    // One counter for all that the controller sends: its answers bear the MessageIDs of other requests.
+    let ask = |n: u32| format!(r#"{{"Application source ID":"a{n}","Application destination ID":"b{n}"}}"#);
+    let tell = |n: u32| {
+        format!(
+            r#"{{"Application source ID":"a{n}","Application destination ID":"b{n}","Session ID":"S-{n}","Source KM ID":"KM-1"}}"#
+        )
+    };
+    let done = |n: u32| format!(r#"{{"Session ID":"S-{n}","Response":"OK","Destination KM ID":"KM-2"}}"#);
+    let mut talk = Conversation::new();
+    talk.open(0, 1).open(1, 2);
+    for n in 1..=4 {
+        talk.say(10 * n, 1, Km, (0x1406, n), &ask(n));
+    }
+    talk.say(51, 2, Controller, (0x4108, 1), &tell(1)).say(52, 2, Controller, (0x4108, 2), &tell(2));
+    talk.say(53, 1, Controller, (0x4107, 3), &done(1)).say(54, 1, Controller, (0x4107, 4), &done(2));
+    let expected_states: &[(&str, &[u64])] = &[
+        ("complete", &[1, 7]),
+        ("complete", &[2, 8]),
+        ("pending", &[3]),
+        ("pending", &[4]),
+        ("pending", &[5]),
+        ("pending", &[6]),
+    ];
+    assert_eq!(procedures(&talk, &[]), expected(expected_states));
+}
+
+#[test]
+fn a_first_message_that_is_no_json_loses_nothing_behind_it() {
+    for odd in ["hello world", "", "<x/>"] {
+        let mut talk = Conversation::new();
+        talk.open(0, 1).say(10, 1, Km, (0x1406, 1), odd);
+        talk.say(20, 1, Km, (0x1401, 2), ASK).say(30, 1, Controller, (0x4102, 2), HOP);
+        assert_eq!(codes(&talk).len(), 3, "{odd:?}");
+        assert!(codes(&talk)[0].contains("malformed-json"), "{odd:?}");
+    }
+}
+
+#[test]
 fn an_answer_after_the_time_out_is_late() {
     let mut talk = Conversation::new();
     talk.open(0, 1);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 
-use super::transaction::Guesses;
+use super::transaction::{Guess, Guesses};
 use super::{Seen, identifier_of};
 use crate::dissect::{Definitions, IDENTIFIERS, Identifier, Message, Outcome, Role, Texts};
 use crate::journal::{Journal, MAX_EXCHANGE, NONE, State, TextId};
@@ -121,9 +121,9 @@ impl Exchanges {
 
     /// The capture is over: what was only thought of as a procedure's session ID is the best there is.
     pub fn finish(&mut self, journal: &mut Journal) {
-        let mut guesses: Vec<(u32, TextId)> = self.guesses.drain().collect();
+        let mut guesses: Vec<(u32, Guess)> = self.guesses.drain().collect();
         guesses.sort_unstable();
-        for (procedure, session) in guesses {
+        for (procedure, Guess { session, .. }) in guesses {
             if !journal.procedures[procedure as usize].session.is_some() {
                 journal.procedures[procedure as usize].session = session;
                 self.tie(journal, procedure, Identifier::Session);
@@ -175,12 +175,15 @@ impl Exchanges {
         let session = journal.records[index as usize].identifier(Identifier::Session);
         let key = shared(journal, index, outer, share);
         let Some(waiting) = self.waiting.get_mut(&key) else { return };
-        while let Some(cause) = waiting.pop_front() {
-            let cause_entry = &journal.procedures[cause as usize];
-            if cause_entry.state == State::Pending && !cause_entry.session.is_some() && session.is_some() {
-                self.guesses.insert(cause, session);
-                break;
-            }
+        waiting.retain(|&cause| {
+            let entry = &journal.procedures[cause as usize];
+            entry.state == State::Pending && !entry.session.is_some()
+        });
+        let certain = waiting.len() == 1;
+        if session.is_some()
+            && let Some(cause) = waiting.pop_front()
+        {
+            self.guesses.insert(cause, Guess { session, certain });
         }
         if waiting.is_empty() {
             self.waiting.remove(&key);

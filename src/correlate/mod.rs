@@ -228,8 +228,9 @@ fn check_requested(journal: &mut Journal, definitions: &Definitions, index: u32,
         let record = &journal.records[index as usize];
         let unreadable = record.codes.contains(Code::TruncatedMessage) || record.codes.contains(Code::MalformedJson);
         let missing = record.present & (1 << row) == 0;
+        let excused = record.codes.contains(Code::FailureResponse);
         if missing && !unreadable && contains(definitions, &journal.records[request as usize], other) {
-            journal.find(index, Finding::MissingBecauseRequested { row: row as u8 });
+            journal.find(index, Finding::MissingBecauseRequested { row: row as u8, excused });
         }
     }
 }

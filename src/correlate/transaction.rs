@@ -204,8 +204,18 @@ impl Transactions {
     }
 }
 
-/// Session IDs that requests are thought to have, before their responses say so: by index of procedure.
-pub type Guesses = HashMap<u32, TextId, RandomState>;
+/// Session IDs that requests are thought to have, before their responses say so: by index of procedure. Certain where
+/// no other request had the same applications.
+pub type Guesses = HashMap<u32, Guess, RandomState>;
+
+/// A session ID that a request is thought to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Guess {
+    /// The session ID.
+    pub session: TextId,
+    /// No other request could have it.
+    pub certain: bool,
+}
 
 /// What a route is known by when connections differ.
 fn route_key(record: &Record) -> TextId {
@@ -236,8 +246,8 @@ impl Question<'_> {
             if equal {
                 echoed = echoed.or(Some(at));
             }
-            let Some(agreement) = self.agreement(request) else { continue };
-            let rank = 4 * self.guess(request) + 32 * u32::from(equal) + agreement.min(3);
+            let (Some(agreement), Some(guess)) = (self.agreement(request), self.guess(request)) else { continue };
+            let rank = guess + 32 * u32::from(equal) + agreement.min(3);
             if best.is_none_or(|(highest, _)| rank > highest) {
                 best = Some((rank, at));
             }
@@ -264,12 +274,17 @@ impl Question<'_> {
         Some(alike)
     }
 
-    /// 2 if the request is thought to have the response's session, 0 if another one, 1 if nothing is known.
-    fn guess(&self, request: &Record) -> u32 {
+    /// How much the session that the request is thought to have speaks for it; `None` if it certainly has another.
+    fn guess(&self, request: &Record) -> Option<u32> {
         let session = self.response.identifier(Identifier::Session);
         match self.guesses.get(&request.procedure) {
-            Some(&guess) if session.is_some() => 2 * u32::from(guess == session),
-            _ => 1,
+            Some(guess) if session.is_some() => match (guess.session == session, guess.certain) {
+                (true, true) => Some(64),
+                (true, false) => Some(8),
+                (false, true) => None,
+                (false, false) => Some(0),
+            },
+            _ => Some(4),
         }
     }
 }

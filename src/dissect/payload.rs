@@ -260,7 +260,7 @@ impl<O: Observer> Pass<'_, O> {
     fn check_either(&mut self, message: &Message, index: usize, other: ParameterId) {
         let other_row = message.row(other).map(|(index, _)| index);
         // Reported once: by the first of the two rows.
-        if other_row.is_some_and(|other| other < index || self.summary.present & (1 << other) != 0) {
+        if other_row.is_some_and(|other| other < index || self.seen & (1 << other) != 0) {
             return;
         }
         let parameter = message.rows[index].parameter;

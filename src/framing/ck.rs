@@ -500,11 +500,16 @@ impl Framer {
                 }
                 Grade::Weak(_) if self.insisted => return Verdict::Ck(Habits::default()),
                 Grade::Weak(length) => self.detection.judged += HEADER + length,
-                Grade::Partial(habits, named) if last && (named || self.detection.seen > 0) => {
-                    return Verdict::Ck(habits);
+                Grade::Partial(habits, named) if last => {
+                    let payload = &rest[HEADER..];
+                    // Little-endian is a guess that needs more than a header to go by.
+                    let plausible =
+                        json::begins_object(payload) || (!habits.little_endian && json::may_begin_object(payload));
+                    let is_ck = plausible && (named || self.detection.seen > 0);
+                    return if is_ck { Verdict::Ck(habits) } else { Verdict::Other };
                 }
-                Grade::Partial(..) if !last => return Verdict::Wait,
-                Grade::Partial(..) | Grade::None => return Verdict::Other,
+                Grade::Partial(..) => return Verdict::Wait,
+                Grade::None => return Verdict::Other,
             }
         }
     }

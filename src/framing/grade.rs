@@ -18,9 +18,10 @@ pub enum Grade {
     Strong(Habits),
     /// A known code or prefix with an odd payload of this length.
     Medium(Habits, usize),
-    /// An unknown code, and one object of this length that ends where Length says.
+    /// An unknown code with one object that ends where Length says, or a known code or prefix with a payload of this
+    /// length that is no JSON.
     Weak(usize),
-    /// The payload is not whole yet, and begins as an object.
+    /// The payload is not whole yet, and begins as an object or follows a known code.
     Partial(Habits, Named),
     /// No PDU.
     None,
@@ -74,7 +75,8 @@ pub fn grade(codes: &CommandCodes, bytes: &[u8]) -> Grade {
         return Grade::Strong(Habits { little_endian, counts_header: true });
     }
     let Some(payload) = rest.get(..claimed) else {
-        return if json::may_begin_object(rest) { Grade::Partial(habits, named) } else { Grade::None };
+        let promising = json::may_begin_object(rest) || (named && !little_endian);
+        return if promising { Grade::Partial(habits, named) } else { Grade::None };
     };
     let whole = json::is_whole_object(payload);
     match (named, whole) {
@@ -83,6 +85,9 @@ pub fn grade(codes: &CommandCodes, bytes: &[u8]) -> Grade {
         (true, false) if payload.is_empty() || json::begins_value(payload) => Grade::Medium(habits, claimed),
         (false, true) if codes.is_of_a_family(header.code) => Grade::Medium(habits, claimed),
         (false, true) => Grade::Weak(claimed),
-        _ => Grade::None,
+        // Says little by itself; what follows where its Length ends may say more.
+        (true, false) => Grade::Weak(claimed),
+        (false, false) if codes.is_of_a_family(header.code) => Grade::Weak(claimed),
+        (false, false) => Grade::None,
     }
 }

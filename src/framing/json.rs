@@ -26,6 +26,11 @@ pub fn may_begin_object(payload: &[u8]) -> bool {
     }
 }
 
+/// Whether `payload` certainly begins as an object does.
+pub fn begins_object(payload: &[u8]) -> bool {
+    matches!(trimmed_start(payload), [b'{', b'"' | b'}' | b' ' | b'\t' | b'\r' | b'\n', ..])
+}
+
 /// Whether `payload` begins as any JSON value does.
 pub fn begins_value(payload: &[u8]) -> bool {
     matches!(trimmed_start(payload).first(), Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))

@@ -25,7 +25,8 @@ impl Finding {
             Self::VersionChanged { .. } => (Warning, Code::UnsupportedVersion),
             Self::LittleEndian => (Error, Code::ByteOrder),
             Self::LengthIncludesHeader => (Error, Code::LengthIncludesHeader),
-            Self::MissingBecauseRequested { .. } => (Error, Code::MissingParameter),
+            Self::MissingBecauseRequested { excused: true, .. } => (Note, Code::MissingParameter),
+            Self::MissingBecauseRequested { excused: false, .. } => (Error, Code::MissingParameter),
         }
     }
 
@@ -37,7 +38,7 @@ impl Finding {
     }
 
     fn parameter(&self, journal: &Journal, record: &Record) -> Option<String> {
-        let Self::MissingBecauseRequested { row } = self else { return None };
+        let Self::MissingBecauseRequested { row, .. } = self else { return None };
         let (_, message) = journal.definitions.message(record.code)?;
         Some(journal.definitions.parameter(message.rows.get(usize::from(*row))?.parameter).name.clone())
     }
@@ -99,7 +100,7 @@ impl Finding {
             Self::LengthIncludesHeader => {
                 "Length counts the 10 bytes of the header; it is the payload's length (Q.4164 Appendix I)".to_owned()
             }
-            Self::MissingBecauseRequested { row } => missing_because(journal, record, row),
+            Self::MissingBecauseRequested { row, .. } => missing_because(journal, record, row),
         }
     }
 }

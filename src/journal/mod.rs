@@ -311,6 +311,8 @@ pub enum Finding {
     MissingBecauseRequested {
         /// Row of the missing parameter in the message's table.
         row: u8,
+        /// Whether the message is a failure, which may have none to name.
+        excused: bool,
     },
 }
 
