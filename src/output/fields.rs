@@ -1,12 +1,13 @@
 //! Single fields of messages: the keys of the jsonl output, what is known of the procedure, and every parameter that
 //! a definition names. In: a [`View`]. Out: values, for jsonl, csv and tab-separated text.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use super::escape::escaped;
+use super::escape::{escaped, escaped_json};
 use super::jsonl::{Diagnostics, Entries};
 use crate::dissect::{Decoded, Definitions, ParameterId};
 use crate::journal::{Binding, NONE, Procedure, Record, View};
@@ -306,12 +307,13 @@ pub fn csv_header(out: &mut impl Write, definitions: &Definitions, fields: &[Fie
     write!(out, "{}\r\n", names.join(","))
 }
 
-/// Writes message `index` as a line of csv (RFC 4180). Control characters are escaped, so a record is one line.
+/// Writes message `index` as a line of csv (RFC 4180). Control characters are escaped as in JSON, so a record is one line;
+/// a backslash stays one, so that lists and objects stay JSON.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn csv(out: &mut impl Write, view: View<'_>, index: u32, fields: &[Field]) -> io::Result<()> {
-    let line = texts(view, index, fields).map(|text| quoted(&text)).collect::<Vec<_>>().join(",");
+    let line = texts(view, index, fields, escaped_json).map(|text| quoted(&text)).collect::<Vec<_>>().join(",");
     write!(out, "{line}\r\n")
 }
 
@@ -320,13 +322,19 @@ pub fn csv(out: &mut impl Write, view: View<'_>, index: u32, fields: &[Field]) -
 /// # Errors
 /// Those of `out`.
 pub fn tabbed(out: &mut impl Write, view: View<'_>, index: u32, fields: &[Field]) -> io::Result<()> {
-    writeln!(out, "{}", texts(view, index, fields).collect::<Vec<_>>().join("\t"))
+    writeln!(out, "{}", texts(view, index, fields, escaped).collect::<Vec<_>>().join("\t"))
 }
 
-fn texts(view: View<'_>, index: u32, fields: &[Field]) -> impl Iterator<Item = String> {
+/// The fields of message `index`, made safe by `clean`.
+fn texts(
+    view: View<'_>,
+    index: u32,
+    fields: &[Field],
+    clean: impl Fn(&str) -> Cow<'_, str>,
+) -> impl Iterator<Item = String> {
     let record = view.record(index);
     let decoded = view.decoded(record);
-    fields.iter().map(move |&field| escaped(&Row { view, index, record, decoded: &decoded }.text(field)).into_owned())
+    fields.iter().map(move |&field| clean(&Row { view, index, record, decoded: &decoded }.text(field)).into_owned())
 }
 
 /// In quotes where RFC 4180 asks for them.
