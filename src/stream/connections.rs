@@ -150,7 +150,8 @@ impl Entry {
         let syn = segment.flags.has(Flags::SYN);
         if syn && !segment.flags.has(Flags::ACK) {
             return match (self.initial[side], self.last[side]) {
-                (Some(initial), _) => initial != segment.sequence,
+                // A SYN after the close is a new connection even if its host always counts from the same number.
+                (Some(initial), _) => initial != segment.sequence || self.is_closed(),
                 // Data captured before its own SYN.
                 (None, Some(last)) => last.wrapping_sub(segment.sequence) > MAX_REORDERED,
                 (None, None) => self.is_closed(),
