@@ -4,12 +4,11 @@
 //! Lengths end where their JSON objects end. Then it is *in step*. Where bytes are missing or a header is none, it
 //! *scans* for the next header; what was skipped is told with the message found.
 
-use super::backlog::Backlog;
 use super::grade::{Grade, Habits, Order, grade, known_order, length_without_header};
 use super::header::{CommandCodes, HEADER, Header, MAX_LENGTH};
 use super::json;
 use crate::place::Place;
-use crate::stream::{GapCause, Piece, Stamp};
+use crate::stream::{Backlog, GapCause, Piece, Stamp};
 
 /// Bytes looked at before a stream that shows no message is taken for another protocol: a stream joined inside the
 /// largest message shows the next one within this.

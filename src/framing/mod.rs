@@ -2,7 +2,6 @@
 //! Detects Ck on any port, and finds back into step after a gap. Refuses to know what a payload means: of the
 //! definitions it is told only which command codes exist.
 
-mod backlog;
 mod ck;
 mod grade;
 mod header;

@@ -2,9 +2,11 @@
 //! in capture order, and what the other direction acknowledges. Out: [`Piece`]s. Refuses to know what the bytes mean;
 //! reads no clock: time-outs compare capture times.
 
+mod backlog;
 mod connections;
 mod reassembly;
 
+pub use backlog::Backlog;
 pub use connections::{ConnectionTable, Located, Sought};
 pub use reassembly::{Arrival, Stream, StreamStats};
 

@@ -1,8 +1,8 @@
-//! Bytes that wait: of a PDU that is not whole yet, or of a stream not yet recognised.
+//! Bytes of a stream that wait: of a PDU or a TLS record that is not whole yet, or of a stream not yet recognised.
 
 use std::collections::VecDeque;
 
-use crate::stream::Stamp;
+use super::Stamp;
 
 /// A byte queue that knows which packet each byte came in.
 #[derive(Debug, Default)]
