@@ -15,6 +15,8 @@ pub use chunked::Chunked;
 pub use text::{Interner, TextId};
 pub use view::View;
 
+pub use crate::stream::Side;
+
 use crate::diagnostic::{CodeSet, Severity};
 use crate::dissect::{CommandCode, Definitions, Direction, IDENTIFIERS, Identifier};
 use crate::framing::Truncation;
@@ -40,34 +42,6 @@ impl Binding {
         match self {
             Self::Tcp => "tcp",
             Self::Grpc => "grpc",
-        }
-    }
-}
-
-/// One end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Side {
-    /// Who sent the SYN, or the first packet where no SYN was captured.
-    Initiator,
-    /// The other one.
-    Responder,
-}
-
-impl Side {
-    /// The other end.
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Initiator => Self::Responder,
-            Self::Responder => Self::Initiator,
-        }
-    }
-
-    /// The name in output.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Initiator => "initiator",
-            Self::Responder => "responder",
         }
     }
 }

@@ -13,6 +13,34 @@ pub use reassembly::{Arrival, Stream, StreamStats};
 use crate::place::Place;
 use crate::time::Timestamp;
 
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Side {
+    /// Who sent the SYN, or the first packet where no SYN was captured.
+    Initiator,
+    /// The other one.
+    Responder,
+}
+
+impl Side {
+    /// The other end.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Initiator => Self::Responder,
+            Self::Responder => Self::Initiator,
+        }
+    }
+
+    /// The name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Initiator => "initiator",
+            Self::Responder => "responder",
+        }
+    }
+}
+
 /// Where and when bytes were captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
