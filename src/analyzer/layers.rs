@@ -21,7 +21,7 @@ impl Context {
     fn origin<'a>(&self, side: Side, messages: &'a mut u32) -> Origin<'a> {
         let other = side.other() as usize;
         let midway = !self.from_the_start[other] || self.gaps[other];
-        Origin { side, from_the_start: self.from_the_start[side as usize], midway, messages }
+        Origin { side, from_the_start: self.from_the_start[side as usize], midway, tls: false, messages }
     }
 }
 

@@ -4,7 +4,7 @@ use super::work::{Event, Found, Output, Tapped};
 use crate::correlate::{FramingFacts, Seen};
 use crate::dissect::{CommandCode, Indexer};
 use crate::framing::{CommandCodes, Pdu};
-use crate::journal::Side;
+use crate::journal::{Binding, Side};
 use crate::place::Place;
 use crate::stream::{Piece, Stamp};
 
@@ -26,6 +26,8 @@ pub struct Origin<'a> {
     pub from_the_start: bool,
     /// The other direction may lack requests.
     pub midway: bool,
+    /// Its bytes came out of TLS.
+    pub tls: bool,
     pub messages: &'a mut u32,
 }
 
@@ -43,6 +45,8 @@ impl Sink<'_> {
             connection: self.connection,
             side: origin.side,
             stamp: pdu.stamp,
+            binding: Binding::Tcp,
+            tls: origin.tls,
             header: pdu.header,
             payload,
             length: (u32::from(pdu.length), pdu.payload.len() as u32),

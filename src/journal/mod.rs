@@ -57,7 +57,7 @@ pub struct Record {
     pub packet: u32,
     /// Index of its connection.
     pub connection: u32,
-    /// MessageID (Q.4164 Figure I.1).
+    /// MessageID (Q.4164 Figure I.1); over gRPC, which has none, the HTTP/2 stream (RFC 9113 5.1.1).
     pub message_id: u32,
     /// Payload bytes that it should have.
     pub length: u32,
@@ -90,6 +90,14 @@ pub struct Record {
 }
 
 impl Record {
+    /// What ties it to its response on its connection, for people: `#7`, or `stream 3` over gRPC.
+    pub fn reference(&self) -> String {
+        match self.binding {
+            Binding::Tcp => format!("#{}", self.message_id),
+            Binding::Grpc => format!("stream {}", self.message_id),
+        }
+    }
+
     /// One of its identifiers.
     pub fn identifier(&self, identifier: Identifier) -> TextId {
         self.identifiers[identifier as usize]
@@ -163,9 +171,15 @@ impl Closed {
 /// What a connection carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
-    /// Ck over TCP.
+    /// Ck over TCP (Q.4164 Appendix I).
     Ck,
-    /// TLS that was not decrypted.
+    /// Ck over TCP in TLS.
+    CkTls,
+    /// Ck over gRPC (Q.4164 Appendix II).
+    Grpc,
+    /// Ck over gRPC in TLS.
+    GrpcTls,
+    /// TLS that was not decrypted, or in which there is no Ck.
     Tls,
     /// Anything else, or nothing.
     #[default]
@@ -177,6 +191,9 @@ impl Protocol {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ck => "ck",
+            Self::CkTls => "ck+tls",
+            Self::Grpc => "grpc",
+            Self::GrpcTls => "grpc+tls",
             Self::Tls => "tls",
             Self::Unknown => "unknown",
         }
