@@ -31,6 +31,8 @@ pub enum Truncation {
     Gap,
     /// The snapshot length cut it.
     SnapshotLength,
+    /// It is larger than we keep, or does not decompress to its end.
+    Undecoded,
 }
 
 /// One PDU, and what it took to find it.

@@ -58,6 +58,7 @@ impl Finding {
                     Truncation::StreamEnded => "the stream ends inside it",
                     Truncation::Gap => "the rest is in no packet",
                     Truncation::SnapshotLength => "the snapshot length cut its packet",
+                    Truncation::Undecoded => "it is larger than is kept, or does not decompress to its end",
                 };
                 format!("{} of {} payload bytes are there: {because}", record.captured, record.length)
             }
