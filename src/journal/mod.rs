@@ -324,6 +324,8 @@ pub struct Journal {
     pub texts: Interner,
     /// Payloads that are nowhere contiguous in the capture.
     pub arena: Arena,
+    /// Time of the first packet.
+    pub start: Timestamp,
     /// Time of the last packet.
     pub end: Timestamp,
     findings: Vec<(u32, Finding)>,
@@ -354,6 +356,7 @@ impl Journal {
             exchanges: Vec::new(),
             texts: Interner::default(),
             arena: Arena::default(),
+            start: Timestamp::default(),
             end: Timestamp::default(),
             findings: Vec::new(),
             more_messages: HashMap::new(),
