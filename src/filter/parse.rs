@@ -222,7 +222,7 @@ impl Parser<'_> {
         let text = content(&self.text[span.clone()]).map_err(|wrong| {
             let place = span.start + wrong.start..span.start + wrong.end;
             let found = &self.text[place.clone()];
-            Error::new(place, format!("{found} is no escape; there are \\\\ \\\" \\n \\r \\t \\xHH \\uHHHH \\u{{H}}, and r\"...\" takes none"))
+            Error::new(place, format!("{found:?} is no escape; there are \\\\ \\\" \\n \\r \\t \\xHH \\uHHHH \\u{{H}}, and r\"...\" takes none"))
         })?;
         self.at += 1;
         Ok(Operand { kind: OperandKind::Text(text.into_owned()), span })
