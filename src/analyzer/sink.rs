@@ -1,18 +1,20 @@
 //! From PDUs to events: where the directions of a connection put what they find.
 
-use super::work::{Event, Found, Output, Tapped};
+use super::work::{Event, Found, Layer, Output, Part, Tapped};
 use crate::correlate::{FramingFacts, Seen};
 use crate::dissect::{CommandCode, Indexer};
-use crate::framing::{CommandCodes, Pdu};
+use crate::framing::{CommandCodes, Pdu, http2};
 use crate::journal::{Binding, Side};
 use crate::place::Place;
 use crate::stream::{Piece, Stamp};
+use crate::tls::Secrets;
 
 /// Where what is found goes.
 pub struct Sink<'a> {
     pub codes: &'a CommandCodes,
     pub indexer: &'a mut Indexer,
     pub output: &'a mut Output,
+    pub secrets: &'a Secrets,
     pub tap: Option<(u32, Side)>,
     pub connection: u32,
     /// The packet at hand, and how far back messages may be placed.
@@ -70,17 +72,22 @@ impl Sink<'_> {
         self.push(self.now.packet, Found::Ended { connection: self.connection, side, time: self.now.time });
     }
 
+    pub fn event(&mut self, event: &http2::Event<'_>, origin: &mut Origin<'_>) {
+        let _ = (event, origin);
+    }
+
     fn push(&mut self, key: u32, found: Found) {
         let event = Event { key, delivered: self.now.packet, connection: self.connection, output: 0, found };
         self.output.events.push(event);
     }
 
-    pub fn tap(&mut self, side: Side, piece: &Piece<'_>) {
+    pub fn tap(&mut self, layer: Layer, side: Side, piece: &Piece<'_>) {
         if self.tap == Some((self.connection, side)) {
-            self.output.tapped.push(match piece {
-                Piece::Bytes { bytes, .. } => Tapped::Bytes(bytes.to_vec()),
-                Piece::Gap { bytes, .. } => Tapped::Gap(*bytes),
-            });
+            let part = match piece {
+                Piece::Bytes { bytes, .. } => Part::Bytes(bytes.to_vec()),
+                Piece::Gap { bytes, .. } => Part::Gap(*bytes),
+            };
+            self.output.tapped.push(Tapped { layer, part });
         }
     }
 }

@@ -12,6 +12,7 @@ use crossbeam_channel::bounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::say;
+use super::secrets::SecretArgs;
 use crate::analyzer::{Analyzer, Options, Tapped};
 use crate::capture::Batch;
 use crate::capture::file::{FileSummary, Reader};
@@ -19,6 +20,7 @@ use crate::dissect::{Definitions, load};
 use crate::journal::{Journal, Side, View};
 use crate::packet::Undecoded;
 use crate::time::Span;
+use crate::tls::Secrets;
 
 /// Packets per batch: enough to keep workers busy, few enough that what comes of them stays in a cache.
 const BATCH: usize = 1024;
@@ -35,6 +37,8 @@ pub struct InputArgs {
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub definitions: DefinitionArgs,
+    #[command(flatten)]
+    pub secrets: SecretArgs,
     /// Take connections on this TCP port for Ck whatever they look like (repeatable)
     #[arg(long = "port", value_name = "PORT", help_heading = "Input")]
     pub ports: Vec<u16>,
@@ -168,7 +172,11 @@ impl InputArgs {
         if reader.files().is_empty() {
             return Ok(None);
         }
+        let (mut key_logs, mut secrets) = (self.secrets.open()?, Secrets::default());
+        reader.key_logs_ahead().into_iter().for_each(|log| drop(secrets.add(log)));
+        key_logs.read(&mut |bytes| secrets.add(bytes))?;
         let mut analyzer = Analyzer::new(Options {
+            secrets,
             ports: self.ports.clone(),
             time_out: self.timeout,
             threads: self.threads(),
@@ -177,16 +185,18 @@ impl InputArgs {
         });
         let progress = Progress::new();
         each_batch(&mut reader, self.batch as usize, self.threads(), |batch, read| {
+            key_logs.poll(|bytes| analyzer.add_secrets(bytes))?;
             analyzer.batch(batch);
             progress.show(read);
             taken(analyzer.take_tapped())
         })?;
+        let bad_key_logs = key_logs.finish(|bytes| analyzer.add_secrets(bytes))?;
         analyzer.finish();
         taken(analyzer.take_tapped())?;
         drop(progress);
         let undecoded = analyzer.undecoded();
         let journal = analyzer.into_journal();
-        let problems = !errors.is_empty() | report(&reader, &undecoded);
+        let problems = !errors.is_empty() | bad_key_logs | report(&reader, &undecoded);
         report_leftovers(&journal);
         Ok(Some(Analysis { journal, reader, problems }))
     }

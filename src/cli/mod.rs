@@ -11,6 +11,7 @@ mod lab;
 mod lines;
 mod look;
 mod read;
+mod secrets;
 
 use std::ffi::OsString;
 use std::fmt::Display;

@@ -31,6 +31,8 @@ pub enum Truncation {
     Gap,
     /// The snapshot length cut it.
     SnapshotLength,
+    /// The rest is in a TLS record that was not decrypted.
+    NotDecrypted,
     /// It is larger than we keep, or does not decompress to its end.
     Undecoded,
 }
@@ -447,6 +449,7 @@ impl Framer {
         let truncation = match gap.cause {
             GapCause::NotCaptured => Truncation::Gap,
             GapCause::SnapshotLength => Truncation::SnapshotLength,
+            GapCause::NotDecrypted => Truncation::NotDecrypted,
         };
         let had = self.backlog.len();
         // What the snapshot length cut is said by the truncation itself.

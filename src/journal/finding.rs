@@ -58,6 +58,7 @@ impl Finding {
                     Truncation::StreamEnded => "the stream ends inside it",
                     Truncation::Gap => "the rest is in no packet",
                     Truncation::SnapshotLength => "the snapshot length cut its packet",
+                    Truncation::NotDecrypted => "the rest is in a TLS record that was not decrypted",
                     Truncation::Undecoded => "it is larger than is kept, or does not decompress to its end",
                 };
                 format!("{} of {} payload bytes are there: {because}", record.captured, record.length)
@@ -69,7 +70,7 @@ impl Finding {
                 format!("{skipped} bytes that are no message were skipped to find this one (Q.4164 Figure I.1)")
             }
             Self::Gap { bytes } => {
-                format!("{bytes} bytes of the stream before or inside this message are in no packet")
+                format!("{bytes} bytes of the stream before or inside this message are missing")
             }
             Self::TimedOut { limit } => {
                 format!("no response within {} s{}", limit.0 as f64 / 1e9, expected_answer(journal, record))

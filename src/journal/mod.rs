@@ -23,6 +23,7 @@ use crate::framing::Truncation;
 use crate::packet::Endpoint;
 use crate::place::Place;
 use crate::time::{Span, Timestamp};
+use crate::tls;
 
 /// No index.
 pub const NONE: u32 = u32::MAX;
@@ -217,6 +218,19 @@ pub struct Traffic {
     pub protocol: Protocol,
 }
 
+/// Something on a connection that could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What kind of thing: a short kebab-case name.
+    pub kind: &'static str,
+    /// The first of its kind, in words.
+    pub text: String,
+    /// Where that was: 1-based number of the packet.
+    pub packet: u32,
+    /// How many there were.
+    pub count: u64,
+}
+
 /// One TCP connection. Its number is its index plus one.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
@@ -326,7 +340,10 @@ pub struct Journal {
     pub arena: Arena,
     /// Time of the last packet.
     pub end: Timestamp,
+    /// What is known of TLS, by index of connection.
+    pub tls: HashMap<u32, tls::Facts>,
     findings: Vec<(u32, Finding)>,
+    troubles: HashMap<u32, Vec<Trouble>>,
     more_messages: HashMap<u32, Vec<u32>>,
 }
 
@@ -355,7 +372,9 @@ impl Journal {
             texts: Interner::default(),
             arena: Arena::default(),
             end: Timestamp::default(),
+            tls: HashMap::new(),
             findings: Vec::new(),
+            troubles: HashMap::new(),
             more_messages: HashMap::new(),
         }
     }
@@ -450,6 +469,20 @@ impl Journal {
         for &procedure in joining {
             self.procedures[procedure as usize].exchange = exchange;
         }
+    }
+
+    /// Notes what could not be decoded on a connection; of one kind, the first is kept and the others are counted.
+    pub fn note_trouble(&mut self, connection: u32, trouble: Trouble) {
+        let known = self.troubles.entry(connection).or_default();
+        match known.iter_mut().find(|known| known.kind == trouble.kind) {
+            Some(known) => known.count += trouble.count,
+            None => known.push(trouble),
+        }
+    }
+
+    /// What could not be decoded on a connection, in the order met.
+    pub fn troubles(&self, connection: u32) -> &[Trouble] {
+        self.troubles.get(&connection).map_or(&[], Vec::as_slice)
     }
 
     /// Attaches a finding to a message.
