@@ -30,17 +30,13 @@ const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
 impl Layers {
     /// The next part of one stream.
     pub fn piece(&mut self, side: Side, piece: Piece<'_>, context: Context, sink: &mut Sink<'_>) {
-        match self.security {
-            Security::Unknown | Security::Undecided(_) => {
-                if self.decide(side, piece, context, sink) {
-                    return;
-                }
-            }
-            Security::Plain if self.turns_out_tls(side, piece, context) => {
-                self.application = Application::default();
-                self.security = Security::Tls(Box::default());
-            }
-            _ => {}
+        let is_open = matches!(self.security, Security::Unknown | Security::Undecided(_));
+        if is_open && self.decide(side, piece, context, sink) {
+            return;
+        }
+        if matches!(self.security, Security::Plain) && self.turns_out_tls(side, piece, context) {
+            self.application = Application::default();
+            self.security = Security::Tls(Box::default());
         }
         self.hand_on(side, piece, context, sink);
     }

@@ -6,6 +6,7 @@
 //! over workers, and what the workers find is put back into capture order before it is correlated.
 
 mod application;
+mod grpc;
 mod layers;
 mod order;
 mod pair;

@@ -171,6 +171,9 @@ impl Worker {
             self.held -= pair.held_bytes();
             pair.give_up_holes(&mut sink);
         }
+        if let Some(facts) = pair.take_tls_news() {
+            output.tls.push((task.connection, facts));
+        }
         if pair.holds() && !pair.is_holding {
             pair.is_holding = true;
             self.holding.push(task.connection);

@@ -59,6 +59,12 @@ pub struct DefinitionArgs {
     /// Add a definition file, or override parts of the built-in one (repeatable)
     #[arg(long = "dissector", value_name = "FILE", help_heading = "Input")]
     pub dissectors: Vec<PathBuf>,
+    /// Read gRPC messages by this protobuf schema; messages are matched by name (repeatable)
+    #[arg(long = "proto", value_name = "FILE", help_heading = "Input")]
+    pub protos: Vec<PathBuf>,
+    /// Look for what schemas import in this directory (repeatable)
+    #[arg(long = "proto-path", value_name = "DIR", requires = "protos", help_heading = "Input")]
+    pub proto_paths: Vec<PathBuf>,
 }
 
 /// Captures, read whole.
@@ -95,12 +101,15 @@ impl DefinitionArgs {
     /// The built-in definitions and the files given.
     ///
     /// # Errors
-    /// A file that cannot be read, or is not a definition file.
+    /// A file that cannot be read, or is no definition file or schema.
     pub fn load(&self) -> anyhow::Result<Definitions> {
         let mut definitions = Definitions::q4164();
         for path in &self.dissectors {
             let name = path.display().to_string();
             definitions.add(&read_definition(path)?, &name)?;
+        }
+        for file in &self.protos {
+            definitions.add_schemas(super::proto::compile(file, &self.proto_paths)?);
         }
         Ok(definitions)
     }
@@ -173,7 +182,9 @@ impl InputArgs {
             return Ok(None);
         }
         let (mut key_logs, mut secrets) = (self.secrets.open()?, Secrets::default());
-        reader.key_logs_ahead().into_iter().for_each(|log| drop(secrets.add(log)));
+        reader.key_logs_ahead().into_iter().for_each(|log| {
+            secrets.add(log);
+        });
         key_logs.read(&mut |bytes| secrets.add(bytes))?;
         let mut analyzer = Analyzer::new(Options {
             secrets,

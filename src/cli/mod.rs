@@ -10,6 +10,7 @@ mod input;
 mod lab;
 mod lines;
 mod look;
+mod proto;
 mod read;
 mod secrets;
 

@@ -10,7 +10,8 @@ mod transaction;
 
 use crate::diagnostic::Code;
 use crate::dissect::{
-    CommandCode, Definitions, Direction, Facts, Identifier, Message, Outcome, ParameterId, Presence, Role, Texts,
+    CommandCode, Definitions, Direction, Encoding, Facts, Identifier, Message, Outcome, ParameterId, Presence, Role,
+    Texts,
 };
 use crate::framing::{Header, Truncation};
 use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State, TextId};
@@ -31,6 +32,8 @@ pub struct Seen {
     pub side: Side,
     /// The packet that completed it.
     pub stamp: Stamp,
+    /// How its payload is written.
+    pub encoding: Encoding,
     /// How it travelled.
     pub binding: Binding,
     /// Whether it came out of TLS.
@@ -288,6 +291,7 @@ fn record(seen: &Seen, texts: &Texts, direction: Direction, journal: &mut Journa
         worst: seen.facts.worst,
         side: seen.side,
         direction,
+        encoding: seen.encoding,
         binding: seen.binding,
         tls: seen.tls,
     }

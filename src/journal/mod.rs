@@ -18,7 +18,7 @@ pub use view::View;
 pub use crate::stream::Side;
 
 use crate::diagnostic::{CodeSet, Severity};
-use crate::dissect::{CommandCode, Definitions, Direction, IDENTIFIERS, Identifier};
+use crate::dissect::{CommandCode, Definitions, Direction, Encoding, IDENTIFIERS, Identifier};
 use crate::framing::Truncation;
 use crate::packet::Endpoint;
 use crate::place::Place;
@@ -84,6 +84,8 @@ pub struct Record {
     pub side: Side,
     /// Which way it went.
     pub direction: Direction,
+    /// How its payload is written.
+    pub encoding: Encoding,
     /// How it travelled.
     pub binding: Binding,
     /// Whether it came out of TLS.

@@ -30,9 +30,9 @@ enum Version {
 }
 
 enum Key {
-    Aead(LessSafeKey),
+    Aead(Box<LessSafeKey>),
     Ccm(Box<dyn CcmKey>, usize),
-    Cbc(DecryptingKey, hmac::Key, Mac),
+    Cbc(Box<DecryptingKey>, hmac::Key, Mac),
     /// Without a key it can be read, but not verified.
     Null(Option<hmac::Key>, Mac),
 }
@@ -83,7 +83,7 @@ impl Key {
             Cipher::AesCcm(_, tag) => return ccm_key(key, tag).map(|key| Self::Ccm(key, tag)),
             Cipher::AesCbc(..) | Cipher::Null(_) => return None,
         };
-        Some(Self::Aead(LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?)))
+        Some(Self::Aead(Box::new(LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?))))
     }
 
     fn tag_length(&self) -> usize {
@@ -113,7 +113,7 @@ impl Opener {
             Cipher::AesCbc(_, mac) => {
                 let algorithm = if key.len() == 16 { &AES_128 } else { &AES_256 };
                 let key = DecryptingKey::cbc(UnboundCipherKey::new(algorithm, key).ok()?).ok()?;
-                Key::Cbc(key, hmac::Key::new(mac.algorithm(), mac_key), mac)
+                Key::Cbc(Box::new(key), hmac::Key::new(mac.algorithm(), mac_key), mac)
             }
             Cipher::Null(mac) => Key::Null(Some(hmac::Key::new(mac.algorithm(), mac_key)), mac),
             _ => Key::aead(cipher, key)?,

@@ -134,7 +134,7 @@ impl Cutter {
         while self.out_of_step && !self.backlog.is_empty() {
             self.lost += 1;
             self.backlog.consume(1);
-            self.from_backlog(give);
+            self.cut_backlog(give);
         }
         self.lost += self.backlog.len() as u64;
         self.backlog.clear();
@@ -168,7 +168,7 @@ impl Cutter {
         bytes = &bytes[discarded as usize..];
         if !self.backlog.is_empty() || self.out_of_step {
             self.backlog.extend(bytes, stamp);
-            return self.from_backlog(give);
+            return self.cut_backlog(give);
         }
         while let Some(length) = record_length(bytes).filter(|&length| length <= bytes.len()) {
             self.give(Record::cut(&bytes[..length], stamp), give);
@@ -176,7 +176,7 @@ impl Cutter {
         }
         self.backlog.extend(bytes, stamp);
         if bytes.len() >= HEADER {
-            self.from_backlog(give);
+            self.cut_backlog(give);
         }
     }
 
@@ -189,7 +189,7 @@ impl Cutter {
     }
 
     /// Cuts what the backlog holds whole.
-    fn from_backlog(&mut self, give: &mut dyn FnMut(Cut<'_>)) {
+    fn cut_backlog(&mut self, give: &mut dyn FnMut(Cut<'_>)) {
         let mut backlog = std::mem::take(&mut self.backlog);
         loop {
             if self.out_of_step {

@@ -203,7 +203,7 @@ impl Session {
     fn lacks_secret(&self, secrets: &Secrets) -> bool {
         let Some(client) = &self.hello.client else { return false };
         let known = |label| secrets.get(label, &client.random).is_some();
-        !known(Label::Master) && !(known(Label::ClientTraffic) || known(Label::ServerTraffic))
+        ![Label::Master, Label::ClientTraffic, Label::ServerTraffic].into_iter().any(known)
     }
 
     fn hold(&mut self, side: Side, cut: Cut<'_>) {
@@ -508,10 +508,8 @@ impl Session {
     ) -> Vec<Epoch> {
         let randoms = [&client.random, &server.random];
         let opener = match self.master(suite, client, server, secrets) {
-            Some(master) => {
-                keys::tls12(suite, &master, randoms, server.encrypt_then_mac)
-                    .map(|[of_client, of_server]| if self.facts.client == Some(side) { of_client } else { of_server })
-            }
+            Some(master) => keys::tls12(suite, &master, randoms, server.encrypt_then_mac)
+                .map(|[of_client, of_server]| if self.facts.client == Some(side) { of_client } else { of_server }),
             None => Opener::unkeyed(suite.cipher),
         };
         opener.map(|opener| Epoch { phase: Phase::Application, opener, secret: None }).into_iter().collect()

@@ -70,11 +70,6 @@ impl Suite {
         };
         Some(Self { cipher, hash, is_rsa: suite.kx == TlsCipherKx::Rsa })
     }
-
-    /// Whether it is one of TLS 1.3.
-    pub fn is_tls13(code: u16) -> bool {
-        TlsCipherSuite::from_id(code).is_some_and(|suite| suite.kx == TlsCipherKx::Tls13)
-    }
 }
 
 impl Cipher {
