@@ -255,7 +255,7 @@ impl<O: Observer> Pass<'_, O> {
     }
 
     fn unknown(&mut self, name: &str, parameter: Option<ParameterId>) {
-        let Some(message) = self.message else { return };
+        let Some(message) = self.message.filter(|_| !self.is_vendors(name)) else { return };
         if self.unknown.iter().any(|known| known == name) {
             self.malformed(Severity::Warning, &|| format!("{name:?} stands twice (RFC 8259 4)"));
         } else if self.unknown.len() < MAX_UNKNOWN {
@@ -267,6 +267,11 @@ impl<O: Observer> Pass<'_, O> {
         self.observer.finding(Severity::Note, Code::UnknownParameter, parameter, &|| {
             format!("{name:?} is no parameter of {} ({})", message.name, message.table)
         });
+    }
+
+    /// Whether a name that no table has is a vendor's own: its schema names it.
+    fn is_vendors(&self, name: &str) -> bool {
+        matches!(self.encoding, Encoding::Protobuf(schema) if self.definitions.schemas.names(schema, name))
     }
 
     /// What was not told one by one.

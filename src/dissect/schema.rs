@@ -106,6 +106,11 @@ impl Schemas {
         self.messages[usize::from(id.0)].parameters.contains(&parameter)
     }
 
+    /// Whether a message has a field of this name.
+    pub fn names(&self, id: SchemaId, field: &str) -> bool {
+        self.messages[usize::from(id.0)].descriptor.get_field_by_name(field).is_some()
+    }
+
     /// The only kind of message that `bytes` can be, where no path tells: every field known, and no other kind fits.
     pub fn guess(&self, bytes: &[u8]) -> Option<SchemaId> {
         let fits = |schema: &Schema| {
