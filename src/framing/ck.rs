@@ -4,7 +4,9 @@
 //! Lengths end where their JSON objects end. Then it is *in step*. Where bytes are missing or a header is none, it
 //! *scans* for the next header; what was skipped is told with the message found.
 
-use super::grade::{Grade, Habits, Order, grade, known_order, length_without_header};
+use super::grade::{
+    Chain, END_OF_LINE, Grade, Habits, Order, Sighting, chain, grade, known_order, length_without_header, object_at,
+};
 use super::header::{CommandCodes, HEADER, Header, MAX_LENGTH};
 use super::json;
 use crate::place::Place;
@@ -218,7 +220,7 @@ impl Framer {
                 Grade::Strong(habits) => Some((0, habits)),
                 _ => None,
             },
-            _ => self.scan(codes, bytes).ok(),
+            _ => self.scan(codes, bytes, false).ok(),
         };
         let (start, habits) = found?;
         self.enter(habits);
@@ -257,11 +259,11 @@ impl Framer {
                 _ => return self.give_up(),
             }
         }
-        self.find_and_flush(codes, sink);
+        self.find_and_flush(codes, false, sink);
     }
 
-    /// Scans the backlog and cuts what was found, in turn, until neither gets further.
-    fn find_and_flush(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
+    /// Scans the backlog and cuts what was found, in turn, until neither gets further. `last`: nothing will follow.
+    fn find_and_flush(&mut self, codes: &CommandCodes, last: bool, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         loop {
             if self.mode == Mode::InStep {
                 self.flush(codes, sink);
@@ -270,7 +272,7 @@ impl Framer {
                 }
             }
             let backlog = std::mem::take(&mut self.backlog);
-            let found = self.scan(codes, backlog.bytes());
+            let found = self.scan(codes, backlog.bytes(), last);
             self.backlog = backlog;
             match found {
                 Ok((start, habits)) => {
@@ -349,7 +351,7 @@ impl Framer {
             }
         }
         if self.mode == Mode::Scanning && !self.backlog.is_empty() {
-            self.find_and_flush(codes, sink);
+            self.find_and_flush(codes, false, sink);
         }
     }
 
@@ -463,15 +465,19 @@ impl Framer {
         whole.max(had)
     }
 
-    /// Decides about a stream still being detected with what there is.
+    /// Decides about what waits for more with what there is.
     fn conclude(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
-        if self.mode != Mode::Detecting || self.backlog.is_empty() {
-            return;
-        }
-        self.mode = Mode::Scanning;
-        if let Verdict::Ck(habits) = self.judge(codes, true) {
-            self.enter(habits);
-            self.find_and_flush(codes, sink);
+        match self.mode {
+            _ if self.backlog.is_empty() => {}
+            Mode::Detecting => {
+                self.mode = Mode::Scanning;
+                if let Verdict::Ck(habits) = self.judge(codes, true) {
+                    self.enter(habits);
+                    self.find_and_flush(codes, true, sink);
+                }
+            }
+            Mode::Scanning => self.find_and_flush(codes, true, sink),
+            Mode::InStep | Mode::Foreign => {}
         }
     }
 
@@ -513,35 +519,51 @@ impl Framer {
         }
     }
 
-    /// The first place in `bytes` where a PDU begins, or from where they must be kept.
-    fn scan(&mut self, codes: &CommandCodes, bytes: &[u8]) -> Result<(usize, Habits), usize> {
+    /// The first place in `bytes` where a PDU begins, or from where they must be kept; `last`: nothing will follow.
+    ///
+    /// The first header before an object decides. One before any other payload is believed where a chain of headers
+    /// speaks for it before that place.
+    fn scan(&mut self, codes: &CommandCodes, bytes: &[u8], last: bool) -> Result<(usize, Habits), usize> {
         let certain = self.insisted || self.recognised;
         let mut searches_left = MAX_SEARCHES * bytes.len().max(MAX_LENGTH);
-        for brace in memchr::memchr_iter(b'{', bytes) {
-            let Some(start) = brace.checked_sub(HEADER) else { continue };
+        let mut chained = None;
+        let mut open = None;
+        for start in 0..(bytes.len() + 1).saturating_sub(HEADER) {
             let Some(order) = known_order(codes, &bytes[start..]) else { continue };
-            if !json::may_begin_object(&bytes[brace..]) {
-                continue;
-            }
             let left = if certain { &mut searches_left } else { &mut self.detection.budget };
             if *left == 0 && (!certain || order == Order::Little) {
                 break;
             }
-            let graded = grade(codes, &bytes[start..]);
-            // What is not whole yet was not searched.
-            if !matches!(graded, Grade::Partial(..)) {
-                *left = left.saturating_sub((bytes.len() - start).min(MAX_LENGTH));
-            }
-            match graded {
-                Grade::Strong(habits) => return Ok((start, habits)),
-                Grade::Medium(habits, _) if certain => return Ok((start, habits)),
-                // A brace alone may be the last byte of a Length before the real one.
-                Grade::Partial(habits, _) if certain && brace + 1 < bytes.len() => return Ok((start, habits)),
-                Grade::Partial(..) => return Err(start),
-                _ => {}
+            match object_at(codes, bytes, start, certain, left) {
+                Sighting::Pdu(habits) => {
+                    let before = chained.filter(|&(_, _, end)| end <= start);
+                    return Ok(before.map_or((start, habits), |(start, habits, _)| (start, habits)));
+                }
+                Sighting::Open => {
+                    open = open.or(Some(start));
+                    break;
+                }
+                Sighting::None if chained.is_none() => {
+                    let counts_header = self.habits.counts_header;
+                    let habits = Habits { little_endian: order == Order::Little, counts_header };
+                    match chain(codes, &bytes[start..], habits, if certain { 1 } else { 2 }, last) {
+                        Chain::Holds(length) => chained = Some((start, habits, start + length)),
+                        Chain::Open => open = open.or(Some(start)),
+                        Chain::Broken => {}
+                    }
+                }
+                Sighting::None => {}
             }
         }
-        Err(bytes.len().saturating_sub(HEADER))
+        match (chained, open) {
+            (Some((start, habits, _)), None) => Ok((start, habits)),
+            (Some((start, habits, _)), Some(open)) if start < open => Ok((start, habits)),
+            (_, open) => {
+                // What stands before a header has its say, too.
+                let kept = open.unwrap_or(bytes.len()).min(bytes.len().saturating_sub(HEADER));
+                Err(kept.saturating_sub(END_OF_LINE.len()))
+            }
+        }
     }
 }
 
