@@ -105,3 +105,58 @@ fn headers_inside_binary_data_are_no_messages() {
     assert!(messages.iter().all(|message| diagnostics(message).contains(&"malformed-json") || message["number"] == 1));
     assert_eq!(ids(&messages).iter().filter(|&&id| id != 7).count(), 3, "{:?}", ids(&messages));
 }
+
+/// A PDU whose Length says `length`.
+fn with_length(message_id: u32, payload: &[u8], length: u16) -> Vec<u8> {
+    let mut bytes = pdu(message_id, payload);
+    bytes[8..10].copy_from_slice(&length.to_be_bytes());
+    bytes
+}
+
+/// A stream from its SYN on, in segments of at most `most` bytes.
+fn whole(stream: &[u8], most: usize) -> Vec<Value> {
+    let connection = Connection::new(1, [7000, 9000]);
+    let mut captured = Captured::default();
+    captured.open(&connection);
+    for (nth, bytes) in stream.chunks(most).enumerate() {
+        captured.push(&connection.segment(&Segment { side: KM, from: nth * most, bytes, acknowledged: 0 }));
+    }
+    analyze_packets(&captured.batch(), PLAIN).messages()
+}
+
+#[test]
+fn a_length_that_is_too_large_swallows_nothing() {
+    let wrong = |id, length| with_length(id, STYLES[0], length);
+    for style in STYLES {
+        let rest = [pdu(8, style), pdu(9, style)].concat();
+        let at_the_end = [pdu(1, STYLES[0]), wrong(2, 0xffff), wrong(3, 0x7fff), rest.clone()].concat();
+        let first = [wrong(2, 0xffff), rest.clone()].concat();
+        let within = [pdu(1, STYLES[0]), wrong(2, 100), rest.clone(), rest.clone()].concat();
+        for (stream, expected) in
+            [(at_the_end, &[1, 2, 3, 8, 9][..]), (first, &[2, 8, 9]), (within, &[1, 2, 8, 9, 8, 9])]
+        {
+            for most in [stream.len(), 70, 9, 1] {
+                let messages = whole(&stream, most);
+                let shown = String::from_utf8_lossy(style);
+                assert_eq!(ids(&messages), expected, "{shown:?} in segments of {most}");
+                let wrong = messages.iter().find(|message| message["message_id"] == 2).unwrap();
+                assert_eq!(diagnostics(wrong), ["truncated-message"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_length_that_is_too_large_swallows_nothing_before_a_gap() {
+    let before = [pdu(1, STYLES[0]), with_length(2, STYLES[0], 0xffff), pdu(3, STYLES[0])].concat();
+    let after = [pdu(4, STYLES[0]), pdu(5, STYLES[0])].concat();
+    let connection = Connection::new(1, [7000, 9000]);
+    let mut captured = Captured::default();
+    captured.open(&connection);
+    captured.push(&connection.segment(&Segment { side: KM, from: 0, bytes: &before, acknowledged: 0 }));
+    let from = before.len() + 500;
+    captured.push(&connection.segment(&Segment { side: KM, from, bytes: &after, acknowledged: 0 }));
+    let messages = analyze_packets(&captured.batch(), PLAIN).messages();
+    assert_eq!(ids(&messages), [1, 2, 3, 4, 5]);
+    assert_eq!(diagnostics(&messages[3]), ["tcp-gap"]);
+}

@@ -167,3 +167,13 @@ pub fn chain(codes: &CommandCodes, bytes: &[u8], habits: Habits, links: usize, l
         _ => Chain::Broken,
     }
 }
+
+/// Where the object ends that a payload begins with, if another PDU stands behind it, which a Length that is too large
+/// would swallow.
+pub fn swallower(codes: &CommandCodes, payload: &[u8], habits: Habits) -> Option<usize> {
+    let end = json::object_end(payload)?;
+    let behind = &payload[end..];
+    let (header, another) = behind.split_first_chunk::<HEADER>()?;
+    let is_pdu = || json::begins_object(another) || matches!(chain(codes, behind, habits, 1, true), Chain::Holds(_));
+    (codes.is_known(Header::read(header, habits.little_endian).code) && is_pdu()).then_some(end)
+}

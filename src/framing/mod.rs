@@ -6,6 +6,8 @@ mod ck;
 mod grade;
 mod header;
 mod json;
+mod pdu;
 
-pub use ck::{Framer, Pdu, Truncation};
+pub use ck::Framer;
 pub use header::{CommandCodes, HEADER, Header, MAX_LENGTH};
+pub use pdu::{Pdu, Truncation};
