@@ -228,6 +228,11 @@ impl Connection {
     pub fn end(&self, side: Side) -> Endpoint {
         self.ends[side as usize]
     }
+
+    /// Whether `side` sent a FIN.
+    pub fn has_finished(&self, side: Side) -> bool {
+        self.fins & 1 << side as u8 != 0
+    }
 }
 
 /// Something about a message that its payload alone does not show.
