@@ -384,6 +384,14 @@ impl Journal {
         entry.messages[..inline].iter().chain(more).copied()
     }
 
+    /// The earliest and the latest time of a procedure's messages: capture times may go back.
+    pub fn span(&self, procedure: u32) -> (Timestamp, Timestamp) {
+        let (first, _) = self.first_and_last(procedure);
+        let begun = self.records[first as usize].time;
+        let times = self.messages(procedure).map(|message| self.records[message as usize].time);
+        times.fold((begun, begun), |(start, end), time| (start.min(time), end.max(time)))
+    }
+
     /// First and last message of a procedure.
     pub fn first_and_last(&self, procedure: u32) -> (u32, u32) {
         let first = self.procedures[procedure as usize].messages[0];
