@@ -15,7 +15,7 @@ use crate::prefetch::{AHEAD, prefetch};
 use crate::stream::Stamp;
 use crate::tls::Secrets;
 
-/// Bytes that may wait behind holes on all connections of a worker; beyond it holes are given up at once.
+/// Bytes that may wait behind holes on all connections, an equal part for each worker; beyond it holes are given up.
 const MAX_HELD: usize = 256 << 20;
 
 /// A worker and its connections.
@@ -167,7 +167,7 @@ impl Worker {
         let mut sink = self.tools.sink(output, task.connection, task.stamp, floor);
         pair.segment(task, bytes, place, &mut sink);
         self.held = (self.held + pair.held_bytes()).saturating_sub(before);
-        if self.held > MAX_HELD {
+        if self.held > MAX_HELD / self.share {
             self.held -= pair.held_bytes();
             pair.give_up_holes(&mut sink);
         }

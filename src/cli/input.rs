@@ -40,7 +40,7 @@ pub struct InputArgs {
     #[command(flatten)]
     pub secrets: SecretArgs,
     /// Take connections on this TCP port for Ck whatever they look like (repeatable)
-    #[arg(long = "port", value_name = "PORT", help_heading = "Input")]
+    #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Input")]
     pub ports: Vec<u16>,
     /// Call a request unanswered after this many seconds of capture time
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Input")]
@@ -207,8 +207,7 @@ impl InputArgs {
         drop(progress);
         let undecoded = analyzer.undecoded();
         let journal = analyzer.into_journal();
-        let problems = !errors.is_empty() | bad_key_logs | report(&reader, &undecoded);
-        report_leftovers(&journal);
+        let problems = !errors.is_empty() | bad_key_logs | report(&reader, &undecoded) | report_leftovers(&journal);
         Ok(Some(Analysis { journal, reader, problems }))
     }
 
@@ -253,23 +252,24 @@ fn each_batch(
     })
 }
 
-/// Says what could not be read; whether that is damage.
+/// Says what could not be read; whether there was anything.
 fn report(reader: &Reader, undecoded: &Undecoded) -> bool {
-    let mut damaged = false;
+    let mut problems = !undecoded.is_empty();
     for file in reader.files() {
         if let Some(damage) = &file.damage {
             say(format_args!("{}: {damage}", file.name));
-            damaged = true;
+            problems = true;
         }
     }
     for line in undecoded.to_string().lines() {
         say(line);
     }
-    damaged
+    problems
 }
 
-/// Says how many bytes on Ck connections belong to no message: a peer's fault or ours, never to be passed over.
-fn report_leftovers(journal: &Journal) {
+/// Says how many bytes on Ck connections belong to no message, if any do: a peer's fault or ours, never to be passed
+/// over.
+fn report_leftovers(journal: &Journal) -> bool {
     let left = journal.connections.iter().map(|connection| connection.traffic.undecoded.iter().sum::<u64>());
     let (bytes, connections) = left.filter(|&bytes| bytes > 0).fold((0, 0), |(all, n), bytes| (all + bytes, n + 1));
     match (bytes, connections) {
@@ -281,6 +281,7 @@ fn report_leftovers(journal: &Journal) {
             "{bytes} bytes of {connections} Ck connections belong to no message (ckscope connections lists them)"
         )),
     }
+    bytes > 0
 }
 
 /// A progress bar on stderr, for long work on a terminal.

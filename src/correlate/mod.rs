@@ -123,10 +123,17 @@ impl Correlator {
     pub fn finish(&mut self, journal: &mut Journal, end: Timestamp) {
         journal.end = end;
         for open in self.transactions.drain() {
-            if end - journal.records[open.message as usize].time > self.time_out {
-                journal.find(open.message, Finding::TimedOut { limit: self.time_out });
-                give_up(journal, open);
-            }
+            let request = &journal.records[open.message as usize];
+            let finding = if end - request.time > self.time_out {
+                Finding::TimedOut { limit: self.time_out }
+            } else if journal.connections[request.connection as usize].has_finished(request.side.other()) {
+                // Sent after the other side's FIN.
+                Finding::ClosedUnanswered
+            } else {
+                continue;
+            };
+            journal.find(open.message, finding);
+            give_up(journal, open);
         }
         self.exchanges.finish(journal);
     }
@@ -174,7 +181,7 @@ impl Correlator {
         let matched = if message.answers.is_empty() {
             None
         } else {
-            self.transactions.answer(journal, index, message, &self.exchanges.guesses)
+            self.transactions.answer(journal, index, message, seen.facts.outcome, &self.exchanges.guesses)
         };
         let opens_anew = message.answers.is_empty() || message.is_answered;
         match matched {

@@ -189,10 +189,12 @@ impl Definitions {
         for parameter in raw.parameter {
             self.merge_parameter(parameter)?;
         }
-        for message in raw.message {
-            self.merge_message(message, file)?;
-        }
         let mut checks = Vec::new();
+        for mut message in raw.message {
+            let answers = std::mem::take(&mut message.answers);
+            self.merge_message(message, &answers, file)?;
+            checks.extend(answers);
+        }
         for procedure in raw.procedure {
             checks.extend(self.merge_procedure(procedure, file)?);
         }
@@ -249,7 +251,7 @@ impl Definitions {
         }
     }
 
-    fn merge_message(&mut self, raw: RawMessage, file: u16) -> Result<(), Fault> {
+    fn merge_message(&mut self, raw: RawMessage, answers: &[Spanned<u16>], file: u16) -> Result<(), Fault> {
         let code = CommandCode(*raw.code.get_ref());
         let direction = self.direction(code).ok_or_else(|| {
             fault(&raw.code, format!("{code}: no [[direction]] has the prefix 0x{:02X}", code.0 >> 8))
@@ -271,8 +273,12 @@ impl Definitions {
             direction,
             clause: raw.clause,
             table: raw.table,
+<<<<<<< HEAD
             grpc: raw.grpc,
             answers: raw.answers.iter().map(|code| CommandCode(*code.get_ref())).collect(),
+=======
+            answers: answers.iter().map(|code| CommandCode(*code.get_ref())).collect(),
+>>>>>>> 58ee93816fbbae836adf47e54dd56b3636e01d94
             across_connections: raw.across_connections,
             is_answered: false,
             is_answered_across: false,

@@ -261,6 +261,11 @@ impl Connection {
     pub fn end(&self, side: Side) -> Endpoint {
         self.ends[side as usize]
     }
+
+    /// Whether `side` sent a FIN.
+    pub fn has_finished(&self, side: Side) -> bool {
+        self.fins & 1 << side as u8 != 0
+    }
 }
 
 /// Something about a message that its payload alone does not show.
@@ -415,6 +420,14 @@ impl Journal {
         let inline = (entry.count as usize).min(INLINE_MESSAGES);
         let more = self.more_messages.get(&procedure).map_or(&[][..], Vec::as_slice);
         entry.messages[..inline].iter().chain(more).copied()
+    }
+
+    /// The earliest and the latest time of a procedure's messages: capture times may go back.
+    pub fn span(&self, procedure: u32) -> (Timestamp, Timestamp) {
+        let (first, _) = self.first_and_last(procedure);
+        let begun = self.records[first as usize].time;
+        let times = self.messages(procedure).map(|message| self.records[message as usize].time);
+        times.fold((begun, begun), |(start, end), time| (start.min(time), end.max(time)))
     }
 
     /// First and last message of a procedure.

@@ -31,8 +31,7 @@ pub fn procedure(out: &mut impl Write, view: View<'_>, index: u32) -> io::Result
     let journal = view.journal;
     let procedure = &journal.procedures[index as usize];
     let definition = &journal.definitions.procedures[procedure.definition as usize];
-    let (first, last) = journal.first_and_last(index);
-    let (start, end) = (view.record(first).time, view.record(last).time);
+    let (start, end) = journal.span(index);
     let mut line = Line(Vec::with_capacity(512));
     line.raw("{\"id\":").number(u64::from(index) + 1);
     line.raw(",\"procedure\":").text(Some(&definition.name));
