@@ -17,8 +17,9 @@ use crate::lab::generate::Bulk;
 use crate::lab::key_manager::KeyManager;
 use crate::lab::peer::{Conduct, Target, Task};
 use crate::lab::run::{self, Plan};
-use crate::lab::scenario;
-use crate::lab::simulation::{Dial, Setup};
+use crate::lab::scenario::{self, Carried, Scenario};
+use crate::lab::simulation::{Binding, Dial, Setup};
+use crate::lab::tls::Version;
 use crate::lab::topology::{Km, Topology};
 
 const EXAMPLES: &str = "\
@@ -59,6 +60,12 @@ pub struct LabArgs {
     /// Who dials.
     #[arg(long, value_enum, default_value_t)]
     dial: Dial,
+    /// Have the scenario's peers speak TLS, with certificates on both sides and the secrets in the capture.
+    #[arg(long, value_enum, value_name = "VERSION", requires = "write", conflicts_with = "messages")]
+    tls: Option<Version>,
+    /// How the scenario's peers speak Ck.
+    #[arg(long, value_enum, default_value_t, requires = "write", conflicts_with = "messages")]
+    binding: Binding,
     #[command(flatten)]
     writing: Writing,
     /// The QKDN as TOML; the default has six KMs.
@@ -177,7 +184,16 @@ fn dispatch(args: &LabArgs) -> anyhow::Result<()> {
     }
     let dialect = args.writing.dialect();
     let topology = topology(args.topology.as_deref())?;
-    let setup = Setup { seed: args.seed, km: dialect, controller: dialect, dial: args.dial, ipv6: false, topology };
+    let setup = Setup {
+        seed: args.seed,
+        km: dialect,
+        controller: dialect,
+        dial: args.dial,
+        topology,
+        tls: args.tls,
+        binding: args.binding,
+        ..Setup::default()
+    };
     if let Some(directory) = &args.all {
         return write_all(directory, &setup);
     }
@@ -190,9 +206,26 @@ fn dispatch(args: &LabArgs) -> anyhow::Result<()> {
         let Some(scenario) = scenario::find(&args.scenario) else {
             bail!("no scenario is called {:?}; --list names them all", args.scenario)
         };
+        check_carried(scenario, &setup)?;
         create(path).and_then(|out| scenario.capture(&setup).write(out))
     };
     written.with_context(|| path.display().to_string())
+}
+
+/// Not every conversation can travel in every way.
+fn check_carried(scenario: &Scenario, setup: &Setup) -> anyhow::Result<()> {
+    let wanted = match (setup.binding, setup.tls) {
+        (Binding::Grpc, _) => Carried::Grpc,
+        (Binding::Tcp, Some(_)) => Carried::Tls,
+        (Binding::Tcp, None) => return Ok(()),
+    };
+    if scenario.carried == wanted || scenario.carried == Carried::Grpc {
+        return Ok(());
+    }
+    let fits = |other: &&Scenario| other.carried == wanted || other.carried == Carried::Grpc;
+    let others: Vec<&str> = scenario::all().filter(fits).map(|other| other.name).collect();
+    let option = if wanted == Carried::Grpc { "--binding grpc" } else { "--tls" };
+    bail!("scenario {:?} does not go with {option}; these do: {}", scenario.name, others.join(", "))
 }
 
 fn controller(args: &ControllerArgs) -> anyhow::Result<()> {

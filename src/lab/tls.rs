@@ -14,7 +14,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, ClientConnection, Connection, KeyLog, RootCertStore, ServerConfig, ServerConnection};
 
-use super::pki::Identity;
+use super::pki::{Authority, Identity, Keys, Subject};
+use super::simulation::{Binding, CONTROLLER_HOST, Dial, START, Setup};
 use crate::time::Timestamp;
 
 /// A version.
@@ -122,6 +123,12 @@ impl<W: Write> Secrets<W> {
     }
 }
 
+impl Default for Secrets<Vec<u8>> {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
 impl Secrets<Vec<u8>> {
     /// The lines so far; they are gone from here.
     pub fn take(&self) -> Vec<u8> {
@@ -153,6 +160,58 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// What the peers of a simulation need.
+#[derive(Debug)]
+pub struct Configurations {
+    controller: Configuration,
+    /// In the order of the topology.
+    kms: Vec<Configuration>,
+}
+
+/// What one peer needs.
+#[derive(Debug)]
+struct Configuration {
+    host: String,
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+}
+
+impl Configurations {
+    /// A new PKI for the peers of `setup`.
+    ///
+    /// # Panics
+    /// If the system has no randomness, or the topology's IDs make no certificate.
+    pub fn new(setup: &Setup, version: Version) -> Self {
+        let authority = Authority::new(Keys::Ecdsa, START).expect("the system gives randomness");
+        let alpn = (setup.binding == Binding::Grpc).then_some(&b"h2"[..]);
+        let terms = Terms { version, alpn, clock: Clock::Fixed(START), secrets: setup.aside.clone() };
+        let configuration = |subject: &Subject| {
+            let identity = authority.identity(subject)?;
+            let (client, server) = (terms.client(&identity)?, terms.server(&identity)?);
+            Ok::<_, io::Error>(Configuration { host: subject.host().to_owned(), client, server })
+        };
+        let configuration = |subject| configuration(&subject).expect("a new PKI fits itself");
+        let kms = setup.topology.kms.iter();
+        Self {
+            controller: configuration(Subject::controller(&[setup.address(CONTROLLER_HOST)])),
+            kms: kms.map(|km| configuration(Subject::km(km, &[setup.address(km.host)]))).collect(),
+        }
+    }
+
+    /// Both ends of a connection between a KM and the controller: who dials first.
+    ///
+    /// # Panics
+    /// Never: each end's configuration was made for it.
+    pub fn ends(&self, km: usize, dial: Dial) -> [Session; 2] {
+        let (from, to) = match dial {
+            Dial::Km => (&self.kms[km], &self.controller),
+            Dial::Controller => (&self.controller, &self.kms[km]),
+        };
+        let ends = [Session::client(from.client.clone(), &to.host), Session::server(to.server.clone())];
+        ends.map(|end| end.expect("the configuration was made for it"))
+    }
+}
+
 /// One end of a connection.
 #[derive(Debug)]
 pub struct Session(Connection);
@@ -161,12 +220,18 @@ impl Session {
     /// The end that dials `host`.
     pub fn client(config: Arc<ClientConfig>, host: &str) -> io::Result<Self> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        Ok(Self(ClientConnection::new(config, name).map_err(io::Error::other)?.into()))
+        Ok(Self::unlimited(ClientConnection::new(config, name).map_err(io::Error::other)?.into()))
     }
 
     /// The end that is dialled.
     pub fn server(config: Arc<ServerConfig>) -> io::Result<Self> {
-        Ok(Self(ServerConnection::new(config).map_err(io::Error::other)?.into()))
+        Ok(Self::unlimited(ServerConnection::new(config).map_err(io::Error::other)?.into()))
+    }
+
+    /// The longest payload is longer than what rustls holds by default.
+    fn unlimited(mut connection: Connection) -> Self {
+        connection.set_buffer_limit(None);
+        Self(connection)
     }
 
     /// Whether the hand-shake is done.
