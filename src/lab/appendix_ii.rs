@@ -9,7 +9,7 @@ use prost_reflect::{
 };
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
-use super::dialect::{Dialect, Ids, Message, Outcome, Parameter, Responses, Spelling, Value as Meaning};
+use super::dialect::{Dialect, Ids, Lists, Message, Outcome, Parameter, Responses, Spelling, Value as Meaning};
 use super::wire::{Code, Pdu};
 
 const FILE: &str = "q4164-ck.proto";
@@ -29,7 +29,13 @@ const MESSAGES: [(Code, &str); 7] = [
 /// How peers must write that speak gRPC: what Appendix II has no field for (MessageID, reasons as objects) they
 /// must not need.
 pub fn dialect(dialect: Dialect) -> Dialect {
-    Dialect { spelling: Spelling::AppendixIi, responses: Responses::Number, ids: Ids::Echo, ..dialect }
+    Dialect {
+        spelling: Spelling::AppendixIi,
+        lists: Lists::Comma,
+        responses: Responses::Number,
+        ids: Ids::Echo,
+        ..dialect
+    }
 }
 
 /// The service and its messages.

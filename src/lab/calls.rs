@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tonic::transport::{Endpoint, Uri};
 use tower_service::Service;
 
-use super::grpc::{Arrival, Bridge, Failures, serve};
+use super::grpc::{Arrival, Bridge, Failures, Manner, Serves, serve};
 use super::network::Side;
 use super::peer::ConnectionId;
 use super::wire::{Code, Pdu};
@@ -49,14 +49,15 @@ impl Calls {
     }
 
     /// One end of a TCP connection is ready: the side that dialled calls, the other serves. `whose` is the peer
-    /// there, and what it knows the connection as.
-    pub fn open(&mut self, line: usize, side: Side, whose: (usize, usize)) {
+    /// there, and what it knows the connection as; `serves` is what it answers.
+    pub fn open(&mut self, line: usize, side: Side, whose: (usize, usize), serves: Serves) {
         let (near, far) = tokio::io::duplex(PIPE);
         self.pipes.insert((line, side == Side::Initiator), far);
         let _inside = self.runtime.enter();
         let (bridge, _) = self.bridges.entry(whose).or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(QUEUE);
-            (Bridge::new(ConnectionId(whose.1), self.failures, sender), receiver)
+            let manner = Manner { serves, failures: self.failures };
+            (Bridge::new(ConnectionId(whose.1), manner, sender), receiver)
         });
         match side {
             Side::Initiator => {

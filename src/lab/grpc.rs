@@ -43,6 +43,31 @@ pub enum Failures {
     Status,
 }
 
+/// Which calls an end answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// What KMs send: the controller's part.
+    Notifications,
+    /// What the controller sends: a KM's part.
+    Requests,
+}
+
+/// How an end of a bridge behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Which calls it answers.
+    pub serves: Serves,
+    /// How it tells failures.
+    pub failures: Failures,
+}
+
+impl Manner {
+    /// Tells failures in the message.
+    pub fn of(serves: Serves) -> Self {
+        Self { serves, failures: Failures::Message }
+    }
+}
+
 /// One end's calls with the other end.
 #[derive(Clone, Debug)]
 pub struct Bridge(Arc<Inner>);
@@ -50,7 +75,7 @@ pub struct Bridge(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     connection: ConnectionId,
-    failures: Failures,
+    manner: Manner,
     arrivals: mpsc::Sender<Arrival>,
     calls: Mutex<Calls>,
 }
@@ -65,8 +90,8 @@ struct Calls {
 
 impl Bridge {
     /// A bridge for `connection` that hands what comes in to `arrivals`.
-    pub fn new(connection: ConnectionId, failures: Failures, arrivals: mpsc::Sender<Arrival>) -> Self {
-        Self(Arc::new(Inner { connection, failures, arrivals, calls: Mutex::default() }))
+    pub fn new(connection: ConnectionId, manner: Manner, arrivals: mpsc::Sender<Arrival>) -> Self {
+        Self(Arc::new(Inner { connection, manner, arrivals, calls: Mutex::default() }))
     }
 
     /// From now on requests go out here.
@@ -138,7 +163,7 @@ impl Bridge {
         }
         let pdu = answered.await.map_err(|_| Status::unavailable("the peer is gone"))?;
         let bytes = Q4164.encode(&pdu).ok_or_else(|| Status::internal("the peer's answer is not in Appendix II"))?;
-        match (self.0.failures, failure(&pdu)) {
+        match (self.0.manner.failures, failure(&pdu)) {
             (Failures::Status, Some(reason)) => Err(Status::failed_precondition(reason)),
             _ => Ok(Response::new(bytes)),
         }
@@ -187,7 +212,11 @@ impl Service<http::Request<Body>> for Calling {
         let bridge = self.0.clone();
         Box::pin(async move {
             let path = request.uri().path();
-            let Some(code) = Q4164.request(path) else {
+            let serves = |code: &Code| match bridge.0.manner.serves {
+                Serves::Notifications => *code == Code::RELAY_NOTIFICATION,
+                Serves::Requests => *code != Code::RELAY_NOTIFICATION,
+            };
+            let Some(code) = Q4164.request(path).filter(serves) else {
                 return Ok(Status::unimplemented(format!("no method {path}")).into_http());
             };
             Ok(tonic::server::Grpc::new(Bytes).unary(Method(bridge, code), request).await)

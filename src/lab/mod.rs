@@ -23,6 +23,7 @@ pub mod random;
 pub mod run;
 pub mod scenario;
 pub mod simulation;
+pub mod socket;
 pub mod tcp;
 pub mod tls;
 pub mod topology;

@@ -203,7 +203,6 @@ fn day(now: Timestamp, days: i64) -> (i32, u8, u8) {
     (date.year().into(), date.month() as u8, date.day() as u8)
 }
 
-
 fn create(path: &Path, text: &str, secret: bool) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -11,7 +11,7 @@ use super::appendix_ii::dialect;
 use super::calls::Calls;
 use super::controller::Controller;
 use super::dialect::Dialect;
-use super::grpc::Failures;
+use super::grpc::{Failures, Serves};
 use super::key_manager::KeyManager;
 use super::line::End;
 use super::network::{Network, Side};
@@ -433,7 +433,8 @@ impl Simulation {
         let (peer, km, known_as) = (self.peer_at(line, side), self.lines[line].km, self.lines[line].known_as);
         // Over gRPC a peer's connection is the one it calls over.
         if let Some(calls) = &mut self.calls {
-            calls.open(line, side, (peer, known_as));
+            let serves = if peer == self.kms.len() { Serves::Notifications } else { Serves::Requests };
+            calls.open(line, side, (peer, known_as), serves);
             if side == Side::Responder {
                 return;
             }

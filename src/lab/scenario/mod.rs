@@ -77,7 +77,9 @@ const fn twin(twin: &'static str, name: &'static str, about: &'static str, make:
 
 /// Every scenario, in the order in which `--list` and the README show them.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    [procedures::TABLE, dialects::TABLE, departures::TABLE, transport::TABLE, files::TABLE, secured::TABLE].into_iter().flatten()
+    [procedures::TABLE, dialects::TABLE, departures::TABLE, transport::TABLE, files::TABLE, secured::TABLE]
+        .into_iter()
+        .flatten()
 }
 
 /// The scenario of this name.

@@ -9,12 +9,18 @@ use super::procedures::{all, appendix_ii, failures, refused};
 use super::{Scenario, twin};
 
 pub(super) const TABLE: &[Scenario] = &[
-    twin("all-procedures", "all-procedures-tls12", "all-procedures in TLS 1.2, both sides with certificates", |setup| {
-        all(&tls(setup, V12))
-    }),
-    twin("all-procedures", "all-procedures-tls13", "all-procedures in TLS 1.3, both sides with certificates", |setup| {
-        all(&tls(setup, V13))
-    }),
+    twin(
+        "all-procedures",
+        "all-procedures-tls12",
+        "all-procedures in TLS 1.2, both sides with certificates",
+        |setup| all(&tls(setup, V12)),
+    ),
+    twin(
+        "all-procedures",
+        "all-procedures-tls13",
+        "all-procedures in TLS 1.3, both sides with certificates",
+        |setup| all(&tls(setup, V13)),
+    ),
     twin("failures", "failures-tls12", "failures in TLS 1.2", |setup| failures(&tls(setup, V12))),
     twin("failures", "failures-tls13", "failures in TLS 1.3", |setup| failures(&tls(setup, V13))),
     twin("controller-dials", "controller-dials-tls12", "controller-dials in TLS 1.2", |setup| {
@@ -33,7 +39,12 @@ pub(super) const TABLE: &[Scenario] = &[
     twin("appendix-ii-failures", "appendix-ii-failures-grpc", "failures over gRPC, told by result_code", |setup| {
         refused(&grpc(setup))
     }),
-    twin("appendix-ii-failures", "appendix-ii-failures-grpc-status", "failures over gRPC, told by grpc-status", by_status),
+    twin(
+        "appendix-ii-failures",
+        "appendix-ii-failures-grpc-status",
+        "failures over gRPC, told by grpc-status",
+        by_status,
+    ),
     twin("appendix-ii-failures", "appendix-ii-failures-grpc-tls13", "failures over gRPC in TLS 1.3", |setup| {
         refused(&tls(&grpc(setup), V13))
     }),
