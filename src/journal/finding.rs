@@ -60,12 +60,9 @@ impl Finding {
                     Truncation::StreamEnded => "the stream ends inside it",
                     Truncation::Gap => "the rest is in no packet",
                     Truncation::SnapshotLength => "the snapshot length cut its packet",
-<<<<<<< HEAD
                     Truncation::NotDecrypted => "the rest is in a TLS record that was not decrypted",
                     Truncation::Undecoded => "it is larger than is kept, or does not decompress to its end",
-=======
                     Truncation::LengthTooLarge => "Length is too large, for another message follows",
->>>>>>> 58ee93816fbbae836adf47e54dd56b3636e01d94
                 };
                 format!("{there} of {length} payload bytes are there: {because} (Q.4164 Figure I.1)")
             }
