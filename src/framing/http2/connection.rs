@@ -53,6 +53,8 @@ pub struct Shared {
     pub streams: Streams,
     /// Who is the HTTP/2 client, if anything told.
     pub client: Option<Side>,
+    /// Header table and frame sizes that each side may use: what the other's SETTINGS announced.
+    pub limits: [(u32, u32); 2],
     /// Decompressed bytes.
     inflated: Vec<u8>,
 }
@@ -120,14 +122,19 @@ impl Context<'_> {
     }
 
     fn settings(&mut self, payload: &[u8]) {
-        let Some((reader, decoder)) = &mut self.other else { return };
+        let limits = &mut self.shared.limits[self.side.other() as usize];
         for &[i0, i1, v0, v1, v2, v3] in payload.as_chunks::<6>().0 {
             let value = u32::from_be_bytes([v0, v1, v2, v3]);
             match u16::from_be_bytes([i0, i1]) {
-                HEADER_TABLE_SIZE => decoder.allow(value),
-                MAX_FRAME_SIZE => reader.allow(value),
+                HEADER_TABLE_SIZE => limits.0 = limits.0.max(value),
+                MAX_FRAME_SIZE => limits.1 = limits.1.max(value),
                 _ => {}
             }
+        }
+        let limits = *limits;
+        if let Some((reader, decoder)) = &mut self.other {
+            decoder.allow(limits.0);
+            reader.allow(limits.1);
         }
     }
 
@@ -341,7 +348,7 @@ impl Context<'_> {
         stamp: Option<Stamp>,
         act: impl FnOnce(&mut super::streams::Half, usize, &mut dyn FnMut(Outcome<'_>)),
     ) {
-        let Shared { streams, client, inflated } = &mut *self.shared;
+        let Shared { streams, client, inflated, .. } = &mut *self.shared;
         let held = streams.held;
         let Some(stream) = streams.get_mut(id) else { return };
         let mut half = std::mem::take(&mut stream.halves[side as usize]);

@@ -90,10 +90,14 @@ impl Http2 {
     /// Takes the next part of what `side` sent; gives events to `sink`. `from_the_start`: the first byte of that
     /// direction was seen; counts with the direction's first piece.
     pub fn piece(&mut self, side: Side, from_the_start: bool, piece: Piece<'_>, sink: &mut dyn FnMut(Event<'_>)) {
-        // SETTINGS are learnt by both, and a direction that has not begun begins as its first byte will tell.
-        let new =
-            |from_the_start| Direction { reader: Reader::new(from_the_start), blocks: Blocks::new(from_the_start) };
-        self.directions[side as usize].get_or_insert_with(|| new(from_the_start));
+        let limits = self.shared.limits[side as usize];
+        self.directions[side as usize].get_or_insert_with(|| {
+            let (mut reader, mut blocks) = (Reader::new(from_the_start), Blocks::new(from_the_start));
+            // The other side's SETTINGS may have come first.
+            blocks.decoder.allow(limits.0);
+            reader.allow(limits.1);
+            Direction { reader, blocks }
+        });
         self.act(side, sink, |reader, context| reader.piece(piece, &mut |tally, part| context.part(tally, part)));
     }
 
