@@ -148,6 +148,7 @@ impl Reader {
                 let cause = match cause {
                     GapCause::NotCaptured => Truncation::Gap,
                     GapCause::SnapshotLength => Truncation::SnapshotLength,
+                    GapCause::NotDecrypted => Truncation::NotDecrypted,
                 };
                 self.missing(bytes, cause, until, take);
             }
