@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::definition::{Definitions, Message, ParameterId, Presence, Role};
 use super::scan::Members;
 use super::schema::SchemaId;
+use super::status::grpc_status_name;
 use super::value::{Shape, Value};
 use crate::diagnostic::{Code, Severity};
 
@@ -321,8 +322,13 @@ impl<O: Observer> Pass<'_, O> {
         };
         self.summary.outcome = outcome;
         if outcome == Outcome::Failure {
+            let is_status = self.encoding == Encoding::GrpcStatus;
             self.observer.finding(Severity::Warning, Code::FailureResponse, About::Parameter(parameter), &|| {
-                format!("{} is {} ({})", definition.title, value.compact(), message.table)
+                let result = value.compact();
+                match result.parse().ok().filter(|_| is_status).map(grpc_status_name) {
+                    Some(name) => format!("the call ended with grpc-status {result} ({name}) and no response"),
+                    None => format!("{} is {result} ({})", definition.title, message.table),
+                }
             });
         }
     }
