@@ -1,52 +1,41 @@
-//! Both directions of a connection, from segments to messages.
+//! Both directions of a connection, from segments to the layers on its streams.
 
-use super::sink::{Origin, Sink};
-use super::tls_hint::begins_tls;
-use super::work::SegmentTask;
-use crate::framing::{CommandCodes, Framer, Pdu};
-use crate::journal::{Protocol, Side, Traffic};
+use super::application::Context;
+use super::layers::Layers;
+use super::sink::Sink;
+use super::work::{Output, SegmentTask};
+use crate::journal::{Side, Traffic};
 use crate::packet::Flags;
 use crate::place::Place;
 use crate::stream::{Arrival, Piece, Stream};
+use crate::tls;
 
 /// Both directions of a connection.
 #[derive(Debug, Default)]
 pub struct Pair {
-    sides: [Half; 2],
-    is_ck: bool,
+    streams: [Stream; 2],
+    layers: Layers,
+    /// By side: its bytes are all there.
+    ended: [bool; 2],
+    /// By side: that it will send nothing more was said.
+    closed: [bool; 2],
     /// Its worker knows that something waits.
     pub is_holding: bool,
 }
 
-#[derive(Debug, Default)]
-struct Half {
-    stream: Stream,
-    framer: Option<Framer>,
-    /// The stream's first bytes are those of TLS.
-    is_tls: bool,
-    messages: u32,
-    /// Its bytes are all there.
-    ended: bool,
-    /// That it will send nothing more was said.
-    closed: bool,
-}
+const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
 
 impl Pair {
     pub fn segment(&mut self, task: &SegmentTask, bytes: &[u8], place: Option<Place>, sink: &mut Sink<'_>) {
-        let [initiator, responder] = &mut self.sides;
-        let (this, other) = match task.side {
-            Side::Initiator => (initiator, responder),
-            Side::Responder => (responder, initiator),
-        };
-        let insist = task.insist || self.is_ck;
-        let midway = !this.is_from_the_start(task.initial) || this.stream.stats().gaps > 0;
-        other.run(task.side.other(), insist, None, midway, sink, |stream, deliver| {
+        let mut context = self.context(task.insist);
+        context.from_the_start[task.side as usize] |= task.initial.is_some();
+        self.run(task.side.other(), context, sink, |stream, deliver| {
             stream.acknowledged(task.acknowledgment, task.stamp.time, deliver);
         });
-        let midway = !other.stream.is_from_the_start() || other.stream.stats().gaps > 0;
         let reset = task.flags.has(Flags::RST);
         let mut genuine_reset = false;
-        this.run(task.side, insist, task.initial, midway, sink, |stream, deliver| {
+        context.gaps = self.context(task.insist).gaps;
+        self.run(task.side, context, sink, |stream, deliver| {
             if let Some(initial) = task.initial {
                 stream.begin(initial.wrapping_add(1), deliver);
             }
@@ -67,16 +56,48 @@ impl Pair {
         }
         self.settle(task.side, sink);
         self.settle(task.side.other(), sink);
-        self.share_knowledge(sink);
+        self.layers.share_knowledge(self.without_more(), sink);
+    }
+
+    fn context(&self, insist: bool) -> Context {
+        Context {
+            insist,
+            from_the_start: [self.streams[0].is_from_the_start(), self.streams[1].is_from_the_start()],
+            gaps: [self.streams[0].stats().gaps > 0, self.streams[1].stats().gaps > 0],
+            tls: false,
+        }
+    }
+
+    /// The context of what comes to light without new bytes: what the other side sent may not have yet.
+    fn without_more(&self) -> Context {
+        Context { gaps: [true, true], ..self.context(false) }
+    }
+
+    /// Lets `act` move a stream, and hands on what it delivers.
+    fn run(
+        &mut self,
+        side: Side,
+        context: Context,
+        sink: &mut Sink<'_>,
+        act: impl FnOnce(&mut Stream, &mut dyn FnMut(Piece<'_>)),
+    ) {
+        let Self { streams, layers, .. } = self;
+        act(&mut streams[side as usize], &mut |piece| layers.piece(side, piece, context, sink));
     }
 
     /// A direction whose stream ended is over.
     fn settle(&mut self, side: Side, sink: &mut Sink<'_>) {
-        let half = &mut self.sides[side as usize];
-        if half.stream.is_ended() && !half.ended {
-            half.end_framing(side, sink);
-            half.ended = true;
-            half.close(side, sink);
+        if self.streams[side as usize].is_ended() && !self.ended[side as usize] {
+            self.layers.end(side, self.without_more(), sink);
+            self.ended[side as usize] = true;
+            self.close(side, sink);
+        }
+    }
+
+    /// Says, once, that this side will send nothing more.
+    fn close(&mut self, side: Side, sink: &mut Sink<'_>) {
+        if !std::mem::replace(&mut self.closed[side as usize], true) {
+            sink.ended(side);
         }
     }
 
@@ -84,38 +105,20 @@ impl Pair {
     /// by more.
     fn reset(&mut self, sink: &mut Sink<'_>) {
         self.give_up_holes(sink);
-        for side in [Side::Initiator, Side::Responder] {
-            self.sides[side as usize].close(side, sink);
-        }
-    }
-
-    /// One direction's Ck makes the other's.
-    fn share_knowledge(&mut self, sink: &mut Sink<'_>) {
-        if self.is_ck || !self.sides.iter().any(|half| half.framer.as_ref().is_some_and(Framer::is_ck)) {
-            return;
-        }
-        self.is_ck = true;
-        for side in [Side::Initiator, Side::Responder] {
-            self.sides[side as usize].insist(side, sink);
-        }
+        SIDES.into_iter().for_each(|side| self.close(side, sink));
     }
 
     /// Nothing more will come from either side.
     pub fn retire(&mut self, sink: &mut Sink<'_>) {
         self.flush(sink);
-        for side in [Side::Initiator, Side::Responder] {
-            let half = &mut self.sides[side as usize];
-            half.ended = true;
-            half.close(side, sink);
-        }
+        self.ended = [true, true];
+        SIDES.into_iter().for_each(|side| self.close(side, sink));
     }
 
     /// Delivers everything that waits, for the last time.
     pub fn flush(&mut self, sink: &mut Sink<'_>) {
         self.deliver_held(sink, |stream, deliver| stream.end(deliver));
-        for side in [Side::Initiator, Side::Responder] {
-            self.sides[side as usize].end_framing(side, sink);
-        }
+        SIDES.into_iter().for_each(|side| self.layers.end(side, self.without_more(), sink));
     }
 
     pub fn give_up_holes(&mut self, sink: &mut Sink<'_>) {
@@ -123,119 +126,55 @@ impl Pair {
     }
 
     fn deliver_held(&mut self, sink: &mut Sink<'_>, act: impl Fn(&mut Stream, &mut dyn FnMut(Piece<'_>))) {
-        for side in [Side::Initiator, Side::Responder] {
-            let is_ck = self.is_ck;
-            self.sides[side as usize].run(side, is_ck, None, true, sink, &act);
-            self.share_knowledge(sink);
+        for side in SIDES {
+            self.run(side, self.without_more(), sink, &act);
+            self.layers.share_knowledge(self.without_more(), sink);
         }
     }
 
+    /// More TLS secrets have become known.
+    pub fn retry(&mut self, sink: &mut Sink<'_>) {
+        self.layers.retry(self.without_more(), sink);
+    }
+
+    /// What was learned of TLS since the last call.
+    pub fn take_tls_news(&mut self) -> Option<tls::Facts> {
+        self.layers.take_news()
+    }
+
     pub fn holds(&self) -> bool {
-        self.sides.iter().any(Half::holds)
+        self.streams.iter().any(Stream::holds) || self.layers.held_since().is_some()
     }
 
     pub fn held_since(&self) -> Option<u32> {
-        self.sides.iter().filter_map(Half::held_since).min()
+        self.streams.iter().filter_map(Stream::held_since).chain(self.layers.held_since()).min()
     }
 
     pub fn held_bytes(&self) -> usize {
-        self.sides.iter().map(|half| half.stream.held_bytes()).sum()
+        self.streams.iter().map(Stream::held_bytes).sum::<usize>() + self.layers.held_bytes()
     }
 
     pub fn is_over(&self) -> bool {
-        self.sides.iter().all(|half| half.ended)
+        self.ended == [true, true]
     }
 
-    pub fn traffic(&self) -> Traffic {
-        let stats = [self.sides[0].stream.stats(), self.sides[1].stream.stats()];
-        let undecoded = |half: &Half| half.framer.as_ref().map_or(0, Framer::undecoded);
+    /// Says what the connection was made of, now that it is over.
+    pub fn conclude(&mut self, connection: u32, output: &mut Output) -> Traffic {
+        let traffic = self.traffic();
+        output.traffic.push((connection, traffic));
+        output.tls.extend(self.layers.tls().map(|facts| (connection, facts.clone())));
+        traffic
+    }
+
+    fn traffic(&self) -> Traffic {
+        let stats = [self.streams[0].stats(), self.streams[1].stats()];
         Traffic {
             bytes: [stats[0].bytes, stats[1].bytes],
             retransmitted: stats[0].retransmitted + stats[1].retransmitted,
             out_of_order: stats[0].out_of_order + stats[1].out_of_order,
             gaps: stats[0].gaps + stats[1].gaps,
-            undecoded: [undecoded(&self.sides[0]), undecoded(&self.sides[1])],
-            protocol: self.protocol(),
+            undecoded: self.layers.undecoded(),
+            protocol: self.layers.protocol(),
         }
-    }
-
-    fn protocol(&self) -> Protocol {
-        if self.is_ck {
-            Protocol::Ck
-        } else if self.sides.iter().any(|half| half.is_tls) {
-            Protocol::Tls
-        } else {
-            Protocol::Unknown
-        }
-    }
-}
-
-impl Half {
-    fn is_from_the_start(&self, initial: Option<u32>) -> bool {
-        self.stream.is_from_the_start() || initial.is_some()
-    }
-
-    fn holds(&self) -> bool {
-        self.stream.holds() || self.framer.as_ref().is_some_and(Framer::holds)
-    }
-
-    fn held_since(&self) -> Option<u32> {
-        let framed = self.framer.as_ref().and_then(Framer::held_since);
-        match (self.stream.held_since(), framed) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-
-    /// Lets `act` move the stream, and frames what it delivers. `midway`: requests may be missing that this side
-    /// answers.
-    fn run(
-        &mut self,
-        side: Side,
-        insist: bool,
-        initial: Option<u32>,
-        midway: bool,
-        sink: &mut Sink<'_>,
-        act: impl FnOnce(&mut Stream, &mut dyn FnMut(Piece<'_>)),
-    ) {
-        let from_the_start = self.is_from_the_start(initial);
-        let Self { stream, framer, is_tls, messages, .. } = self;
-        let mut origin = Origin { side, from_the_start, midway, messages };
-        act(stream, &mut |piece| {
-            sink.tap(side, &piece);
-            let framer = framer.get_or_insert_with(|| {
-                *is_tls = matches!(piece, Piece::Bytes { bytes, .. } if begins_tls(bytes));
-                Framer::new(from_the_start, insist)
-            });
-            framer.piece(sink.codes, piece, &mut |pdu| sink.message(&pdu, &mut origin));
-        });
-    }
-
-    /// Says, once, that this side will send nothing more.
-    fn close(&mut self, side: Side, sink: &mut Sink<'_>) {
-        if !std::mem::replace(&mut self.closed, true) {
-            sink.ended(side);
-        }
-    }
-
-    fn insist(&mut self, side: Side, sink: &mut Sink<'_>) {
-        self.frame(side, sink, |framer, codes, give| framer.insist(codes, give));
-    }
-
-    fn end_framing(&mut self, side: Side, sink: &mut Sink<'_>) {
-        self.frame(side, sink, |framer, codes, give| framer.end(codes, give));
-    }
-
-    /// Lets `act` move the framer, if there is one, without new bytes.
-    fn frame(
-        &mut self,
-        side: Side,
-        sink: &mut Sink<'_>,
-        act: impl FnOnce(&mut Framer, &CommandCodes, &mut dyn FnMut(Pdu<'_>)),
-    ) {
-        let from_the_start = self.stream.is_from_the_start();
-        let Self { framer: Some(framer), messages, .. } = self else { return };
-        let mut origin = Origin { side, from_the_start, midway: true, messages };
-        act(framer, sink.codes, &mut |pdu| sink.message(&pdu, &mut origin));
     }
 }

@@ -10,7 +10,9 @@ mod input;
 mod lab;
 mod lines;
 mod look;
+mod proto;
 mod read;
+mod secrets;
 
 use std::ffi::OsString;
 use std::fmt::Display;

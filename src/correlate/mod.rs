@@ -10,7 +10,8 @@ mod transaction;
 
 use crate::diagnostic::Code;
 use crate::dissect::{
-    CommandCode, Definitions, Direction, Facts, Identifier, Message, Outcome, ParameterId, Presence, Role, Texts,
+    CommandCode, Definitions, Direction, Encoding, Facts, Identifier, Message, Outcome, ParameterId, Presence, Role,
+    Texts,
 };
 use crate::framing::{Header, Truncation};
 use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State, TextId};
@@ -31,7 +32,13 @@ pub struct Seen {
     pub side: Side,
     /// The packet that completed it.
     pub stamp: Stamp,
-    /// Its header.
+    /// How its payload is written.
+    pub encoding: Encoding,
+    /// How it travelled.
+    pub binding: Binding,
+    /// Whether it came out of TLS.
+    pub tls: bool,
+    /// Its header; over gRPC, which has none, the HTTP/2 stream stands for the MessageID.
     pub header: Header,
     /// Where its payload lies.
     pub payload: Place,
@@ -93,7 +100,9 @@ impl Correlator {
         journal.connections[seen.connection as usize].messages += 1;
         self.note_framing(journal, index, seen);
         self.note_role(journal, index, seen, direction, definition.is_some());
-        self.transactions.note_version(journal, index);
+        if seen.binding == Binding::Tcp {
+            self.transactions.note_version(journal, index);
+        }
         self.transactions.expire(journal, seen.connection, seen.stamp.time, self.time_out);
         match definition {
             Some(message) => self.place(journal, definitions, index, seen, texts, message),
@@ -192,7 +201,7 @@ impl Correlator {
                 journal.find(forgotten.message, Finding::Abandoned);
                 give_up(journal, forgotten);
             });
-            if message.answers.is_empty() {
+            if message.answers.is_empty() && seen.binding == Binding::Tcp {
                 self.transactions.note_message_id(journal, index);
             }
         }
@@ -289,8 +298,9 @@ fn record(seen: &Seen, texts: &Texts, direction: Direction, journal: &mut Journa
         worst: seen.facts.worst,
         side: seen.side,
         direction,
-        binding: Binding::Tcp,
-        tls: false,
+        encoding: seen.encoding,
+        binding: seen.binding,
+        tls: seen.tls,
     }
 }
 

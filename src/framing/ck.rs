@@ -483,6 +483,7 @@ impl Framer {
         let truncation = match gap.cause {
             GapCause::NotCaptured => Truncation::Gap,
             GapCause::SnapshotLength => Truncation::SnapshotLength,
+            GapCause::NotDecrypted => Truncation::NotDecrypted,
         };
         let had = self.backlog.len();
         // What the snapshot length cut is said by the truncation itself.

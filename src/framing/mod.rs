@@ -5,6 +5,7 @@
 mod ck;
 mod grade;
 mod header;
+pub mod http2;
 mod json;
 mod pdu;
 

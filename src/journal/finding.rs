@@ -60,6 +60,8 @@ impl Finding {
                     Truncation::StreamEnded => "the stream ends inside it",
                     Truncation::Gap => "the rest is in no packet",
                     Truncation::SnapshotLength => "the snapshot length cut its packet",
+                    Truncation::NotDecrypted => "the rest is in a TLS record that was not decrypted",
+                    Truncation::Undecoded => "it is larger than is kept, or does not decompress to its end",
                     Truncation::LengthTooLarge => "Length is too large, for another message follows",
                 };
                 format!("{there} of {length} payload bytes are there: {because} (Q.4164 Figure I.1)")
@@ -73,9 +75,7 @@ impl Finding {
                 format!("{skipped} bytes that are no message were skipped to find this one (Q.4164 Figure I.1)")
             }
             Self::Gap { bytes } => {
-                format!(
-                    "{bytes} bytes of the stream before or inside this message are in no packet (Q.4164 Appendix I)"
-                )
+                format!("{bytes} bytes of the stream before or inside this message are missing (Q.4164 Appendix I)")
             }
             Self::TimedOut { limit } => {
                 format!("no response within {} s{}", limit.0 as f64 / 1e9, expected_answer(journal, record))

@@ -18,11 +18,12 @@ pub use view::View;
 pub use crate::stream::Side;
 
 use crate::diagnostic::{CodeSet, Severity};
-use crate::dissect::{CommandCode, Definitions, Direction, IDENTIFIERS, Identifier};
+use crate::dissect::{CommandCode, Definitions, Direction, Encoding, IDENTIFIERS, Identifier};
 use crate::framing::Truncation;
 use crate::packet::Endpoint;
 use crate::place::Place;
 use crate::time::{Span, Timestamp};
+use crate::tls;
 
 /// No index.
 pub const NONE: u32 = u32::MAX;
@@ -57,7 +58,7 @@ pub struct Record {
     pub packet: u32,
     /// Index of its connection.
     pub connection: u32,
-    /// MessageID (Q.4164 Figure I.1).
+    /// MessageID (Q.4164 Figure I.1); over gRPC, which has none, the HTTP/2 stream (RFC 9113 5.1.1).
     pub message_id: u32,
     /// Payload bytes that it should have.
     pub length: u32,
@@ -83,6 +84,8 @@ pub struct Record {
     pub side: Side,
     /// Which way it went.
     pub direction: Direction,
+    /// How its payload is written.
+    pub encoding: Encoding,
     /// How it travelled.
     pub binding: Binding,
     /// Whether it came out of TLS.
@@ -90,6 +93,14 @@ pub struct Record {
 }
 
 impl Record {
+    /// What ties it to its response on its connection, for people: `#7`, or `stream 3` over gRPC.
+    pub fn reference(&self) -> String {
+        match self.binding {
+            Binding::Tcp => format!("#{}", self.message_id),
+            Binding::Grpc => format!("stream {}", self.message_id),
+        }
+    }
+
     /// One of its identifiers.
     pub fn identifier(&self, identifier: Identifier) -> TextId {
         self.identifiers[identifier as usize]
@@ -163,9 +174,15 @@ impl Closed {
 /// What a connection carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
-    /// Ck over TCP.
+    /// Ck over TCP (Q.4164 Appendix I).
     Ck,
-    /// TLS that was not decrypted.
+    /// Ck over TCP in TLS.
+    CkTls,
+    /// Ck over gRPC (Q.4164 Appendix II).
+    Grpc,
+    /// Ck over gRPC in TLS.
+    GrpcTls,
+    /// TLS that was not decrypted, or in which there is no Ck.
     Tls,
     /// Anything else, or nothing.
     #[default]
@@ -177,6 +194,9 @@ impl Protocol {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ck => "ck",
+            Self::CkTls => "ck+tls",
+            Self::Grpc => "grpc",
+            Self::GrpcTls => "grpc+tls",
             Self::Tls => "tls",
             Self::Unknown => "unknown",
         }
@@ -198,6 +218,19 @@ pub struct Traffic {
     pub undecoded: [u64; 2],
     /// What it carries.
     pub protocol: Protocol,
+}
+
+/// Something on a connection that could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What kind of thing: a short kebab-case name.
+    pub kind: &'static str,
+    /// The first of its kind, in words.
+    pub text: String,
+    /// Where that was: 1-based number of the packet.
+    pub packet: u32,
+    /// How many there were.
+    pub count: u64,
 }
 
 /// One TCP connection. Its number is its index plus one.
@@ -314,7 +347,10 @@ pub struct Journal {
     pub arena: Arena,
     /// Time of the last packet.
     pub end: Timestamp,
+    /// What is known of TLS, by index of connection.
+    pub tls: HashMap<u32, tls::Facts>,
     findings: Vec<(u32, Finding)>,
+    troubles: HashMap<u32, Vec<Trouble>>,
     more_messages: HashMap<u32, Vec<u32>>,
 }
 
@@ -343,7 +379,9 @@ impl Journal {
             texts: Interner::default(),
             arena: Arena::default(),
             end: Timestamp::default(),
+            tls: HashMap::new(),
             findings: Vec::new(),
+            troubles: HashMap::new(),
             more_messages: HashMap::new(),
         }
     }
@@ -446,6 +484,20 @@ impl Journal {
         for &procedure in joining {
             self.procedures[procedure as usize].exchange = exchange;
         }
+    }
+
+    /// Notes what could not be decoded on a connection; of one kind, the first is kept and the others are counted.
+    pub fn note_trouble(&mut self, connection: u32, trouble: Trouble) {
+        let known = self.troubles.entry(connection).or_default();
+        match known.iter_mut().find(|known| known.kind == trouble.kind) {
+            Some(known) => known.count += trouble.count,
+            None => known.push(trouble),
+        }
+    }
+
+    /// What could not be decoded on a connection, in the order met.
+    pub fn troubles(&self, connection: u32) -> &[Trouble] {
+        self.troubles.get(&connection).map_or(&[], Vec::as_slice)
     }
 
     /// Attaches a finding to a message.

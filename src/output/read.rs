@@ -37,7 +37,11 @@ impl<'a> Listing<'a> {
         let mut listing =
             Self { view, clock, styles, verbose, columns, number: 0, ends: [0; 2], name: 0, message_id: 0 };
         listing.number = records.len().to_string().len();
-        listing.message_id = records.iter().map(|record| record.message_id).max().unwrap_or(0).to_string().len() + 1;
+        let longest = |binding| {
+            let records = records.iter().filter(move |record| record.binding == binding);
+            records.max_by_key(|record| record.message_id).map_or(0, |record| record.reference().len())
+        };
+        listing.message_id = longest(Binding::Tcp).max(longest(Binding::Grpc));
         listing.name = records.iter().map(|record| width(view.name(record))).max().unwrap_or(0);
         for connection in view.journal.connections.iter().filter(|connection| connection.messages > 0) {
             let widest = connection.ends.iter().map(|end| end.to_string().len()).max().unwrap_or(0);
@@ -98,10 +102,7 @@ impl<'a> Listing<'a> {
         paint(line, &record.code.to_string(), self.styles.dim);
         line.push(' ');
         paint(line, name, self.styles.strong);
-        let message_id = match record.binding {
-            Binding::Tcp => format!("#{}", record.message_id),
-            Binding::Grpc => "grpc".to_owned(),
-        };
+        let message_id = record.reference();
         let rest = self.pieces(record, decoded);
         if beside {
             pad(line, name, self.name + 2);

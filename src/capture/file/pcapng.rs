@@ -79,6 +79,25 @@ impl PcapngWalker {
         Ok(walker)
     }
 
+    /// All secrets from here to the end, or to where reading must stop; the walk itself stays where it is.
+    pub fn secrets_ahead(&self, bytes: &[u8]) -> Vec<Secrets> {
+        let (order, last) = (self.order, self.last);
+        let (position, block, prefetch) = (self.position, self.block, Prefetch::default());
+        let mut scout = Self { position, order, sources: Vec::new(), last, block, prefetch };
+        let mut found = Vec::new();
+        while scout.position != bytes.len() {
+            scout.prefetch.ahead_of(bytes, scout.position);
+            let Ok(block) = scout.block(bytes) else { break };
+            if block.kind == SECRETS
+                && let Ok(secrets) = scout.secrets(bytes, &block)
+            {
+                found.push(secrets);
+            }
+            scout.position += block.length;
+        }
+        found
+    }
+
     /// The next packet; `None` at the end of the file.
     #[inline]
     pub fn next(&mut self, bytes: &[u8], summary: &mut FileSummary) -> Result<Option<Packet>, Box<Fault>> {
@@ -169,7 +188,10 @@ impl PcapngWalker {
         match found.kind {
             SECTION => self.section(bytes, found),
             INTERFACE => self.interface(bytes, found, summary),
-            SECRETS => self.secrets(bytes, found, summary),
+            SECRETS => {
+                summary.secrets.push(self.secrets(bytes, found)?);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -199,7 +221,7 @@ impl PcapngWalker {
         Ok(())
     }
 
-    fn secrets(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Box<Fault>> {
+    fn secrets(&self, bytes: &[u8], found: &Found) -> Result<Secrets, Box<Fault>> {
         let head = found.need(bytes, SECRETS_LEAST)?;
         let (kind, claimed) = (self.order.u32(head, 8), self.order.u32(head, 12));
         let room = found.length - SECRETS_LEAST;
@@ -207,8 +229,7 @@ impl PcapngWalker {
             return Err(FaultKind::SecretsTooLong { claimed, room }.at(found.start));
         }
         let start = (found.start + SECRETS_LEAST - 4) as u64;
-        summary.secrets.push(Secrets { kind, range: start..start + u64::from(claimed) });
-        Ok(())
+        Ok(Secrets { kind, range: start..start + u64::from(claimed) })
     }
 }
 

@@ -125,6 +125,18 @@ impl Reader {
         logs.map(|secrets| &bytes[secrets.range.start as usize..secrets.range.end as usize])
     }
 
+    /// The TLS key logs that the files carry, wherever in them: a writer may learn secrets after it wrote the packets
+    /// that need them.
+    pub fn key_logs_ahead(&self) -> Vec<&[u8]> {
+        let mut logs = Vec::new();
+        for (track, block) in self.tracks.iter().zip(&self.blocks) {
+            let ahead = track.walker.secrets_ahead(block.bytes());
+            let wanted = ahead.into_iter().filter(|secrets| secrets.kind == super::Secrets::TLS_KEY_LOG);
+            logs.extend(wanted.map(|secrets| &block.bytes()[secrets.range.start as usize..secrets.range.end as usize]));
+        }
+        logs
+    }
+
     /// Bytes walked, and bytes in all, both after decompression.
     pub fn progress(&self) -> (u64, u64) {
         let walked = self.tracks.iter().map(|track| track.walker.position() as u64).sum();

@@ -3,7 +3,7 @@
 use super::fault::{Fault, FaultKind};
 use super::pcap::PcapWalker;
 use super::pcapng::PcapngWalker;
-use super::summary::{FileSummary, FileType};
+use super::summary::{FileSummary, FileType, Secrets};
 use crate::capture::Packet;
 
 /// The position in a file and what has been learned on the way there.
@@ -37,6 +37,14 @@ impl Walker {
         match self {
             Self::Pcap(walker) => walker.next(bytes),
             Self::Pcapng(walker) => walker.next(bytes, summary),
+        }
+    }
+
+    /// The secrets that the rest of the file carries.
+    pub fn secrets_ahead(&self, bytes: &[u8]) -> Vec<Secrets> {
+        match self {
+            Self::Pcap(_) => Vec::new(),
+            Self::Pcapng(walker) => walker.secrets_ahead(bytes),
         }
     }
 

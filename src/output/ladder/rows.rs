@@ -17,7 +17,7 @@ pub enum Event {
         index: u32,
         /// Its name.
         name: String,
-        /// Command code and MessageID: `0x1401 #7`.
+        /// Command code and reference: `0x1401 #7`.
         ids: String,
         /// What matters of it.
         facts: Vec<Fact>,
@@ -94,7 +94,7 @@ impl Ladder {
         let shown = [Code::Unanswered, Code::FailureResponse];
         let codes = record.codes.iter().filter(|code| !shown.contains(code)).map(Code::name).collect();
         let failed = facts.iter().any(|fact| fact.failed);
-        let (name, ids) = (view.name(record).to_owned(), format!("{} #{}", record.code, record.message_id));
+        let (name, ids) = (view.name(record).to_owned(), format!("{} {}", record.code, record.reference()));
         let event = Event::Message { index, name, ids, facts, codes, worst: record.worst, failed };
         Row { time: Some(record.time), from, to, event }
     }
