@@ -1,11 +1,16 @@
 //! What is said of payloads that depart from their tables.
 
 use ckscope::diagnostic::Diagnostic;
-use ckscope::dissect::{CommandCode, Decoded, Definitions, Payload};
+use ckscope::dissect::{CommandCode, Decoded, Definitions, Encoding, Payload};
+
+fn decoded(code: u16, payload: &str) -> Decoded {
+    let payload = Payload { bytes: payload.as_bytes(), encoding: Encoding::Json, truncated: false };
+    Decoded::new(&Definitions::q4164(), CommandCode(code), payload)
+}
 
 /// What is said of a session creation request (0x1406, Table 6) with this payload.
 fn said(payload: &str) -> Vec<Diagnostic> {
-    Decoded::new(&Definitions::q4164(), CommandCode(0x1406), Payload::json(payload.as_bytes())).diagnostics
+    decoded(0x1406, payload).diagnostics
 }
 
 fn with(member: &str) -> String {
@@ -56,8 +61,7 @@ fn half_of_a_surrogate_pair_is_told() {
 #[test]
 fn null_is_of_a_wrong_type_and_not_missing_in_every_kind_of_row() {
     let codes = |code, payload: &str| -> Vec<&str> {
-        let decoded = Decoded::new(&Definitions::q4164(), CommandCode(code), Payload::json(payload.as_bytes()));
-        decoded.diagnostics.iter().map(|diagnostic| diagnostic.code.name()).collect()
+        decoded(code, payload).diagnostics.iter().map(|diagnostic| diagnostic.code.name()).collect()
     };
     let mandatory = r#"{"Application source ID":null,"Application destination ID":"b"}"#;
     let either = r#"{"Source KMA ID":"K1","Destination KMA ID":null}"#;

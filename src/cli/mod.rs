@@ -74,7 +74,7 @@ enum Command {
     #[command(after_long_help = dissectors::EXAMPLES)]
     Dissectors(dissectors::DissectorsArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
-    Lab(lab::LabArgs),
+    Lab(Box<lab::LabArgs>),
     /// `ckscope FILE...` is `ckscope read FILE...`.
     #[command(external_subcommand)]
     Files(Vec<OsString>),
@@ -110,7 +110,7 @@ impl Cli {
             Command::Connections(args) => args.run(),
             Command::Follow(args) => args.run(),
             Command::Dissectors(args) => args.run(),
-            Command::Lab(args) => lab::run(args),
+            Command::Lab(args) => lab::run(*args),
             Command::Files(words) => files(&words)?.run(),
         }
     }

@@ -75,7 +75,7 @@ impl FrameHeader {
         match self.kind {
             kind::PRIORITY => self.length == 5,
             kind::RST_STREAM | kind::WINDOW_UPDATE => self.length == 4,
-            kind::SETTINGS => self.length % 6 == 0,
+            kind::SETTINGS => self.length.is_multiple_of(6),
             kind::PING => self.length == 8,
             kind::GOAWAY => self.length >= 8,
             _ => true,

@@ -131,7 +131,7 @@ impl Decoder {
     }
 
     /// Name, value and their certainty of the entry at `index` of both tables (RFC 7541 2.3.3).
-    fn entry(&self, index: u32) -> Result<(&[u8], &[u8], (Certainty, Certainty)), HpackError> {
+    fn entry(&self, index: u32) -> Result<Known<'_>, HpackError> {
         let place = (index as usize).checked_sub(1).ok_or(HpackError::IndexZero)?;
         if let Some((name, value)) = STATIC.get(place) {
             return Ok((name.as_bytes(), value.as_bytes(), (Certainty::Certain, Certainty::Certain)));
@@ -148,6 +148,9 @@ impl Decoder {
         }
     }
 }
+
+/// Name and value of an entry, and how certain each is.
+type Known<'a> = (&'a [u8], &'a [u8], (Certainty, Certainty));
 
 struct Cursor<'a> {
     bytes: &'a [u8],
