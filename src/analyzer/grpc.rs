@@ -101,6 +101,10 @@ impl Sink<'_> {
     /// A call that failed without a response is a failure response itself.
     fn call_ended(&mut self, end: &CallEnd<'_>, origin: &mut Origin<'_>) {
         let Some(failure) = failure(end) else { return };
+        // Other traffic of HTTP is none of ours.
+        if self.method(end.path).is_none() && end.messages == [0, 0] {
+            return;
+        }
         let path = end.path.unwrap_or("whose path is not in the capture");
         let words = format!("call {path} failed: {failure}");
         let answer = end.client.filter(|client| *client != end.side && end.messages[end.side as usize] == 0);

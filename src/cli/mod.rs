@@ -12,6 +12,7 @@ mod lines;
 mod look;
 mod proto;
 mod read;
+mod report;
 mod secrets;
 
 use std::ffi::OsString;
