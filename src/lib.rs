@@ -28,6 +28,8 @@ pub mod correlate;
 
 pub mod analyzer;
 
+pub mod filter;
+
 pub mod output;
 
 // A peer of its own, which uses none of the stages.
