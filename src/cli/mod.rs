@@ -12,7 +12,10 @@ mod input;
 mod lab;
 mod lines;
 mod look;
+mod proto;
 mod read;
+mod report;
+mod secrets;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -22,6 +25,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand};
+
+use crate::output::escape::escaped_line;
 
 /// See the Ck interface of a QKD network (ITU-T Q.4164) as procedures, not packets
 #[derive(Parser, Debug)]
@@ -75,7 +80,7 @@ enum Command {
     #[command(after_long_help = dissectors::EXAMPLES)]
     Dissectors(dissectors::DissectorsArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
-    Lab(lab::LabArgs),
+    Lab(Box<lab::LabArgs>),
     /// `ckscope FILE...` is `ckscope read FILE...`.
     #[command(external_subcommand)]
     Files(Vec<OsString>),
@@ -112,7 +117,7 @@ impl Cli {
             Command::Follow(args) => args.run(),
             Command::Fields(args) => args.run(),
             Command::Dissectors(args) => args.run(),
-            Command::Lab(args) => lab::run(args),
+            Command::Lab(args) => lab::run(*args),
             Command::Files(words) => files(&words)?.run(),
         }
     }
@@ -128,9 +133,9 @@ fn files(words: &[OsString]) -> anyhow::Result<Cli> {
     Ok(Cli::parse_from(prefix.iter().chain(words)))
 }
 
-/// Says `text` on stderr. Whoever closed it does not want to know, so a failure is no reason to stop.
+/// Says `text` on stderr, a line whatever names stand in it. Whoever closed it does not want to know, so a failure is no reason to stop.
 pub fn say(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "ckscope: {text}");
+    let _ = writeln!(std::io::stderr(), "ckscope: {}", escaped_line(&text.to_string()));
 }
 
 /// 0: read whole; 1: read with problems that were said.

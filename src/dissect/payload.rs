@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserializer as _;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::definition::{Definitions, Message, ParameterId, Presence, Role};
 use super::scan::Members;
+use super::schema::SchemaId;
+use super::status::grpc_status_name;
 use super::value::{Shape, Value};
 use crate::diagnostic::{Code, Severity};
 
@@ -23,7 +25,18 @@ pub trait Observer {
     /// A name and its value; `row` is its row in the message's table.
     fn entry(&mut self, name: &str, parameter: Option<ParameterId>, row: Option<usize>, value: Value<'_>);
     /// Something departs from the Recommendation; the text is made only if wanted.
-    fn finding(&mut self, severity: Severity, code: Code, parameter: Option<ParameterId>, text: &dyn Fn() -> String);
+    fn finding(&mut self, severity: Severity, code: Code, about: About<'_>, text: &dyn Fn() -> String);
+}
+
+/// What a finding is about.
+#[derive(Clone, Copy, Debug)]
+pub enum About<'a> {
+    /// The payload.
+    Payload,
+    /// A parameter.
+    Parameter(ParameterId),
+    /// A name, as received, that stands for no parameter.
+    Name(&'a str),
 }
 
 /// The result of a request, as far as a message says it.
@@ -41,32 +54,66 @@ pub enum Outcome {
 /// What a pass found out beside what the observer heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Rows of the table whose parameter is there with a value, one bit each.
+    /// Rows of the table whose parameter is there, one bit each.
     pub present: u32,
     /// What the message says about the request it answers.
     pub outcome: Outcome,
 }
 
-/// Goes over `payload` once. `message` is its definition, if its code has one; `truncated`: its end is not captured.
+/// How a payload is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// One JSON object (Q.4164 Appendix I).
+    #[default]
+    Json,
+    /// A protobuf message of this schema (Q.4164 Appendix II).
+    Protobuf(SchemaId),
+    /// No payload at all: a gRPC call that ended with a status and no response. What stands for it is an object with
+    /// `grpc-status` and `grpc-message`.
+    GrpcStatus,
+}
+
+/// A payload, as far as the capture has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// How they are written.
+    pub encoding: Encoding,
+    /// Their end is not captured.
+    pub truncated: bool,
+}
+
+impl<'a> Payload<'a> {
+    /// A JSON payload that is whole.
+    pub fn json(bytes: &'a [u8]) -> Self {
+        Self { bytes, encoding: Encoding::Json, truncated: false }
+    }
+}
+
+/// Goes over a payload once. `message` is its definition, if its code has one.
 pub fn walk(
     definitions: &Definitions,
     message: Option<&Message>,
-    payload: &[u8],
-    truncated: bool,
+    payload: Payload<'_>,
     observer: &mut impl Observer,
 ) -> Summary {
     let mut pass = Pass {
         definitions,
         message,
         observer,
+        encoding: payload.encoding,
         seen: 0,
         unknown: Vec::new(),
         more_unknown: 0,
         summary: Summary::default(),
     };
-    let readable = pass.read(payload, truncated);
+    let readable = match payload.encoding {
+        Encoding::Json | Encoding::GrpcStatus => pass.read(payload.bytes, payload.truncated),
+        Encoding::Protobuf(schema) => pass.read_protobuf(schema, payload.bytes, payload.truncated),
+    };
     pass.tell_more_unknown();
-    if readable && !truncated {
+    if readable && !payload.truncated && payload.encoding != Encoding::GrpcStatus {
         pass.check_presence();
     }
     pass.summary
@@ -76,6 +123,7 @@ struct Pass<'d, O> {
     definitions: &'d Definitions,
     message: Option<&'d Message>,
     observer: &'d mut O,
+    encoding: Encoding,
     /// Rows whose name was there, with or without a value.
     seen: u32,
     unknown: Vec<String>,
@@ -108,6 +156,11 @@ impl<O: Observer> Pass<'_, O> {
                 rest
             }
         };
+        if has_lone_surrogate(text) {
+            self.malformed(Severity::Note, &|| {
+                "an escape stands for half of a surrogate pair, which is no character (RFC 8259 8.2)".to_owned()
+            });
+        }
         let start = text.trim_ascii_start();
         match start.as_bytes().first() {
             Some(b'{') => self.read_object(start, truncated),
@@ -122,6 +175,38 @@ impl<O: Observer> Pass<'_, O> {
                 self.malformed(Severity::Error, &|| not_an_object(start));
                 true
             }
+        }
+    }
+
+    /// Reads a protobuf message by way of JSON, so that one pass knows both.
+    fn read_protobuf(&mut self, schema: SchemaId, bytes: &[u8], truncated: bool) -> bool {
+        let mut json = String::with_capacity(2 * bytes.len() + 64);
+        let problem = self.definitions.schemas.to_json(schema, bytes, &mut json);
+        let readable = problem.is_none();
+        if let Some(problem) = problem.filter(|_| !truncated) {
+            self.malformed(Severity::Error, &|| format!("{problem} (Q.4164 Appendix II)"));
+        }
+        self.read_object(&json, false);
+        // proto3 leaves default values off the wire, and 0 is OK (Q.4164 Table II.3-2).
+        if readable && self.summary.outcome == Outcome::Unsaid && self.has_result(schema) {
+            self.summary.outcome = Outcome::Success;
+        }
+        readable
+    }
+
+    fn has_result(&self, schema: SchemaId) -> bool {
+        let Some(message) = self.message.filter(|message| !message.answers.is_empty()) else { return false };
+        message.rows.iter().any(|row| {
+            let is_response = self.definitions.parameter(row.parameter).role == Some(Role::Response);
+            is_response && self.definitions.schemas.has(schema, row.parameter)
+        })
+    }
+
+    /// Whether a payload can have this parameter at all: a schema need not map it.
+    fn is_mapped(&self, parameter: ParameterId) -> bool {
+        match self.encoding {
+            Encoding::Protobuf(schema) => self.definitions.schemas.has(schema, parameter),
+            Encoding::Json | Encoding::GrpcStatus => true,
         }
     }
 
@@ -143,7 +228,7 @@ impl<O: Observer> Pass<'_, O> {
     }
 
     fn malformed(&mut self, severity: Severity, text: &dyn Fn() -> String) {
-        self.observer.finding(severity, Code::MalformedJson, None, text);
+        self.observer.finding(severity, Code::MalformedJson, About::Payload, text);
     }
 
     fn entry(&mut self, name: &str, value: Value<'_>) {
@@ -162,46 +247,58 @@ impl<O: Observer> Pass<'_, O> {
     fn known(&mut self, row: usize, value: Value<'_>) {
         let Some(message) = self.message else { return };
         let expected = &message.rows[row];
-        let parameter = Some(expected.parameter);
+        let about = About::Parameter(expected.parameter);
         let title = &self.definitions.parameter(expected.parameter).title;
         let bit = 1 << row;
         if self.seen & bit != 0 {
-            self.observer.finding(Severity::Warning, Code::MalformedJson, parameter, &|| {
+            self.observer.finding(Severity::Warning, Code::MalformedJson, about, &|| {
                 format!("{title} stands twice; the last one counts (RFC 8259 4)")
             });
         }
         self.seen |= bit;
+        // null is there, of a wrong type: so it is in every kind of row.
+        self.summary.present |= bit;
         let shape = value.shape();
-        if shape != Shape::Null {
-            self.summary.present |= bit;
-        }
-        if !shape.is(expected.kind) && !expected.also.iter().any(|&kind| shape.is(kind)) {
-            self.observer.finding(Severity::Error, Code::WrongType, parameter, &|| {
+        // What protobuf carries has the type of its schema, and Appendix II's differ from the tables'.
+        if self.encoding == Encoding::Json
+            && !shape.is(expected.kind)
+            && !expected.also.iter().any(|&kind| shape.is(kind))
+        {
+            self.observer.finding(Severity::Error, Code::WrongType, about, &|| {
                 format!("{title} is {}; {} says {}", shape.name(), message.table, expected.kind.name())
             });
         }
     }
 
     fn unknown(&mut self, name: &str, parameter: Option<ParameterId>) {
-        let Some(message) = self.message else { return };
+        let Some(message) = self.message.filter(|_| !self.is_vendors(name)) else { return };
+        let about = parameter.map_or(About::Name(name), About::Parameter);
         if self.unknown.iter().any(|known| known == name) {
-            self.malformed(Severity::Warning, &|| format!("{name:?} stands twice (RFC 8259 4)"));
+            self.observer.finding(Severity::Warning, Code::MalformedJson, about, &|| {
+                format!("{name:?} stands twice; the last one counts (RFC 8259 4)")
+            });
+            return;
         } else if self.unknown.len() < MAX_UNKNOWN {
             self.unknown.push(name.to_owned());
         } else {
             self.more_unknown += 1;
             return;
         }
-        self.observer.finding(Severity::Note, Code::UnknownParameter, parameter, &|| {
+        self.observer.finding(Severity::Note, Code::UnknownParameter, about, &|| {
             format!("{name:?} is no parameter of {} ({})", message.name, message.table)
         });
+    }
+
+    /// Whether a name that no table has is a vendor's own: its schema names it.
+    fn is_vendors(&self, name: &str) -> bool {
+        matches!(self.encoding, Encoding::Protobuf(schema) if self.definitions.schemas.names(schema, name))
     }
 
     /// What was not told one by one.
     fn tell_more_unknown(&mut self) {
         let (more, Some(message)) = (self.more_unknown, self.message) else { return };
         if more > 0 {
-            self.observer.finding(Severity::Note, Code::UnknownParameter, None, &|| {
+            self.observer.finding(Severity::Note, Code::UnknownParameter, About::Payload, &|| {
                 format!("{more} more names are no parameters of {} ({})", message.name, message.table)
             });
         }
@@ -225,8 +322,13 @@ impl<O: Observer> Pass<'_, O> {
         };
         self.summary.outcome = outcome;
         if outcome == Outcome::Failure {
-            self.observer.finding(Severity::Warning, Code::FailureResponse, Some(parameter), &|| {
-                format!("{} is {} ({})", definition.title, value.compact(), message.table)
+            let is_status = self.encoding == Encoding::GrpcStatus;
+            self.observer.finding(Severity::Warning, Code::FailureResponse, About::Parameter(parameter), &|| {
+                let result = value.compact();
+                match result.parse().ok().filter(|_| is_status).map(grpc_status_name) {
+                    Some(name) => format!("the call ended with grpc-status {result} ({name}) and no response"),
+                    None => format!("{} is {result} ({})", definition.title, message.table),
+                }
             });
         }
     }
@@ -234,12 +336,14 @@ impl<O: Observer> Pass<'_, O> {
     fn check_presence(&mut self) {
         let Some(message) = self.message else { return };
         for (index, row) in message.rows.iter().enumerate() {
-            if self.seen & (1 << index) != 0 {
+            if self.seen & (1 << index) != 0 || !self.is_mapped(row.parameter) {
                 continue;
             }
             let title = &self.definitions.parameter(row.parameter).title;
             let role = self.definitions.parameter(row.parameter).role;
             match row.presence {
+                // An absent result code is 0.
+                Presence::Mandatory if role == Some(Role::Response) && self.encoding != Encoding::Json => {}
                 Presence::Mandatory => {
                     let excused = self.summary.outcome == Outcome::Failure && role != Some(Role::Response);
                     let (severity, because) = if excused {
@@ -247,7 +351,7 @@ impl<O: Observer> Pass<'_, O> {
                     } else {
                         (Severity::Error, "")
                     };
-                    self.observer.finding(severity, Code::MissingParameter, Some(row.parameter), &|| {
+                    self.observer.finding(severity, Code::MissingParameter, About::Parameter(row.parameter), &|| {
                         format!("{title} is missing; it is mandatory ({}){because}", message.table)
                     });
                 }
@@ -259,26 +363,46 @@ impl<O: Observer> Pass<'_, O> {
 
     fn check_either(&mut self, message: &Message, index: usize, other: ParameterId) {
         let other_row = message.row(other).map(|(index, _)| index);
-        // Reported once: by the first of the two rows.
-        if other_row.is_some_and(|other| other < index || self.seen & (1 << other) != 0) {
+        // Reported once: by the first of the two rows that the payload can have.
+        let is_first = |other: usize| other < index && self.is_mapped(message.rows[other].parameter);
+        if other_row.is_some_and(|other| is_first(other) || self.seen & (1 << other) != 0) {
             return;
         }
         let parameter = message.rows[index].parameter;
-        self.observer.finding(Severity::Error, Code::MissingParameter, Some(parameter), &|| {
+        self.observer.finding(Severity::Error, Code::MissingParameter, About::Parameter(parameter), &|| {
             let title = |id| &self.definitions.parameter(id).title;
             format!("neither {} nor {} is there; {} asks for one", title(parameter), title(other), message.table)
         });
     }
 }
 
+/// Whether a `\uD800` to `\uDFFF` has no other half beside it.
+fn has_lone_surrogate(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let unit = |at: usize| {
+        let digits = text.get(at + 2..at + 6).filter(|_| bytes[at..].starts_with(b"\\u"))?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut from = 0;
+    while let Some(found) = memchr::memchr(b'\\', &bytes[from..]) {
+        let at = from + found;
+        match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => from = at + 12,
+            Some(0xd800..=0xdfff) => return true,
+            _ => from = (at + 2).min(bytes.len()),
+        }
+    }
+    false
+}
+
 fn not_an_object(text: &str) -> String {
     let found = match text.as_bytes()[0] {
+        _ if serde_json::from_str::<IgnoredAny>(text).is_err() => "no JSON",
         b'[' => "an array",
         b'"' => "a string",
         b't' | b'f' => "a boolean",
         b'n' => "null",
-        b'-' | b'0'..=b'9' => "a number",
-        _ => "no JSON",
+        _ => "a number",
     };
     format!("payload is {found}; expected a JSON object (Q.4164 Appendix I)")
 }

@@ -16,4 +16,5 @@ mod lines;
 pub mod read;
 pub mod style;
 pub mod summary;
+mod tls;
 pub mod vocabulary;
