@@ -138,6 +138,22 @@ pub fn say(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "ckscope: {}", escaped_line(&text.to_string()));
 }
 
+/// An error that takes several lines, because it shows the place it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Multiline(pub String);
+
+/// Tells the user why nothing was done.
+pub fn say_error(error: &anyhow::Error) {
+    match error.downcast_ref::<Multiline>() {
+        None => say(format_args!("{error:#}")),
+        Some(Multiline(text)) => {
+            let lines: Vec<_> = text.lines().map(escaped_line).collect();
+            let _ = writeln!(std::io::stderr(), "ckscope: {}", lines.join("\n"));
+        }
+    }
+}
+
 /// 0: read whole; 1: read with problems that were said.
 fn status(problems: bool) -> ExitCode {
     ExitCode::from(u8::from(problems))
