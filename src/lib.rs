@@ -28,6 +28,8 @@ pub mod analyzer;
 
 pub mod output;
 
+pub mod tui;
+
 // A peer of its own, which uses none of the stages.
 pub mod lab;
 

@@ -8,6 +8,7 @@ mod index;
 pub mod load;
 mod payload;
 mod scan;
+pub mod tree;
 mod value;
 
 pub use decode::{Decoded, Entry};
