@@ -16,6 +16,8 @@ pub mod packet;
 
 pub mod stream;
 
+pub mod tls;
+
 pub mod framing;
 
 pub mod dissect;

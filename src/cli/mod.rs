@@ -10,7 +10,9 @@ mod input;
 mod lab;
 mod lines;
 mod look;
+mod proto;
 mod read;
+mod secrets;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -20,6 +22,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand};
+
+use crate::output::escape::escaped_line;
 
 /// See the Ck interface of a QKD network (ITU-T Q.4164) as procedures, not packets
 #[derive(Parser, Debug)]
@@ -122,9 +126,9 @@ fn files(words: &[OsString]) -> anyhow::Result<Cli> {
     Ok(Cli::parse_from(prefix.iter().chain(words)))
 }
 
-/// Says `text` on stderr. Whoever closed it does not want to know, so a failure is no reason to stop.
+/// Says `text` on stderr, a line whatever names stand in it. Whoever closed it does not want to know, so a failure is no reason to stop.
 pub fn say(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "ckscope: {text}");
+    let _ = writeln!(std::io::stderr(), "ckscope: {}", escaped_line(&text.to_string()));
 }
 
 /// 0: read whole; 1: read with problems that were said.

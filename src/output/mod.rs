@@ -16,3 +16,4 @@ mod lines;
 pub mod read;
 pub mod style;
 pub mod summary;
+mod tls;

@@ -1,6 +1,7 @@
 //! What is shown: the display filter and the identifier that is followed.
 
 use super::scan::{Carried, Scan};
+use crate::dissect::Definitions;
 use crate::journal::View;
 
 /// A filter that was understood, or why not.
@@ -25,9 +26,24 @@ pub struct Text {
 ///
 /// # Errors
 /// It holds nothing to look for.
-pub fn compile(text: &str) -> Compiled {
+pub fn compile(text: &str, _definitions: &Definitions) -> Compiled {
     let words: Vec<Vec<u8>> = text.split_whitespace().map(|word| word.to_ascii_lowercase().into_bytes()).collect();
     if words.is_empty() { Err(Fault { at: 0..text.len(), text: "expected words".to_owned() }) } else { Ok(Text { words }) }
+}
+
+/// The filter for messages in which the field called `path` has this value.
+pub fn on_value(_path: &str, raw: &str) -> Option<String> {
+    (!raw.is_empty()).then(|| raw.to_owned())
+}
+
+/// The filter for messages like this one.
+pub fn on_message(view: View<'_>, message: u32) -> String {
+    view.name(view.record(message)).to_owned()
+}
+
+/// Bytes before `at` that a completion takes the place of, and the completions.
+pub fn complete(_text: &str, _at: usize, _view: View<'_>) -> (usize, Vec<String>) {
+    (0, Vec::new())
 }
 
 impl Text {

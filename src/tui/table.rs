@@ -76,6 +76,15 @@ pub fn fit(columns: &[Column], shown: &[usize], room: u16) -> Vec<(usize, u16)> 
     widths
 }
 
+/// The column drawn at screen column `x`.
+pub fn column_at(columns: &[Column], shown: &[usize], room: u16, x: u16) -> Option<usize> {
+    let mut end = 0;
+    fit(columns, shown, room).into_iter().find_map(|(index, width)| {
+        end += width + 1;
+        (x < end).then_some(index)
+    })
+}
+
 /// What a table shows.
 pub struct Table<'a> {
     /// All columns there are.
