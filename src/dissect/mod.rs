@@ -8,11 +8,8 @@ mod index;
 pub mod load;
 mod payload;
 mod scan;
-<<<<<<< HEAD
-pub mod tree;
-=======
 mod schema;
->>>>>>> ac1896dccb12d720ac787575940494ad81eca3da
+pub mod tree;
 mod value;
 mod wire;
 

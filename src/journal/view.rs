@@ -3,12 +3,8 @@
 use super::{Binding, Journal, Record};
 use crate::capture::Block;
 use crate::diagnostic::{Code, Diagnostic};
-<<<<<<< HEAD
-use crate::dissect::{Decoded, Message};
-use crate::framing::{HEADER, Header};
-=======
 use crate::dissect::{Decoded, Message, Payload};
->>>>>>> ac1896dccb12d720ac787575940494ad81eca3da
+use crate::framing::{HEADER, Header};
 use crate::place::Place;
 
 /// What a view of the messages needs: the journal, and the capture's bytes.
