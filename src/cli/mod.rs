@@ -13,6 +13,7 @@ mod look;
 mod proto;
 mod read;
 mod secrets;
+mod tui;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -45,7 +46,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   ckscope capture.pcapng
-      Every Ck message in a capture, one line each
+      The procedures in a capture, to look around in; into files and pipes, its messages, one line each
   ckscope flows --ladder capture.pcapng
       What the key managers and the controller said to each other, drawn
   ckscope flows --format jsonl capture.pcapng | jq 'select(.state != \"complete\")'
@@ -73,9 +74,12 @@ enum Command {
     /// Show or check the definitions of messages
     #[command(after_long_help = dissectors::EXAMPLES)]
     Dissectors(dissectors::DissectorsArgs),
+    /// Look around in captures: procedures, flows, messages, on the whole terminal
+    #[command(after_long_help = tui::EXAMPLES)]
+    Tui(tui::TuiArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(lab::LabArgs),
-    /// `ckscope FILE...` is `ckscope read FILE...`.
+    /// `ckscope FILE...` is `ckscope tui FILE...` on a terminal, else `ckscope read FILE...`.
     #[command(external_subcommand)]
     Files(Vec<OsString>),
 }
@@ -110,6 +114,7 @@ impl Cli {
             Command::Connections(args) => args.run(),
             Command::Follow(args) => args.run(),
             Command::Dissectors(args) => args.run(),
+            Command::Tui(args) => args.run(),
             Command::Lab(args) => lab::run(args),
             Command::Files(words) => files(&words)?.run(),
         }
@@ -122,7 +127,8 @@ fn files(words: &[OsString]) -> anyhow::Result<Cli> {
     if first != "-" && !Path::new(&first).exists() {
         bail!("{}: neither a command nor a file; ckscope --help lists the commands", first.display());
     }
-    let prefix = ["ckscope", "read"].map(OsString::from);
+    let command = if first != "-" && words.len() == 1 && tui::is_possible() { "tui" } else { "read" };
+    let prefix = ["ckscope", command].map(OsString::from);
     Ok(Cli::parse_from(prefix.iter().chain(words)))
 }
 

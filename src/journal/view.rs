@@ -43,8 +43,8 @@ impl<'a> View<'a> {
         let place = record.payload.before(HEADER as u64).filter(|_| record.binding == Binding::Tcp)?;
         let bytes: &[u8; HEADER] = self.bytes(place, HEADER)?.try_into().ok()?;
         let header = Header::read(bytes, record.codes.contains(Code::ByteOrder));
-        let is_it = (header.version, header.message_id, header.code)
-            == (record.version, record.message_id, record.code.0);
+        let is_it =
+            (header.version, header.message_id, header.code) == (record.version, record.message_id, record.code.0);
         is_it.then_some(bytes)
     }
 

@@ -50,7 +50,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, panel: &Panel, theme: &Theme, activ
         put(buffer, (area.x, y), area.width.min(OFFSET), &format!("{start:04x}"), theme.dim, false);
         for (index, &byte) in bytes[start..].iter().take(count).enumerate() {
             let at = start + index;
-            let mut style = if at < panel.fields.header { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
+            let mut style =
+                if at < panel.fields.header { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
             if field.contains(&at) {
                 style = style.patch(theme.field);
             }

@@ -87,7 +87,9 @@ fn km(view: View<'_>, names: &Names, index: u32) -> String {
 
 fn odd_count(connection: &Connection) -> u64 {
     let traffic = &connection.traffic;
-    u64::from(traffic.retransmitted) + u64::from(traffic.out_of_order) + u64::from(traffic.gaps)
+    u64::from(traffic.retransmitted)
+        + u64::from(traffic.out_of_order)
+        + u64::from(traffic.gaps)
         + traffic.undecoded.iter().sum::<u64>()
 }
 
@@ -150,12 +152,19 @@ pub fn detail(view: View<'_>, names: &Names, clock: &mut Clock, index: u32) -> V
         ("Time", {
             let (start, took) = (clock.next(connection.start), duration(connection.end - connection.start));
             let closed = connection.closed.map_or("open", Closed::name);
-            format!("{} for {took}, {}", start.trim(), if closed == "open" { "open".to_owned() } else { format!("closed by {}", closed.to_uppercase()) })
+            format!(
+                "{} for {took}, {}",
+                start.trim(),
+                if closed == "open" { "open".to_owned() } else { format!("closed by {}", closed.to_uppercase()) }
+            )
         }),
-        ("Traffic", format!(
-            "{} packets, {} + {} bytes, {} messages",
-            connection.packets, traffic.bytes[0], traffic.bytes[1], connection.messages
-        )),
+        (
+            "Traffic",
+            format!(
+                "{} packets, {} + {} bytes, {} messages",
+                connection.packets, traffic.bytes[0], traffic.bytes[1], connection.messages
+            ),
+        ),
         ("Odd", if odd.is_empty() { "nothing".to_owned() } else { odd.join(", ") }),
     ]
 }

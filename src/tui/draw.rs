@@ -69,7 +69,11 @@ fn tab_places(state: &State) -> Vec<(Tab, String, u16)> {
 
 /// The tab at a column of the tab bar.
 pub fn tab_at(state: &State, x: u16) -> Option<Tab> {
-    tab_places(state).into_iter().rfind(|(_, _, start)| *start <= x).filter(|(_, text, start)| x < start + width(text) as u16).map(|(tab, ..)| tab)
+    tab_places(state)
+        .into_iter()
+        .rfind(|(_, _, start)| *start <= x)
+        .filter(|(_, text, start)| x < start + width(text) as u16)
+        .map(|(tab, ..)| tab)
 }
 
 fn tabs(state: &State, buffer: &mut Buffer, area: Rect) {
@@ -258,7 +262,11 @@ fn detail(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
 fn finding_list(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
     let (panel, theme) = (&state.findings, &state.setup.theme);
     if panel.rows.is_empty() {
-        let text = if state.shown.is_restricted() { "No findings among what is shown." } else { "No findings: everything is as the Recommendation says." };
+        let text = if state.shown.is_restricted() {
+            "No findings among what is shown."
+        } else {
+            "No findings: everything is as the Recommendation says."
+        };
         put(buffer, (area.x + 2, area.y + 1), area.width - 2, text, Style::new(), false);
         return;
     }
@@ -270,7 +278,14 @@ fn finding_list(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) 
                 let text = format!("{sign} {:<7}  {:<22}", severity.to_string(), code.name());
                 put(buffer, (area.x, y), 36, &text, theme.severity(Some(severity)), false);
                 let many = if count == 1 { "message" } else { "messages" };
-                put(buffer, (area.x + 36, y), area.width.saturating_sub(36), &format!("{count} {many}"), Style::new(), false);
+                put(
+                    buffer,
+                    (area.x + 36, y),
+                    area.width.saturating_sub(36),
+                    &format!("{count} {many}"),
+                    Style::new(),
+                    false,
+                );
             }
             Row::Message(index, _, code) => {
                 let record = view.record(index);
@@ -317,7 +332,8 @@ fn fields(state: &State, buffer: &mut Buffer, area: Rect, active: bool) {
         }
     }
     let names = panel.visible.iter().map(|&at| &panel.fields.lines[at]).filter(|line| line.kind != Kind::Heading);
-    let name_width = names.map(|line| name_of(line, panel).len().min(34)).max().unwrap_or(0).min(usize::from(area.width) * 2 / 5);
+    let name_width =
+        names.map(|line| name_of(line, panel).len().min(34)).max().unwrap_or(0).min(usize::from(area.width) * 2 / 5);
     for (line, &at) in panel.visible.iter().skip(panel.field.top).take(usize::from(area.height)).enumerate() {
         let y = area.y + line as u16;
         field_line(state, buffer, Rect { y, height: 1, ..area }, &panel.fields.lines[at], name_width as u16);
@@ -415,9 +431,18 @@ fn json_lines(fields: &Fields) -> Vec<String> {
 
 fn help(state: &State, buffer: &mut Buffer, area: Rect, top: usize) {
     let theme = &state.setup.theme;
-    put(buffer, (area.x, area.y), area.width, "─▶ Help: keys, names for the : line, what they do ", theme.accent, false);
+    put(
+        buffer,
+        (area.x, area.y),
+        area.width,
+        "─▶ Help: keys, names for the : line, what they do ",
+        theme.accent,
+        false,
+    );
     let names = 16;
-    for (line, help) in overlay::help(&state.setup.keymap).iter().skip(top).take(usize::from(area.height) - 1).enumerate() {
+    for (line, help) in
+        overlay::help(&state.setup.keymap).iter().skip(top).take(usize::from(area.height) - 1).enumerate()
+    {
         let y = area.y + 1 + line as u16;
         match help {
             HelpLine::Empty => {}
@@ -512,7 +537,8 @@ fn hints(state: &State, buffer: &mut Buffer, area: Rect) {
         keymap::entries().filter_map(|entry| {
             let (word, tabs) = entry.hint?;
             let key = state.setup.keymap.keys(entry.command).first()?.to_string();
-            let fits = tabs.contains(&state.tab) || (entry.command == Command::Pause && state.status.phase == Phase::Growing);
+            let fits =
+                tabs.contains(&state.tab) || (entry.command == Command::Pause && state.status.phase == Phase::Growing);
             fits.then_some((key, word))
         })
     };
@@ -609,7 +635,8 @@ fn completions(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layo
     let x = ((width(&label) + before).saturating_sub(taken) as u16).min(layout.status.width.saturating_sub(wide));
     for (line, text) in shown.iter().enumerate() {
         let y = layout.status.y.saturating_sub((shown.len() - line) as u16);
-        let style = if prompt.choice == Some(first + line) { state.setup.theme.field } else { state.setup.theme.selected };
+        let style =
+            if prompt.choice == Some(first + line) { state.setup.theme.field } else { state.setup.theme.selected };
         buffer.set_style(Rect::new(x, y, wide.min(layout.status.width - x), 1), Style::reset());
         let padded = format!(" {:<1$}", escaped(text), usize::from(wide) - 1);
         put(buffer, (x, y), wide, &padded, style, false);

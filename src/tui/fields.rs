@@ -219,9 +219,8 @@ impl Fields {
 
     /// Rows of the table that are not there, the mandatory ones first, and what was found about them.
     fn absent(&mut self, definitions: &Definitions, message: &Message, decoded: &Decoded, diagnostics: &[Diagnostic]) {
-        let is_there = |row: &crate::dissect::Row| {
-            decoded.entries.iter().any(|entry| entry.parameter == Some(row.parameter))
-        };
+        let is_there =
+            |row: &crate::dissect::Row| decoded.entries.iter().any(|entry| entry.parameter == Some(row.parameter));
         let mut rows: Vec<_> = message.rows.iter().filter(|row| !is_there(row)).collect();
         let missing = |row: &crate::dissect::Row| {
             let name = definitions.parameter(row.parameter).name.as_str();

@@ -28,7 +28,11 @@ pub struct Text {
 /// It holds nothing to look for.
 pub fn compile(text: &str, _definitions: &Definitions) -> Compiled {
     let words: Vec<Vec<u8>> = text.split_whitespace().map(|word| word.to_ascii_lowercase().into_bytes()).collect();
-    if words.is_empty() { Err(Fault { at: 0..text.len(), text: "expected words".to_owned() }) } else { Ok(Text { words }) }
+    if words.is_empty() {
+        Err(Fault { at: 0..text.len(), text: "expected words".to_owned() })
+    } else {
+        Ok(Text { words })
+    }
 }
 
 /// The filter for messages in which the field called `path` has this value.

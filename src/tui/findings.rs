@@ -82,7 +82,9 @@ impl Panel {
             Some(only) => only.iter().for_each(|&index| look(index)),
             None => (0..count).for_each(look),
         }
-        groups.sort_by_key(|((severity, code), messages)| (std::cmp::Reverse(*severity), std::cmp::Reverse(messages.len()), *code));
+        groups.sort_by_key(|((severity, code), messages)| {
+            (std::cmp::Reverse(*severity), std::cmp::Reverse(messages.len()), *code)
+        });
         self.rows.clear();
         for ((severity, code), messages) in groups {
             self.rows.push(Row::Group(severity, code, messages.len() as u32));

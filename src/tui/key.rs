@@ -64,7 +64,11 @@ impl FromStr for Key {
             (rest, modifiers) = match (rest.strip_prefix("ctrl-"), rest.strip_prefix("alt-")) {
                 (Some(rest), _) => (rest, modifiers | KeyModifiers::CONTROL),
                 (_, Some(rest)) => (rest, modifiers | KeyModifiers::ALT),
-                _ => return Err(format!("{text:?} is no key; expected one like \"q\", \"ctrl-f\", \"alt-x\" or \"pgdn\"")),
+                _ => {
+                    return Err(format!(
+                        "{text:?} is no key; expected one like \"q\", \"ctrl-f\", \"alt-x\" or \"pgdn\""
+                    ));
+                }
             };
         }
     }

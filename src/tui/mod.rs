@@ -6,6 +6,7 @@
 //! file or the terminal: [`terminal::run`] alone does.
 
 mod bytes;
+pub mod config;
 pub mod connections;
 pub mod draw;
 pub mod feed;

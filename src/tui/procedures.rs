@@ -98,7 +98,11 @@ impl Panel {
     /// Unfolds what is related to `procedure`, so that it has a line.
     pub fn reveal(&mut self, view: View<'_>, procedure: u32) {
         let exchange = view.journal.procedures[procedure as usize].exchange;
-        if self.all { self.toggled.remove(&exchange) } else { self.toggled.insert(exchange) };
+        if self.all {
+            self.toggled.remove(&exchange)
+        } else {
+            self.toggled.insert(exchange)
+        };
     }
 
     /// Puts the cursor on `procedure`, if it has a line.

@@ -116,7 +116,10 @@ impl Search {
         let holds = |bytes: &[u8]| memmem::find(&bytes.to_ascii_lowercase(), &self.needle).is_some();
         let raw = |bytes: &[u8]| memmem::find(bytes, &self.needle).is_some();
         let payload = view.payload(record);
-        raw(payload) || holds(payload) || holds(view.name(record).as_bytes()) || holds(record.code.to_string().as_bytes())
+        raw(payload)
+            || holds(payload)
+            || holds(view.name(record).as_bytes())
+            || holds(record.code.to_string().as_bytes())
     }
 }
 

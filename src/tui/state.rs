@@ -218,7 +218,9 @@ impl State {
             learned: 0,
             anchors: [None; 2],
         };
-        for (tab, columns) in [Tab::Procedures, Tab::Messages, Tab::Connections].into_iter().zip(state.setup.columns.clone()) {
+        for (tab, columns) in
+            [Tab::Procedures, Tab::Messages, Tab::Connections].into_iter().zip(state.setup.columns.clone())
+        {
             if !columns.is_empty() {
                 state.show_columns(tab, &columns.join(","))?;
             }
@@ -452,7 +454,11 @@ impl State {
 
     /// The mark of a message, to be changed.
     pub fn mark(&mut self, view: View<'_>, message: u32) -> &mut Mark {
-        self.marks.entry(message).or_insert_with(|| Mark { anchor: anchor(view, message), marked: false, comment: None })
+        self.marks.entry(message).or_insert_with(|| Mark {
+            anchor: anchor(view, message),
+            marked: false,
+            comment: None,
+        })
     }
 
     /// Forgets marks that say nothing.

@@ -115,7 +115,13 @@ impl Table<'_> {
         for &(index, width) in &widths {
             let column = &self.columns[index];
             let sign = match self.sorted {
-                Some((by, reverse)) if by == index => if reverse { "▾" } else { "▴" },
+                Some((by, reverse)) if by == index => {
+                    if reverse {
+                        "▾"
+                    } else {
+                        "▴"
+                    }
+                }
                 _ => "",
             };
             let title = format!("{}{sign}", column.title);

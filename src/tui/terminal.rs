@@ -57,7 +57,13 @@ pub fn run(feed: &dyn Feed, setup: Setup, stop: &Arc<AtomicBool>) -> anyhow::Res
             drawn = screen.draw(&state, view);
         });
         drawn?;
-        let wait = if more { Duration::ZERO } else if growing || !due { GROWING } else { IDLE };
+        let wait = if more {
+            Duration::ZERO
+        } else if growing || !due {
+            GROWING
+        } else {
+            IDLE
+        };
         if event::poll(wait)? && take_events(feed, &mut state, &mut screen)? {
             break;
         }
@@ -156,5 +162,6 @@ impl Drop for Screen {
 /// Gives the terminal back. What fails here cannot be mended any more.
 fn leave() {
     let _ = disable_raw_mode();
-    let _ = execute!(stdout(), DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen, crossterm::cursor::Show);
+    let _ =
+        execute!(stdout(), DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen, crossterm::cursor::Show);
 }

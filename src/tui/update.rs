@@ -535,9 +535,7 @@ impl State {
         let (columns, shown, sort) = match self.tab {
             Tab::Procedures => (procedures::COLUMNS, &self.procedures.shown, &mut self.procedures.sort),
             Tab::Connections => (connections::COLUMNS, &self.connections.shown, &mut self.connections.sort),
-            Tab::Messages if command == Command::Columns => {
-                (messages::COLUMNS, &self.messages.shown, &mut (0, false))
-            }
+            Tab::Messages if command == Command::Columns => (messages::COLUMNS, &self.messages.shown, &mut (0, false)),
             _ => return self.say_wrong("this view has its order"),
         };
         let fault = match command {
@@ -774,7 +772,8 @@ impl State {
         match (self.tab, self.pane()) {
             (Tab::Findings, _) => self.findings.cursor.at = self.findings.cursor.top + line,
             (_, Pane::Fields) if !self.messages.as_text => {
-                self.messages.field.at = (self.messages.field.top + line).min(self.messages.visible.len().saturating_sub(1));
+                self.messages.field.at =
+                    (self.messages.field.top + line).min(self.messages.visible.len().saturating_sub(1));
                 self.messages.select_bytes();
             }
             (_, Pane::Bytes) => {

@@ -211,8 +211,9 @@ impl<'a> Identities<'a> {
         let talking = || journal.connections.iter().filter(|connection| connection.messages > 0);
         let dialled = talking().filter(|connection| Self::km_side(connection) == Side::Initiator);
         self.learned.to_mut().listening = dialled.map(|connection| connection.end(Side::Responder)).collect();
-        let mut names: Vec<String> =
-            talking().map(|connection| self.learned.controller(connection.end(Self::km_side(connection).other()))).collect();
+        let mut names: Vec<String> = talking()
+            .map(|connection| self.learned.controller(connection.end(Self::km_side(connection).other())))
+            .collect();
         names.sort_unstable();
         names.dedup();
         self.learned.to_mut().controllers = names.len();
