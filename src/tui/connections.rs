@@ -13,9 +13,9 @@ use crate::output::ladder::Identities;
 
 /// The columns of the table.
 pub const COLUMNS: &[Column] = &[
-    column("number", "#", 4, 7, 0).right(),
-    column("start", "START", 12, 26, 6),
-    column("initiator", "INITIATOR", 15, 21, 1),
+    column("number", "#", 2, 2, 0).right(),
+    column("start", "START", 12, 15, 6),
+    column("initiator", "INITIATOR", 16, 21, 1),
     column("responder", "RESPONDER", 15, 21, 2),
     column("km", "KM", 8, 20, 5),
     column("protocol", "PROTOCOL", 8, 8, 3),

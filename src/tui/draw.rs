@@ -189,6 +189,7 @@ fn procedure_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rec
         shown: &panel.shown,
         sorted: Some(panel.sort),
         count: panel.rows.len(),
+        numbers: state.extent.procedures as usize,
         cursor: panel.cursor,
         active: state.prompt.is_none(),
     };
@@ -212,6 +213,7 @@ fn message_table(state: &State, view: View<'_>, buffer: &mut Buffer, (area, time
         shown: &panel.shown,
         sorted: None,
         count: panel.count,
+        numbers: state.extent.messages as usize,
         cursor: panel.cursor,
         active,
     };
@@ -237,6 +239,7 @@ fn connection_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Re
         shown: &panel.shown,
         sorted: Some(panel.sort),
         count: panel.rows.len(),
+        numbers: state.extent.connections as usize,
         cursor: panel.cursor,
         active: state.prompt.is_none(),
     };

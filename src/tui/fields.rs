@@ -75,9 +75,9 @@ impl Fields {
         fields.header = fields.bytes.len();
         fields.bytes.extend_from_slice(view.payload(record));
         let diagnostics = view.diagnostics(index, &decoded);
-        fields.head(view, index);
-        fields.general(&diagnostics);
         fields.parameters(view, index, &decoded, &diagnostics);
+        fields.general(&diagnostics);
+        fields.head(view, index);
         fields
     }
 

@@ -197,7 +197,9 @@ impl Drawing<'_> {
         let mut canvas = Canvas { buffer, area, scroll: self.panel.scroll, fixed: sheet.gutter };
         for (lane, &at) in self.panel.ladder.lanes.iter().zip(&sheet.at) {
             let name = shorten(&lane.name, usize::from(sheet.name).min(MOST_NAME));
-            let start = at.saturating_sub((width(&name) / 2) as u16);
+            // The last one's name ends where the screen does.
+            let last = (area.width + self.panel.scroll).saturating_sub(width(&name) as u16);
+            let start = at.saturating_sub((width(&name) / 2) as u16).min(last.max(at.saturating_sub(sheet.name)));
             canvas.text(start, 0, &name, self.theme.strong);
         }
         let height = self.panel.height(area, self.clock.1);
@@ -237,7 +239,9 @@ impl Drawing<'_> {
             sheet.at.iter().for_each(|&at| canvas.text(at, line, "│", self.theme.dim));
         }
         let left = sheet.at[row.from.min(row.to)] + 2;
-        let x = sheet.beside.unwrap_or(left);
+        // A label that is too long for there begins further left, over the lanes.
+        let end = (canvas.area.width + self.panel.scroll).saturating_sub(label_width(row) as u16);
+        let x = sheet.beside.unwrap_or(left.min(end).max(sheet.gutter));
         self.label(canvas, row, x, y, style);
         arrow(canvas, sheet, row, y_arrow, style);
     }
@@ -263,6 +267,19 @@ impl Drawing<'_> {
                     canvas.then(end, y, &format!("  [{}]", codes.join(", ")), self.theme.severity(*worst));
                 }
             }
+        }
+    }
+}
+
+/// Columns of what stands above an arrow.
+fn label_width(row: &Row) -> usize {
+    match &row.event {
+        Event::Missing { why, .. } => width(why) + 2,
+        Event::Message { name, ids, facts, worst, codes, .. } => {
+            let facts: usize = facts.iter().map(|fact| 5 + width(fact.label) + width(&fact.value)).sum();
+            let codes: usize = codes.iter().map(|code| code.len() + 2).sum();
+            let sign = if worst.is_some() { 2 } else { 0 };
+            1 + sign + width(name) + 1 + width(ids) + facts + if codes > 0 { codes + 2 } else { 0 }
         }
     }
 }

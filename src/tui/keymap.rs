@@ -20,6 +20,7 @@ pub enum Command {
     Last,
     Open,
     Back,
+    Leave,
     NextPane,
     PreviousPane,
     Zoom,
@@ -118,7 +119,7 @@ impl Entry {
 
 const VIEWS: &[Entry] = &[
     entry(Command::View(Tab::Procedures), "procedures", &["1"], "procedures, related ones under the first"),
-    entry(Command::View(Tab::Flow), "flow", &["2"], "ladder of what is selected, or of what is marked"),
+    entry(Command::View(Tab::Flow), "flow", &["2"], "ladder of what is selected or marked"),
     entry(Command::View(Tab::Messages), "messages", &["3"], "messages: list, fields and bytes"),
     entry(Command::View(Tab::Connections), "connections", &["4"], "TCP connections"),
     entry(Command::View(Tab::Findings), "findings", &["5"], "diagnostics by severity and code"),
@@ -133,26 +134,28 @@ const MOVING: &[Entry] = &[
     entry(Command::PageUp, "page-up", &["pgup", "ctrl-b"], "one page up"),
     entry(Command::PageDown, "page-down", &["pgdn"], "one page down"),
     entry(Command::First, "first", &["home", "g"], "to the first"),
-    entry(Command::Last, "last", &["end", "G"], "to the last; a growing list is then followed"),
-    entry(Command::Goto, "goto", &["#"], "to the procedure, message or connection with this number").asks("number"),
-    entry(Command::Open, "open", &["enter"], "what the selected line stands for: flow, message, fields")
-        .hint("open", LISTS),
-    entry(Command::Back, "back", &["esc", "q"], "close, go back, or ask whether to quit").hint("back", &[Tab::Flow]),
+    entry(Command::Last, "last", &["end", "G"], "to the last, and follow what is new"),
+    entry(Command::Goto, "goto", &["#"], "to the line with this number").asks("number"),
+    entry(Command::Open, "open", &["enter"], "open the selected line: its flow, message or fields").hint("open", LISTS),
+    entry(Command::Back, "back", &["esc"], "close what is in front, or go back")
+        .hint("back", &[Tab::Flow, Tab::Messages]),
+    entry(Command::Leave, "leave", &["q"], "the same; where nothing is left to close, leave ckscope")
+        .hint("leave", &[Tab::Procedures]),
     entry(Command::NextPane, "next-pane", &["tab"], "next pane").hint("pane", &[Tab::Flow, Tab::Messages]),
     entry(Command::PreviousPane, "previous-pane", &["shift-tab"], "pane before"),
 ];
 
 const FINDING: &[Entry] = &[
-    entry(Command::Filter, "filter", &["/"], "show only what this display filter matches; empty: all")
+    entry(Command::Filter, "filter", &["/"], "show only what matches; empty: all")
         .asks("display filter")
         .hint("filter", ALL),
     entry(Command::FilterValue, "filter-value", &["f"], "filter on the selected value"),
-    entry(Command::Follow, "follow", &["i"], "show all that carries this identifier; without one: the selected one")
+    entry(Command::Follow, "follow", &["i"], "only what carries this identifier, or the selected one")
         .may("identifier")
         .hint("follow id", &[Tab::Procedures, Tab::Messages]),
     entry(Command::Search, "search", &["ctrl-f"], "find text in what the messages carry").asks("text"),
-    entry(Command::SearchNext, "search-next", &["n"], "next message with the text searched for"),
-    entry(Command::SearchPrevious, "search-previous", &["N"], "message before with the text searched for"),
+    entry(Command::SearchNext, "search-next", &["n"], "next message with that text"),
+    entry(Command::SearchPrevious, "search-previous", &["N"], "message before with that text"),
 ];
 
 const ARRANGING: &[Entry] = &[
@@ -161,18 +164,16 @@ const ARRANGING: &[Entry] = &[
         .hint("sort", &[Tab::Procedures, Tab::Connections]),
     entry(Command::Reverse, "reverse", &["S"], "sort the other way round"),
     entry(Command::Columns, "columns", &["c"], "show these columns, comma-separated").asks("columns"),
-    entry(Command::Time, "time", &["T"], "times absolute, relative to the first packet, or since the line before")
-        .hint("time", &[Tab::Flow, Tab::Messages]),
+    entry(Command::Time, "time", &["T"], "absolute, relative or delta times").hint("time", &[Tab::Flow, Tab::Messages]),
     entry(Command::ExpandAll, "expand-all", &["*"], "unfold everything, or fold it again"),
-    entry(Command::Zoom, "zoom", &["\\"], "the pane with the cursor alone, or all panes")
-        .hint("zoom", &[Tab::Flow, Tab::Messages]),
+    entry(Command::Zoom, "zoom", &["\\"], "this pane alone, or all panes").hint("zoom", &[Tab::Flow, Tab::Messages]),
     entry(Command::Shrink, "shrink", &["<"], "make the first pane smaller"),
     entry(Command::Grow, "grow", &[">"], "make the first pane larger"),
     entry(Command::Json, "json", &["v"], "fields as a tree, or the JSON text").hint("JSON", &[Tab::Messages]),
     entry(Command::LaneLeft, "lane-left", &["["], "move the sender's lane to the left"),
     entry(Command::LaneRight, "lane-right", &["]"], "move the sender's lane to the right"),
-    entry(Command::FoldLane, "fold-lane", &["z"], "fold the KMs' lanes into one, or unfold them"),
-    entry(Command::Alias, "alias", &["a"], "call the selected KM or controller this; empty: as it is").asks("name"),
+    entry(Command::FoldLane, "fold-lane", &["z"], "fold the sender's lane, or unfold all"),
+    entry(Command::Alias, "alias", &["a"], "name the selected KM or controller").asks("name"),
 ];
 
 const KEEPING: &[Entry] = &[
@@ -180,9 +181,9 @@ const KEEPING: &[Entry] = &[
     entry(Command::MarkRelated, "mark-related", &["x"], "mark all that is related"),
     entry(Command::Unmark, "unmark", &["u"], "take all marks away"),
     entry(Command::Comment, "comment", &[";"], "write a comment on the message").asks("comment"),
-    entry(Command::Diff, "diff", &["d"], "compare the two marked messages, or the marked with the selected one"),
-    entry(Command::Copy, "copy", &["y"], "copy the selected value or line to the terminal's clipboard"),
-    entry(Command::Save, "save", &["w"], "write what is marked, else what the filter shows, to this file")
+    entry(Command::Diff, "diff", &["d"], "compare two marked messages, or one with the selected"),
+    entry(Command::Copy, "copy", &["y"], "copy the selected value or line (OSC 52)"),
+    entry(Command::Save, "save", &["w"], "write what is marked, else all shown, to a file")
         .asks("file (.jsonl, .csv or .txt)")
         .hint("save", &[Tab::Procedures, Tab::Messages]),
 ];
@@ -190,10 +191,10 @@ const KEEPING: &[Entry] = &[
 const REST: &[Entry] = &[
     entry(Command::Pause, "pause", &["p"], "stop showing what is new; nothing is lost").hint("pause", &[]),
     entry(Command::Tail, "tail", &["F"], "follow what is new"),
-    entry(Command::Cancel, "cancel", &["ctrl-c"], "stop reading, filtering or searching; else quit"),
+    entry(Command::Cancel, "cancel", &["ctrl-c"], "stop searching, filtering, reading; else leave"),
     entry(Command::CommandLine, "command", &[":"], "any command by its name").asks("command"),
     entry(Command::Help, "help", &["?", "f1"], "all keys").hint("help", ALL),
-    entry(Command::Quit, "quit", &["Q"], "leave").hint("quit", ALL),
+    entry(Command::Quit, "quit", &["Q"], "leave ckscope at once"),
 ];
 
 /// All entries.

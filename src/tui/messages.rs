@@ -17,14 +17,14 @@ use crate::output::summary::facts;
 
 /// The columns of the list.
 pub const COLUMNS: &[Column] = &[
-    column("number", "#", 5, 8, 0).right(),
-    column("time", "TIME", 12, 26, 4),
+    column("number", "#", 2, 2, 0).right(),
+    column("time", "TIME", 12, 15, 4),
     column("finding", "!", 1, 1, 0),
     column("source", "FROM", 8, 18, 3),
     column("destination", "TO", 8, 18, 5),
-    column("message", "MESSAGE", 18, 38, 1),
-    column("id", "ID", 5, 12, 2),
-    column("summary", "SUMMARY", 10, 200, 6),
+    column("message", "MESSAGE", 20, 38, 1),
+    column("id", "ID", 8, 12, 2),
+    column("summary", "SUMMARY", 12, 200, 6),
     column("code", "CODE", 6, 6, 7),
     column("length", "LENGTH", 6, 6, 8).right(),
     column("packet", "PACKET", 6, 9, 9).right(),

@@ -18,10 +18,10 @@ use crate::time::Span;
 
 /// The columns of the table.
 pub const COLUMNS: &[Column] = &[
-    column("number", "#", 5, 8, 0).right(),
-    column("start", "START", 12, 26, 4),
+    column("number", "#", 2, 2, 0).right(),
+    column("start", "START", 12, 15, 4),
     column("finding", "!", 1, 1, 0),
-    column("procedure", "PROCEDURE", 18, 33, 1),
+    column("procedure", "PROCEDURE", 26, 35, 1),
     column("km", "KM", 8, 24, 3),
     column("controller", "CONTROLLER", 10, 24, 8),
     column("session", "SESSION", 9, 36, 6),

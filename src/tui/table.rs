@@ -55,21 +55,24 @@ pub fn chosen(columns: &[Column], keys: &[&str]) -> Result<Vec<usize>, String> {
     if found.is_empty() { Err("expected the names of columns, with commas between them".to_owned()) } else { Ok(found) }
 }
 
-/// Which of `shown` fit into `room`, and how wide each is.
-pub fn fit(columns: &[Column], shown: &[usize], room: u16) -> Vec<(usize, u16)> {
+/// Which of `shown` fit into `room` when rows are numbered up to `count`, and how wide each is.
+pub fn fit(columns: &[Column], shown: &[usize], count: usize, room: u16) -> Vec<(usize, u16)> {
     let mut fitting: Vec<usize> = shown.to_vec();
-    let need = |of: &[usize]| of.iter().map(|&index| columns[index].least + 1).sum::<u16>().saturating_sub(1);
+    // Numbers take their digits, and a sign before them.
+    let digits = |column: &Column| if column.key == "number" { count.to_string().len() as u16 } else { 0 };
+    let least = |index: usize| columns[index].least.max(digits(&columns[index]) + 1);
+    let need = |of: &[usize]| of.iter().map(|&index| least(index) + 1).sum::<u16>().saturating_sub(1);
     while fitting.len() > 1 && need(&fitting) > room {
         let Some(worst) = (0..fitting.len()).max_by_key(|&at| columns[fitting[at]].rank) else { break };
         fitting.remove(worst);
     }
     let mut spare = room.saturating_sub(need(&fitting));
-    let mut widths: Vec<(usize, u16)> = fitting.iter().map(|&index| (index, columns[index].least)).collect();
+    let mut widths: Vec<(usize, u16)> = fitting.iter().map(|&index| (index, least(index))).collect();
     let mut by_rank: Vec<usize> = (0..widths.len()).collect();
     by_rank.sort_by_key(|&at| columns[widths[at].0].rank);
     for at in by_rank {
         let column = &columns[widths[at].0];
-        let more = spare.min(column.most.saturating_sub(column.least));
+        let more = spare.min(column.most.saturating_sub(widths[at].1));
         widths[at].1 += more;
         spare -= more;
     }
@@ -77,9 +80,9 @@ pub fn fit(columns: &[Column], shown: &[usize], room: u16) -> Vec<(usize, u16)> 
 }
 
 /// The column drawn at screen column `x`.
-pub fn column_at(columns: &[Column], shown: &[usize], room: u16, x: u16) -> Option<usize> {
+pub fn column_at(columns: &[Column], shown: &[usize], count: usize, (room, x): (u16, u16)) -> Option<usize> {
     let mut end = 0;
-    fit(columns, shown, room).into_iter().find_map(|(index, width)| {
+    fit(columns, shown, count, room).into_iter().find_map(|(index, width)| {
         end += width + 1;
         (x < end).then_some(index)
     })
@@ -95,6 +98,8 @@ pub struct Table<'a> {
     pub sorted: Option<(usize, bool)>,
     /// Rows in all.
     pub count: usize,
+    /// The largest number of a row.
+    pub numbers: usize,
     /// Selection.
     pub cursor: Cursor,
     /// Whether the cursor is in this pane.
@@ -110,7 +115,7 @@ impl Table<'_> {
         if area.height == 0 || area.width == 0 {
             return;
         }
-        let widths = fit(self.columns, self.shown, area.width);
+        let widths = fit(self.columns, self.shown, self.numbers, area.width);
         let mut x = area.x;
         for &(index, width) in &widths {
             let column = &self.columns[index];

@@ -64,7 +64,8 @@ impl State {
         let told = argument.unwrap_or("").trim();
         match command {
             Command::Quit => return Effect::Quit,
-            Command::Back => return self.back(),
+            Command::Back => _ = self.back(),
+            Command::Leave if !self.back() => return Effect::Quit,
             Command::Cancel => return self.cancel(),
             Command::CommandLine => return self.command_line(told, view),
             Command::Save => return self.save(told),
@@ -275,27 +276,18 @@ impl State {
         }
     }
 
-    /// Closes what is in front, goes back, or leaves.
-    fn back(&mut self) -> Effect {
-        if self.overlay.take().is_some() || self.search.1.take().is_some() {
-            return Effect::None;
-        }
-        if std::mem::take(&mut self.zoomed) {
-            return Effect::None;
+    /// Closes what is in front, or goes back; whether there was anything to do.
+    fn back(&mut self) -> bool {
+        if self.overlay.take().is_some() || self.search.1.take().is_some() || std::mem::take(&mut self.zoomed) {
+            return true;
         }
         let first = Pane::of(self.tab)[0];
         if self.pane() != first {
             self.panes.insert(self.tab, first);
-        } else if let Some(tab) = self.behind.pop() {
-            self.tab = tab;
-        } else if self.tab != Tab::Procedures {
-            self.tab = Tab::Procedures;
-        } else {
-            let key = |command| self.setup.keymap.keys(command).first().map(ToString::to_string).unwrap_or_default();
-            let text = format!("{} leaves ckscope", key(Command::Quit));
-            self.say(text);
+            return true;
         }
-        Effect::None
+        let before = self.behind.pop().unwrap_or_default();
+        std::mem::replace(&mut self.tab, before) != before
     }
 
     /// Stops the first of what can be stopped.
@@ -326,7 +318,7 @@ impl State {
             Command::PageUp => -page,
             Command::PageDown => page,
             Command::First => isize::MIN,
-            Command::Back | Command::Quit | Command::Cancel => {
+            Command::Back | Command::Leave | Command::Quit | Command::Cancel => {
                 self.overlay = None;
                 return true;
             }
@@ -795,12 +787,13 @@ impl State {
 
     /// A click on a line of a table selects it, one on its heading sorts by the column.
     fn click_row(&mut self, tab: Tab, row: Option<usize>, (x, width): (u16, u16), view: View<'_>) {
-        let (columns, shown) = match tab {
-            Tab::Procedures => (procedures::COLUMNS, &self.procedures.shown),
-            Tab::Connections => (connections::COLUMNS, &self.connections.shown),
-            _ => (messages::COLUMNS, &self.messages.shown),
+        let (columns, shown, numbers) = match tab {
+            Tab::Procedures => (procedures::COLUMNS, &self.procedures.shown, self.extent.procedures),
+            Tab::Connections => (connections::COLUMNS, &self.connections.shown, self.extent.connections),
+            _ => (messages::COLUMNS, &self.messages.shown, self.extent.messages),
         };
-        let column = super::table::column_at(columns, shown, width, x);
+        let numbers = numbers as usize;
+        let column = super::table::column_at(columns, shown, numbers, (width, x));
         let cursor = match tab {
             Tab::Procedures => &mut self.procedures.cursor,
             Tab::Connections => &mut self.connections.cursor,
