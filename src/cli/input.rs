@@ -11,6 +11,7 @@ use clap::Args;
 use crossbeam_channel::bounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::report::{report, report_leftovers, report_undecoded};
 use super::say;
 use super::secrets::{KeyLogs, SecretArgs};
 use crate::analyzer::{Analyzer, Options, Tapped};
@@ -18,7 +19,6 @@ use crate::capture::Batch;
 use crate::capture::file::{FileSummary, Reader};
 use crate::dissect::{Definitions, load};
 use crate::journal::{Journal, Side, View};
-use crate::packet::Undecoded;
 use crate::time::Span;
 use crate::tls::Secrets;
 
@@ -191,9 +191,11 @@ impl InputArgs {
         drop(progress);
         let undecoded = analyzer.undecoded();
         let journal = analyzer.into_journal();
-        let said = problems(&reader, &undecoded);
-        said.iter().for_each(say);
-        let problems = errors | bad_key_logs | !said.is_empty() | report_leftovers(&journal);
+        let problems = errors
+            | bad_key_logs
+            | report(&reader, &undecoded)
+            | report_leftovers(&journal)
+            | report_undecoded(&journal);
         Ok(Some(Analysis { journal, reader, problems }))
     }
 
@@ -276,29 +278,6 @@ pub(super) fn each_batch(
         }
         Ok(())
     })
-}
-
-/// What could not be read, a sentence each.
-pub(super) fn problems(reader: &Reader, undecoded: &Undecoded) -> Vec<String> {
-    let damages = reader.files().iter().filter_map(|file| Some(format!("{}: {}", file.name, file.damage.as_ref()?)));
-    damages.chain(undecoded.to_string().lines().map(str::to_owned)).collect()
-}
-
-/// Says how many bytes on Ck connections belong to no message, if any do: a peer's fault or ours, never to be passed
-/// over.
-fn report_leftovers(journal: &Journal) -> bool {
-    let left = journal.connections.iter().map(|connection| connection.traffic.undecoded.iter().sum::<u64>());
-    let (bytes, connections) = left.filter(|&bytes| bytes > 0).fold((0, 0), |(all, n), bytes| (all + bytes, n + 1));
-    match (bytes, connections) {
-        (0, _) => {}
-        (bytes, 1) => {
-            say(format_args!("{bytes} bytes of 1 Ck connection belong to no message (ckscope connections lists it)"))
-        }
-        (bytes, connections) => say(format_args!(
-            "{bytes} bytes of {connections} Ck connections belong to no message (ckscope connections lists them)"
-        )),
-    }
-    bytes > 0
 }
 
 /// A progress bar on stderr, for long work on a terminal.

@@ -12,6 +12,7 @@ mod lines;
 mod look;
 mod proto;
 mod read;
+mod report;
 mod secrets;
 mod tui;
 
@@ -78,7 +79,7 @@ enum Command {
     #[command(after_long_help = tui::EXAMPLES)]
     Tui(tui::TuiArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
-    Lab(lab::LabArgs),
+    Lab(Box<lab::LabArgs>),
     /// `ckscope FILE...` is `ckscope tui FILE...` on a terminal, else `ckscope read FILE...`.
     #[command(external_subcommand)]
     Files(Vec<OsString>),
@@ -115,7 +116,7 @@ impl Cli {
             Command::Follow(args) => args.run(),
             Command::Dissectors(args) => args.run(),
             Command::Tui(args) => args.run(),
-            Command::Lab(args) => lab::run(args),
+            Command::Lab(args) => lab::run(*args),
             Command::Files(words) => files(&words)?.run(),
         }
     }

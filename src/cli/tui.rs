@@ -13,7 +13,8 @@ use clap::Args;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::input::{InputArgs, Started, each_batch, problems};
+use super::input::{InputArgs, Started, each_batch};
+use super::report::{problems, report_leftovers, report_undecoded};
 use super::say;
 use super::secrets::KeyLogs;
 use crate::analyzer::Analyzer;
@@ -79,9 +80,11 @@ impl TuiArgs {
         let Ok(read) = reading.join() else { bail!("the analysis failed; please report what is said above") };
         left?;
         let bad_key_logs = read?.finish(|_| Added::default())?;
-        let said = shared.lock().status.problems.clone();
-        said.iter().for_each(say);
-        Ok(super::status(errors || bad_key_logs || !said.is_empty()))
+        let inner = shared.lock();
+        inner.status.problems.iter().for_each(say);
+        let journal = inner.analyzer.journal();
+        let problems = !inner.status.problems.is_empty() | report_leftovers(journal) | report_undecoded(journal);
+        Ok(super::status(errors || bad_key_logs || problems))
     }
 
     fn config(&self) -> anyhow::Result<Config> {

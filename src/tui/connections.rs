@@ -9,6 +9,7 @@ use super::table::{Cell, Column, column};
 use super::times::fitted;
 use crate::journal::{Closed, Connection, Side, View};
 use crate::output::clock::{Clock, duration};
+use crate::output::escape::escaped_line;
 use crate::output::ladder::Identities;
 
 /// The columns of the table.
@@ -138,8 +139,15 @@ fn odd(connection: &Connection) -> Vec<String> {
     odd.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
 }
 
-/// All that is known of a connection, names and values.
+/// All that is known of a connection, names and values: its ends and traffic, its TLS, and what could not be decoded.
 pub fn detail(view: View<'_>, names: &Names, clock: &mut Clock, index: u32) -> Vec<(&'static str, String)> {
+    let mut lines = general(view, names, clock, index);
+    let more = crate::output::connections::below(view, index);
+    lines.extend(more.into_iter().map(|line| ("", escaped_line(&line).into_owned())));
+    lines
+}
+
+fn general(view: View<'_>, names: &Names, clock: &mut Clock, index: u32) -> Vec<(&'static str, String)> {
     let connection = &view.journal.connections[index as usize];
     let traffic = &connection.traffic;
     let name = |side| if connection.messages == 0 { String::new() } else { names.lane(view, index, side).name };

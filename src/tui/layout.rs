@@ -131,7 +131,7 @@ fn panes(state: &State, body: Rect) -> Vec<(Pane, Option<Rect>, Rect)> {
             vec![(Pane::List, None, list), titled(Pane::Fields, fields), titled(Pane::Bytes, bytes)]
         }
         (Tab::Connections, _) if body.height >= 16 => {
-            let (list, detail) = above_fixed(body, 7);
+            let (list, detail) = above_fixed(body, (body.height * 2 / 5).max(9));
             vec![(Pane::List, None, list), titled(Pane::Detail, detail)]
         }
         _ => vec![(Pane::List, None, body)],
