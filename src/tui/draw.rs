@@ -88,6 +88,17 @@ fn tabs(state: &State, buffer: &mut Buffer, area: Rect) {
     put(buffer, (area.width - room, area.y), room, &escaped(&state.setup.name), theme.dim, true);
 }
 
+/// Writes pieces after each other.
+pub fn put_all(buffer: &mut Buffer, area: Rect, pieces: &[(String, Style)]) {
+    let mut x = 0;
+    for (text, style) in pieces.iter().filter(|(text, _)| !text.is_empty()) {
+        if x < area.width {
+            put(buffer, (area.x + x, area.y), area.width - x, text, *style, false);
+        }
+        x = x.saturating_add(width(text) as u16);
+    }
+}
+
 fn filter_line(state: &State, buffer: &mut Buffer, area: Rect) {
     let theme = &state.setup.theme;
     let shown = &state.shown;
@@ -124,7 +135,7 @@ fn panes(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
             (Tab::Messages, _) => message_table(state, view, buffer, (area, layout.time), active),
             (Tab::Connections, _) => connection_table(state, view, buffer, area, layout.time),
             (Tab::Findings, _) => finding_list(state, view, buffer, area),
-            _ => super::statistics::draw(state, view, buffer, area),
+            _ => super::statistics::draw(state, buffer, area),
         }
     }
 }
@@ -254,12 +265,34 @@ fn connection_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Re
 fn detail(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
     let Some(index) = state.connections.selected() else { return };
     let mut clock = state.setup.time.clock(view, &state.setup.zone);
-    let lines = connections::detail(view, &state.names, &mut clock, index);
-    for (line, (name, value)) in lines.iter().enumerate().take(usize::from(area.height)) {
-        let y = area.y + line as u16;
-        put(buffer, (area.x + 1, y), 10, name, state.setup.theme.dim, false);
-        put(buffer, (area.x + 12, y), area.width.saturating_sub(12), value, Style::new(), false);
+    let room = usize::from(area.width).saturating_sub(13).max(8);
+    let mut y = area.y;
+    for (name, value) in connections::detail(view, &state.names, &mut clock, index) {
+        if y < area.bottom() {
+            put(buffer, (area.x + 1, y), 10, name, state.setup.theme.dim, false);
+        }
+        for line in wrapped(&value, room) {
+            if y >= area.bottom() {
+                return;
+            }
+            put(buffer, (area.x + 12, y), area.width.saturating_sub(12), &line, Style::new(), false);
+            y += 1;
+        }
     }
+}
+
+/// `text` in lines of at most `room` columns, broken at spaces where there are some.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive(' ') {
+        let line = lines.last_mut().expect("there is always a last line");
+        if line.is_empty() || width(line) + width(word.trim_end()) <= room {
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 fn finding_list(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {

@@ -25,7 +25,7 @@ pub mod overlay;
 pub mod procedures;
 pub mod scan;
 pub mod state;
-mod statistics;
+pub mod statistics;
 pub mod tab;
 pub mod table;
 pub mod terminal;

@@ -11,6 +11,7 @@ use super::layout::{Layout, Pane};
 use super::line::Line;
 use super::names::Names;
 use super::scan::{Found, Search};
+use super::statistics::Statistics;
 use super::tab::Tab;
 use super::theme::Theme;
 use super::times::TimeMode;
@@ -151,7 +152,9 @@ pub struct State {
     pub connections: connections::Panel,
     /// View 5.
     pub findings: findings::Panel,
-    /// View 6: first line on screen.
+    /// View 6.
+    pub statistics: Statistics,
+    /// First line of it on screen.
     pub statistics_top: usize,
     /// What restricts the view.
     pub shown: Shown,
@@ -179,6 +182,8 @@ pub struct State {
     pub tail: bool,
     /// Messages there were when names were learned.
     learned: u32,
+    /// How often the lists were made.
+    rebuilt: u64,
     anchors: [Option<Anchor>; 2],
 }
 
@@ -203,6 +208,7 @@ impl State {
             messages: messages::Panel::default(),
             connections: connections::Panel::default(),
             findings: findings::Panel::default(),
+            statistics: Statistics::default(),
             statistics_top: 0,
             shown: Shown::default(),
             search: (String::new(), None),
@@ -216,6 +222,7 @@ impl State {
             there: 0,
             paused: false,
             learned: 0,
+            rebuilt: 0,
             anchors: [None; 2],
         };
         for (tab, columns) in
@@ -298,6 +305,7 @@ impl State {
             self.procedures.select(procedure);
         }
         self.flow.forget();
+        self.rebuilt += 1;
     }
 
     /// Makes the list of connections anew.
@@ -392,7 +400,7 @@ impl State {
                 let height = self.flow.height(layout.area(Pane::Ladder), layout.time);
                 self.flow.cursor.settle(self.flow.ladder.rows.len(), height);
             }
-            Tab::Statistics => {}
+            Tab::Statistics => self.count(view),
         }
         if matches!(self.tab, Tab::Flow | Tab::Messages) {
             let message = self.message(view);
@@ -405,6 +413,20 @@ impl State {
         }
         let first = self.procedures.selected().map(|procedure| view.journal.first_and_last(procedure).0);
         self.anchors = [self.message_at(self.messages.cursor.at), first].map(|index| Some(anchor(view, index?)));
+    }
+
+    /// Counts what is shown.
+    fn count(&mut self, view: View<'_>) {
+        if self.statistics.made == Some(self.rebuilt) {
+            return;
+        }
+        let shown = self.restricted();
+        let procedures = match &shown {
+            Some(_) => self.shown.scan.procedures(view),
+            None => (0..self.extent.procedures).collect(),
+        };
+        self.statistics = Statistics::new(view, self.extent.messages, shown.as_deref(), &procedures);
+        self.statistics.made = Some(self.rebuilt);
     }
 
     /// The procedures that the ladder draws: those of marked messages, else the selected one and what is related.
