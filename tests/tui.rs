@@ -122,6 +122,13 @@ fn every_view_at_three_sizes() {
 }
 
 #[test]
+fn the_readme_shows_the_screen_as_it_is() {
+    let readme = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README");
+    let screen = Screen::of("failures.pcapng", (80, 24)).keys("enter").text();
+    assert!(readme.contains(screen.trim_end()), "{screen}");
+}
+
+#[test]
 fn a_walk_with_a_look_after_each_step() {
     let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
     let mut seen = String::new();

@@ -98,14 +98,14 @@ impl Statistics {
         lines.push(vec![(format!("  at most {} per bar", bars.iter().max().copied().unwrap_or(0)), theme.dim)]);
         lines.push(Vec::new());
         lines.push(heading(&format!(
-            "{:<30} {:>8} {:>7} {:>7} {:>10}",
+            "{:<31} {:>8} {:>7} {:>7} {:>10}",
             "Procedures", "complete", "failed", "pending", "unanswered"
         )));
         for kind in &self.kinds {
             let [complete, failed, pending, unanswered] = kind.states;
             let look = |count: u32, style| if count > 0 { style } else { theme.dim };
             lines.push(vec![
-                (format!("  {:<28} {complete:>8}", kind.name), Style::new()),
+                (format!("  {:<29} {complete:>8}", kind.name), Style::new()),
                 (format!(" {failed:>7}"), look(failed, theme.error)),
                 (format!(" {pending:>7}"), look(pending, Style::new())),
                 (format!(" {unanswered:>10}"), look(unanswered, theme.warning)),
@@ -113,14 +113,14 @@ impl Statistics {
         }
         lines.push(Vec::new());
         lines.push(heading(&format!(
-            "{:<30} {:>9} {:>9} {:>9} {:>9}  {}",
+            "{:<31} {:>9} {:>9} {:>9} {:>9}  {}",
             "From first to last message", "median", "90 %", "99 %", "longest", "0.1ms…10s"
         )));
         for kind in self.kinds.iter().filter(|kind| !kind.times.is_empty()) {
             let at = |per_cent: usize| duration(Span(kind.times[percentile(kind.times.len(), per_cent)]));
             let (a, b, c, d) = (at(50), at(90), at(99), at(100));
             lines.push(vec![
-                (format!("  {:<28} {a:>9} {b:>9} {c:>9} {d:>9}  ", kind.name), Style::new()),
+                (format!("  {:<29} {a:>9} {b:>9} {c:>9} {d:>9}  ", kind.name), Style::new()),
                 (sparkline(&histogram(&kind.times)), theme.accent),
             ]);
         }
