@@ -359,13 +359,12 @@ fn fields(state: &State, buffer: &mut Buffer, area: Rect, active: bool) {
         return text(state, buffer, area);
     }
     let mut area = area;
-    if let Some(comment) = state.marks.get(&message).and_then(|mark| mark.comment.as_ref()) {
-        if area.height > 2 {
-            let line = format!(" ; {}", escaped(comment));
-            let y = area.bottom() - 1;
-            put(buffer, (area.x, y), area.width, &line, state.setup.theme.mark, false);
-            area.height -= 1;
-        }
+    let comment = state.marks.get(&message).and_then(|mark| mark.comment.as_ref());
+    if let Some(comment) = comment.filter(|_| area.height > 2) {
+        let line = format!(" ; {}", escaped(comment));
+        let y = area.bottom() - 1;
+        put(buffer, (area.x, y), area.width, &line, state.setup.theme.mark, false);
+        area.height -= 1;
     }
     let names = panel.visible.iter().map(|&at| &panel.fields.lines[at]).filter(|line| line.kind != Kind::Heading);
     let name_width =

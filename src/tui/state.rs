@@ -433,11 +433,9 @@ impl State {
     fn drawn(&self, view: View<'_>) -> Vec<u32> {
         let marked = self.marks.iter().filter(|(_, mark)| mark.marked).map(|(&index, _)| view.record(index).procedure);
         let mut procedures: Vec<u32> = marked.filter(|&procedure| procedure != NONE).collect();
-        if procedures.is_empty() {
-            if let Some(procedure) = self.procedures.selected() {
-                procedures = view.journal.related(procedure);
-                procedures.push(procedure);
-            }
+        if let (true, Some(procedure)) = (procedures.is_empty(), self.procedures.selected()) {
+            procedures = view.journal.related(procedure);
+            procedures.push(procedure);
         }
         procedures.sort_unstable();
         procedures.dedup();

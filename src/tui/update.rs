@@ -196,11 +196,7 @@ impl State {
                     first.map(|procedure| self.procedures.select(procedure));
                 }
             }
-            (Tab::Findings, _) => {
-                if self.findings.fold(right) {
-                    self.rebuild(view);
-                }
-            }
+            (Tab::Findings, _) if self.findings.fold(right) => self.rebuild(view),
             (_, Pane::Fields) => self.messages.fold(right),
             (_, Pane::Bytes) => {
                 self.step_byte(Step::Lines(if right { 1 } else { -1 }), 1, 1);
@@ -630,12 +626,12 @@ impl State {
 
     fn answer(&mut self, prompt: &Prompt, view: View<'_>) -> Effect {
         let text = prompt.line.text.clone();
-        if prompt.command == Command::Filter && !text.trim().is_empty() {
-            if let Err(fault) = filter::compile(&text, &view.journal.definitions) {
-                self.say_wrong(fault.text);
-                self.prompt = Some(prompt.clone());
-                return Effect::None;
-            }
+        let is_filter = prompt.command == Command::Filter && !text.trim().is_empty();
+        let compiled = is_filter.then(|| filter::compile(&text, &view.journal.definitions));
+        if let Some(Err(fault)) = compiled {
+            self.say_wrong(fault.text);
+            self.prompt = Some(prompt.clone());
+            return Effect::None;
         }
         let history = self.history.entry(prompt.command).or_default();
         if !text.is_empty() && history.last() != Some(&text) {
