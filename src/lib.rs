@@ -28,6 +28,8 @@ pub mod correlate;
 
 pub mod analyzer;
 
+pub mod filter;
+
 pub mod output;
 
 pub mod tui;

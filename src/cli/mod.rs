@@ -3,6 +3,8 @@
 
 mod connections;
 mod dissectors;
+mod fields;
+mod filter;
 mod flows;
 mod follow;
 mod info;
@@ -72,6 +74,9 @@ enum Command {
     /// Print the bytes that one side of a connection sent
     #[command(after_long_help = follow::EXAMPLES)]
     Follow(follow::FollowArgs),
+    /// List the fields of display filters
+    #[command(after_long_help = fields::EXAMPLES)]
+    Fields(fields::FieldsArgs),
     /// Show or check the definitions of messages
     #[command(after_long_help = dissectors::EXAMPLES)]
     Dissectors(dissectors::DissectorsArgs),
@@ -114,6 +119,7 @@ impl Cli {
             Command::Info(args) => args.run(),
             Command::Connections(args) => args.run(),
             Command::Follow(args) => args.run(),
+            Command::Fields(args) => args.run(),
             Command::Dissectors(args) => args.run(),
             Command::Tui(args) => args.run(),
             Command::Lab(args) => lab::run(*args),

@@ -17,3 +17,4 @@ pub mod read;
 pub mod style;
 pub mod summary;
 mod tls;
+pub mod vocabulary;
