@@ -647,7 +647,7 @@ fn judged(state: &State, view: View<'_>) -> (Style, String) {
     let theme = &state.setup.theme;
     match &state.prompt {
         Some(prompt) if prompt.command == Command::Filter && !prompt.line.text.trim().is_empty() => {
-            match super::filter::compile(&prompt.line.text, &view.journal.definitions) {
+            match super::filter::compile(&prompt.line.text, &view.journal.definitions, &state.setup.zone) {
                 Ok(_) => (theme.valid, "✓".to_owned()),
                 Err(fault) => (theme.error, format!("✗ {}", fault.text)),
             }

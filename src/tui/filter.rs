@@ -1,72 +1,53 @@
 //! What is shown: the display filter and the identifier that is followed.
 
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
 use super::scan::{Carried, Scan};
 use crate::dissect::Definitions;
+use crate::filter::{self, Context, Filter};
 use crate::journal::View;
-
-/// A filter that was understood, or why not.
-pub type Compiled = Result<Text, Fault>;
-
-/// What is wrong with a filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Where, in bytes.
-    pub at: std::ops::Range<usize>,
-    /// What.
-    pub text: String,
-}
-
-/// Words that a message's name, or its payload, has to hold, every one of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
-    words: Vec<Vec<u8>>,
-}
 
 /// Reads a filter.
 ///
 /// # Errors
-/// It holds nothing to look for.
-pub fn compile(text: &str, _definitions: &Definitions) -> Compiled {
-    let words: Vec<Vec<u8>> = text.split_whitespace().map(|word| word.to_ascii_lowercase().into_bytes()).collect();
-    if words.is_empty() {
-        Err(Fault { at: 0..text.len(), text: "expected words".to_owned() })
-    } else {
-        Ok(Text { words })
-    }
+/// It is none: where and why.
+pub fn compile(text: &str, definitions: &Definitions, zone: &TimeZone) -> Result<Arc<Filter>, filter::Error> {
+    Filter::compile(text, &Context { definitions, zone }).map(Arc::new)
 }
 
-/// The filter for messages in which the field called `path` has this value.
-pub fn on_value(_path: &str, raw: &str) -> Option<String> {
-    (!raw.is_empty()).then(|| raw.to_owned())
+/// The filter for messages in which the field called `path` has this value, where the language has that field.
+pub fn on_value(definitions: &Definitions, path: &str, raw: &str) -> Option<String> {
+    let name = match path {
+        "MessageID" => "ck.message_id".to_owned(),
+        "Command code" => "ck.command_code".to_owned(),
+        "Version" => "ck.version".to_owned(),
+        parameter => format!("ck.{parameter}"),
+    };
+    let quoted = format!("\"{}\"", raw.replace('\\', "\\\\").replace('"', "\\\""));
+    let zone = TimeZone::UTC;
+    let ways = [format!("{name} == {quoted}"), format!("{name} == {raw}")];
+    ways.into_iter().find(|text| compile(text, definitions, &zone).is_ok())
 }
 
 /// The filter for messages like this one.
 pub fn on_message(view: View<'_>, message: u32) -> String {
-    view.name(view.record(message)).to_owned()
+    format!("ck.command_code == {}", view.record(message).code)
 }
 
 /// Bytes before `at` that a completion takes the place of, and the completions.
-pub fn complete(_text: &str, _at: usize, _view: View<'_>) -> (usize, Vec<String>) {
-    (0, Vec::new())
-}
-
-impl Text {
-    fn matches(&self, view: View<'_>, index: u32) -> bool {
-        let record = view.record(index);
-        let payload = view.payload(record).to_ascii_lowercase();
-        let name = view.name(record).to_ascii_lowercase();
-        let holds = |word: &Vec<u8>| {
-            memchr::memmem::find(&payload, word).is_some() || memchr::memmem::find(name.as_bytes(), word).is_some()
-        };
-        self.words.iter().all(holds)
-    }
+pub fn complete(text: &str, at: usize, view: View<'_>) -> (usize, Vec<String>) {
+    let all = filter::complete(text, at, &view.journal.definitions);
+    let taken = all.first().map_or(0, |first| at.saturating_sub(first.span.start));
+    (taken, all.into_iter().map(|completion| completion.text).collect())
 }
 
 /// What restricts the view, and what it lets through so far.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
     /// The display filter as typed, and what it means.
-    pub filter: Option<(String, Text)>,
+    pub filter: Option<(String, Arc<Filter>)>,
     /// The identifier that is followed.
     pub carried: Option<Carried>,
     /// What was looked at.

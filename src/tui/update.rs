@@ -352,7 +352,7 @@ impl State {
     fn filter(&mut self, told: &str, view: View<'_>) {
         self.shown.filter = None;
         if !told.is_empty() {
-            match filter::compile(told, &view.journal.definitions) {
+            match filter::compile(told, &view.journal.definitions, &self.setup.zone) {
                 Ok(filter) => self.shown.filter = Some((told.to_owned(), filter)),
                 Err(fault) => self.say_wrong(fault.text),
             }
@@ -364,7 +364,7 @@ impl State {
     fn filter_value(&mut self, view: View<'_>) {
         let field = (self.pane() == Pane::Fields).then(|| self.messages.line()).flatten();
         let text = match field {
-            Some(line) => filter::on_value(&line.path, &line.raw),
+            Some(line) => filter::on_value(&view.journal.definitions, &line.path, &line.raw),
             None => self.message(view).map(|message| filter::on_message(view, message)),
         };
         match text {
@@ -627,7 +627,7 @@ impl State {
     fn answer(&mut self, prompt: &Prompt, view: View<'_>) -> Effect {
         let text = prompt.line.text.clone();
         let is_filter = prompt.command == Command::Filter && !text.trim().is_empty();
-        let compiled = is_filter.then(|| filter::compile(&text, &view.journal.definitions));
+        let compiled = is_filter.then(|| filter::compile(&text, &view.journal.definitions, &self.setup.zone));
         if let Some(Err(fault)) = compiled {
             self.say_wrong(fault.text);
             self.prompt = Some(prompt.clone());
