@@ -62,13 +62,13 @@ impl Screen {
         })
     }
 
-    /// Keys by name with spaces between them; `'text'` is typed letter by letter, `_` for a space.
+    /// Keys by name with spaces between them; `'text'` is typed letter by letter, `~` for a space.
     fn keys(mut self, keys: &str) -> Self {
         for word in keys.split_whitespace() {
             if let Some(text) = word.strip_prefix('\'') {
                 text.trim_end_matches('\'')
                     .chars()
-                    .for_each(|c| self.press(if c == '_' { ' ' } else { c }.to_string()));
+                    .for_each(|c| self.press(if c == '~' { ' ' } else { c }.to_string()));
             } else {
                 self.press(word.to_owned());
             }
@@ -122,6 +122,25 @@ fn every_view_at_three_sizes() {
 }
 
 #[test]
+fn a_display_filter_restricts_every_list_and_a_wrong_one_says_where() {
+    let mut screen = Screen::of("failures.pcapng", (120, 40)).keys("3 / 'ck.command_code~==~0x1406 enter");
+    assert_eq!(screen.state.messages.count, 2);
+    assert!(screen.text().contains("2 of 13 messages"));
+    assert_eq!(screen.state.procedures.rows.len(), 2);
+    screen = screen.keys("/ ctrl-u 'ck.nothing~== enter");
+    assert!(screen.state.prompt.is_some(), "what is wrong stays to be mended");
+    assert!(screen.text().contains('✗'));
+    screen = screen.keys("esc / ctrl-u enter");
+    assert_eq!(screen.state.messages.count, 13);
+    // The selected value, from the fields.
+    screen = screen.keys("g tab j f");
+    assert_eq!(
+        screen.state.shown.filter.as_ref().map(|(text, _)| text.as_str()),
+        Some("ck.source_kma_id == \"KMA-1\"")
+    );
+}
+
+#[test]
 fn the_readme_shows_the_screen_as_it_is() {
     let readme = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README");
     let screen = Screen::of("failures.pcapng", (80, 24)).keys("enter").text();
@@ -163,11 +182,11 @@ fn a_walk_with_a_look_after_each_step() {
         "i",
         "i",
         "a 'Alice enter",
-        "; 'odd_one enter",
+        "; 'odd~one enter",
         "k space space d",
         "esc",
-        ": 'goto_3 enter",
-        ": 'columns_number,packet,message enter",
+        ": 'goto~3 enter",
+        ": 'columns~number,packet,message enter",
         "z",
     ];
     for step in steps {
