@@ -32,6 +32,8 @@ pub mod filter;
 
 pub mod output;
 
+pub mod tui;
+
 // A peer of its own, which uses none of the stages.
 pub mod lab;
 

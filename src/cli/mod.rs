@@ -16,6 +16,7 @@ mod proto;
 mod read;
 mod report;
 mod secrets;
+mod tui;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -48,7 +49,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   ckscope capture.pcapng
-      Every Ck message in a capture, one line each
+      The procedures in a capture, to look around in; into files and pipes, its messages, one line each
   ckscope flows --ladder capture.pcapng
       What the key managers and the controller said to each other, drawn
   ckscope flows --format jsonl capture.pcapng | jq 'select(.state != \"complete\")'
@@ -79,9 +80,12 @@ enum Command {
     /// Show or check the definitions of messages
     #[command(after_long_help = dissectors::EXAMPLES)]
     Dissectors(dissectors::DissectorsArgs),
+    /// Look around in captures: procedures, flows, messages, on the whole terminal
+    #[command(after_long_help = tui::EXAMPLES)]
+    Tui(tui::TuiArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(Box<lab::LabArgs>),
-    /// `ckscope FILE...` is `ckscope read FILE...`.
+    /// `ckscope FILE...` is `ckscope tui FILE...` on a terminal, else `ckscope read FILE...`.
     #[command(external_subcommand)]
     Files(Vec<OsString>),
 }
@@ -117,6 +121,7 @@ impl Cli {
             Command::Follow(args) => args.run(),
             Command::Fields(args) => args.run(),
             Command::Dissectors(args) => args.run(),
+            Command::Tui(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
             Command::Files(words) => files(&words)?.run(),
         }
@@ -129,7 +134,8 @@ fn files(words: &[OsString]) -> anyhow::Result<Cli> {
     if first != "-" && !Path::new(&first).exists() {
         bail!("{}: neither a command nor a file; ckscope --help lists the commands", first.display());
     }
-    let prefix = ["ckscope", "read"].map(OsString::from);
+    let command = if first != "-" && words.len() == 1 && tui::is_possible() { "tui" } else { "read" };
+    let prefix = ["ckscope", command].map(OsString::from);
     Ok(Cli::parse_from(prefix.iter().chain(words)))
 }
 
