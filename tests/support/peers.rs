@@ -135,6 +135,8 @@ pub enum Say<'a> {
     Echo(&'a [u8]),
     /// To the client program, which says nothing of it: a command.
     Command(&'a [u8]),
+    /// The client comes to the end of its input, and goes.
+    Close,
 }
 
 /// A server program, and how to reach it.
@@ -201,9 +203,16 @@ impl Server {
     ) -> Conversation {
         let recorded = relay(listener, self.port);
         let mut client = Running::start(&mut command);
-        let (mut input, mut output) = client.ends();
+        let (input, mut output) = client.ends();
+        let mut mouth = Some(input);
         for say in script {
+            let Some(mut input) = mouth.take() else { break };
             match say {
+                Say::Close => {
+                    drop(input);
+                    client.0.wait().unwrap();
+                    continue;
+                }
                 Say::Client(text) => say_and_hear(&mut input, &mut self.ends.1, text),
                 Say::Server(text) => say_and_hear(&mut self.ends.0, &mut output, text),
                 Say::Echo(text) => say_and_hear(&mut input, &mut output, text),
@@ -214,8 +223,9 @@ impl Server {
                     thread::sleep(Duration::from_millis(200));
                 }
             }
+            mouth = Some(input);
         }
-        drop((input, output, client));
+        drop((mouth, output, client));
         let key_log = std::fs::read_to_string(log).unwrap_or_default();
         Conversation { recorded: recorded.join().unwrap(), key_log }
     }

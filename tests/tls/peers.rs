@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use ckscope::tls::{Reason, Secrets, suite_name};
+use ckscope::stream::Side;
+use ckscope::tls::{Alert, Reason, Secrets, suite_name};
 
 use crate::support::peers::{Conversation, Pki, Say, Server, is_there};
 use crate::support::tls::{Decrypted, secrets};
@@ -211,17 +212,20 @@ fn decrypts_what_resumes_an_earlier_session() {
     }
     let pki = Pki::new();
     let texts = texts(&FEW);
-    let script = script(&texts);
+    // A session that was not closed is not resumed.
+    let script: Vec<Say<'_>> = script(&texts).into_iter().chain([Say::Close]).collect();
     let kinds: [&[&str]; 3] = [&["-tls1_2"], &["-tls1_2", "-no_ticket"], &["-tls1_3"]];
     for options in kinds {
         let mut server = Server::openssl(&pki, "", options);
         let session = pki.file("session").display().to_string();
         let [first, second] = ["-sess_out", "-sess_in"]
-            .map(|option| server.openssl_client(&pki, &[&["-quiet", option, &session], options].concat(), &script));
+            .map(|option| server.openssl_client(&pki, &[&["-quiet", "-no_ign_eof", option, &session], options].concat(), &script));
         for (conversation, resumed) in [(first, false), (second, true)] {
             let what = format!("{options:?} resumed {resumed}");
             let facts = assert_decrypts(&what, &conversation, &conversation.secrets(), &script).facts;
             assert_eq!(facts.resumed, Some(resumed), "{what}");
+            let client_closes = |alert: &Alert| alert.side == Side::Initiator && alert.name() == "close_notify";
+            assert!(facts.alerts.iter().any(client_closes), "{what}: {:?}", facts.alerts);
         }
     }
 }
@@ -249,7 +253,7 @@ fn decrypts_0_rtt_data_and_says_so_where_it_stays_closed() {
         match say {
             Say::Client(text) => said.extend_from_slice(text),
             Say::Server(text) => answered.extend_from_slice(text),
-            Say::Echo(_) | Say::Command(_) => {}
+            Say::Echo(_) | Say::Command(_) | Say::Close => {}
         }
         [said, answered]
     });
