@@ -29,13 +29,25 @@ fn meaning(message: &Value, failures_alike: bool) -> Value {
     let mut kept: Vec<Value> = parameters
         .iter()
         .filter(|(name, _)| !["response", "extension"].contains(&name.as_str()))
-        .map(|(name, value)| serde_json::json!([name, value]))
+        .map(|(name, value)| serde_json::json!([name, plainly(value)]))
         .collect();
     if failed && failures_alike {
         kept.clear();
     }
     kept.sort_by_key(Value::to_string);
     serde_json::json!([message["command_code"], message["direction"], failed, kept])
+}
+
+/// A list is written in many ways, in Appendix II as one string.
+fn plainly(value: &Value) -> Value {
+    let text = |item: &Value| match item {
+        Value::Object(object) => object.values().filter_map(Value::as_str).collect(),
+        item => item.as_str().unwrap_or_default().to_owned(),
+    };
+    match value {
+        Value::Array(items) => items.iter().map(text).collect::<Vec<String>>().join(",").into(),
+        value => value.clone(),
+    }
 }
 
 fn meanings(printed: &Printed, failures_alike: bool) -> Vec<String> {
@@ -285,4 +297,86 @@ fn http_that_is_no_grpc_has_no_troubles() {
     let printed = analyze_packets(&captured(&pieces, 1400), PLAIN);
     assert_eq!(printed.messages, "");
     assert_eq!(troubles(&printed), "[]");
+}
+
+/// grpcio's client and server talk through a forwarder, which tells what it forwards: the side and the bytes in hex.
+const GRPCIO: &str = r#"
+import socket, sys, threading, grpc
+from concurrent import futures
+def string(number, text): return bytes([number << 3 | 2, len(text)]) + text.encode()
+def read(data):
+    fields, at = {}, 0
+    while at < len(data):
+        fields[data[at] >> 3] = data[at + 2:at + 2 + data[at + 1]].decode()
+        at += 2 + data[at + 1]
+    return fields
+def relay(request, context):
+    if read(request)[4] == 'none': context.abort(grpc.StatusCode.NOT_FOUND, 'no such route: \u00e9')
+    return string(2, read(request)[4])
+def stream(requests, context):
+    for request in requests: yield relay(request, context)
+server = grpc.server(futures.ThreadPoolExecutor(), compression=grpc.Compression.Gzip)
+both = {'KeyRelay': grpc.stream_stream_rpc_method_handler(stream)}
+server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler('qkdn.ck.v1.CkInterface', both),))
+target = server.add_insecure_port('127.0.0.1:0')
+server.start()
+lock = threading.Lock()
+def forward(side, source, sink):
+    while data := source.recv(65536):
+        with lock: print(side, data.hex(), flush=True)
+        sink.sendall(data)
+listener = socket.create_server(('127.0.0.1', 0))
+def accept():
+    client, _ = listener.accept()
+    upstream = socket.create_connection(('127.0.0.1', target))
+    for work in [(0, client, upstream), (1, upstream, client)]: threading.Thread(target=forward, args=work, daemon=True).start()
+threading.Thread(target=accept, daemon=True).start()
+address = '127.0.0.1:%d' % listener.getsockname()[1]
+channel = grpc.insecure_channel(address, compression=grpc.Compression.Gzip)
+def request(id): return string(1, 'KMA-1') + string(2, 'KMA-4') + string(3, 'KMA-2,' * 15) + string(4, id)
+method = '/qkdn.ck.v1.CkInterface/KeyRelay'
+for nth in range(5): channel.unary_unary(method)(request('unary-%d' % nth))
+list(channel.stream_stream(method)(iter([request('stream-%d' % nth) for nth in range(5)])))
+try: channel.unary_unary(method)(request('none'))
+except grpc.RpcError: pass
+"#;
+
+#[test]
+fn what_grpcio_says_is_read() {
+    let output = Command::new("python3").args(["-c", GRPCIO]).output();
+    let Some(output) = output.ok().filter(|output| output.status.success()) else {
+        eprintln!("skipped: python3 with grpcio is not installed");
+        return;
+    };
+    let forwarded = String::from_utf8(output.stdout).unwrap();
+    let octets =
+        |hex: &str| (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let piece = |line: &str| {
+        let (side, hex) = line.split_once(' ').unwrap();
+        (if side == "0" { CLIENT } else { SERVER }, octets(hex))
+    };
+    let pieces: Vec<(Side, Vec<u8>)> = forwarded.lines().map(piece).collect();
+    let printed = analyze_packets(&captured(&pieces, 1400), PLAIN);
+    let ids = |code: &str| -> Vec<String> {
+        let messages = printed.messages();
+        let of = messages.iter().filter(|message| message["command_code"] == code);
+        let mut ids: Vec<String> = of
+            .filter_map(|message| message["parameters"]["key_relay_request_id"].as_str().map(str::to_owned))
+            .collect();
+        ids.sort();
+        ids
+    };
+    let good: Vec<String> =
+        ["stream", "unary"].iter().flat_map(|kind| (0..5).map(move |nth| format!("{kind}-{nth}"))).collect();
+    assert_eq!(ids("0x1405"), good, "{}", printed.messages);
+    let mut asked = good;
+    asked.insert(0, "none".to_owned());
+    assert_eq!(ids("0x4104"), asked);
+    let states: Vec<Value> = printed.procedures().iter().map(|flow| flow["state"].clone()).collect();
+    assert_eq!(states.iter().filter(|state| **state == "failed").count(), 1);
+    let last = printed.messages().pop().unwrap();
+    assert_eq!(
+        (&last["parameters"]["response"], &last["parameters"]["extension"]),
+        (&5.into(), &"no such route: é".into())
+    );
 }
