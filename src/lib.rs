@@ -28,7 +28,11 @@ pub mod correlate;
 
 pub mod analyzer;
 
+pub mod filter;
+
 pub mod output;
+
+pub mod tui;
 
 // A peer of its own, which uses none of the stages.
 pub mod lab;

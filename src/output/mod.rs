@@ -3,7 +3,7 @@
 
 pub mod clock;
 pub mod connections;
-mod detail;
+pub mod detail;
 pub mod dissectors;
 pub mod escape;
 pub mod fields;
@@ -17,3 +17,4 @@ pub mod read;
 pub mod style;
 pub mod summary;
 mod tls;
+pub mod vocabulary;

@@ -7,5 +7,5 @@ pub mod mermaid;
 mod rows;
 pub mod text;
 
-pub use lanes::{Identities, Lane, km_of};
+pub use lanes::{Identities, Lane, Learned, km_of};
 pub use rows::{Event, Ladder, Row, exchanges};
