@@ -5,6 +5,7 @@
 
 // The vocabulary.
 pub mod diagnostic;
+pub mod escape;
 pub mod place;
 pub mod prefetch;
 pub mod time;
@@ -25,6 +26,8 @@ pub mod journal;
 pub mod correlate;
 
 pub mod analyzer;
+
+pub mod identities;
 
 pub mod output;
 

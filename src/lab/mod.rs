@@ -18,6 +18,7 @@ pub mod random;
 pub mod run;
 pub mod scenario;
 pub mod simulation;
-pub mod tcp;
 pub mod topology;
 pub mod wire;
+
+pub use crate::capture::tcp;

@@ -5,7 +5,6 @@ pub mod clock;
 pub mod connections;
 mod detail;
 pub mod dissectors;
-pub mod escape;
 pub mod fields;
 pub mod flows;
 pub mod hex;
@@ -16,3 +15,5 @@ mod lines;
 pub mod read;
 pub mod style;
 pub mod summary;
+
+pub use crate::escape;
