@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ckscope::analyzer::{Analyzer, Options};
 use ckscope::capture::Batch;
 use ckscope::capture::file::Reader;
-use ckscope::dissect::{CommandCode, Decoded, Definitions, Indexer, Texts};
+use ckscope::dissect::{CommandCode, Decoded, Definitions, Indexer, Payload, Texts};
 use ckscope::lab::generate::Bulk;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use foldhash::fast::RandomState;
@@ -29,11 +29,11 @@ fn payloads(criterion: &mut Criterion) {
             let mut texts = Texts::default();
             bencher.iter(|| {
                 texts.bytes.clear();
-                indexer.index(REQUEST, black_box(payload), false, &mut texts)
+                indexer.index(REQUEST, Payload::json(black_box(payload)), &mut texts)
             });
         });
         group.bench_function(format!("decode, {name}"), |bencher| {
-            bencher.iter(|| Decoded::new(&definitions, REQUEST, black_box(payload), false));
+            bencher.iter(|| Decoded::new(&definitions, REQUEST, Payload::json(black_box(payload))));
         });
     }
     group.finish();

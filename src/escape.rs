@@ -18,15 +18,24 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// A line about something whose name somebody chose, escaped but for the backslashes that stand in it.
+pub fn escaped_line(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len() + 16);
+    text.chars().for_each(|c| if is_unsafe(c) { push_escaped(&mut clean, c) } else { clean.push(c) });
+    Cow::Owned(clean)
+}
+
 /// The same for JSON, in which a backslash is an escape already; what is escaped here is so as in JSON.
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
-    let unsafe_char = |c: char| c != '\\' && is_escaped(c);
-    if !json.chars().any(unsafe_char) {
+    if !json.chars().any(is_unsafe) {
         return Cow::Borrowed(json);
     }
     let mut clean = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        if unsafe_char(c) {
+        if is_unsafe(c) {
             c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
                 let _ = write!(clean, "\\u{unit:04x}");
             });
@@ -75,11 +84,14 @@ fn push_escaped(clean: &mut String, c: char) {
     }
 }
 
+fn is_escaped(c: char) -> bool {
+    c == '\\' || is_unsafe(c)
+}
+
 /// Controls (C0, DEL, C1), direction marks and overrides, line and paragraph separators, and what has no width and so
 /// makes two identifiers look alike.
-fn is_escaped(c: char) -> bool {
-    c == '\\'
-        || c.is_control()
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
         || matches!(u32::from(c),
             0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfeff
             | 0xfff9..=0xfffb | 0xe0000..=0xe0fff)

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use crate::analyzer::{Analyzer, Options};
 use crate::capture::file::Reader;
 use crate::capture::{Batch, LinkType};
-use crate::dissect::{CommandCode, Decoded, Definitions};
+use crate::dissect::{CommandCode, Decoded, Definitions, Encoding, Payload};
 use crate::framing::{CommandCodes, Framer};
 use crate::journal::View;
 use crate::output::jsonl;
@@ -68,7 +68,7 @@ pub fn payload(bytes: &[u8]) {
     let Some((code, payload)) = bytes.split_first_chunk() else { return };
     let code = CommandCode(u16::from_be_bytes(*code));
     for truncated in [false, true] {
-        Decoded::new(&Q4164, code, payload, truncated);
+        Decoded::new(&Q4164, code, Payload { bytes: payload, encoding: Encoding::Json, truncated });
     }
 }
 

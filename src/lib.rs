@@ -17,6 +17,8 @@ pub mod packet;
 
 pub mod stream;
 
+pub mod tls;
+
 pub mod framing;
 
 pub mod dissect;
@@ -28,6 +30,8 @@ pub mod correlate;
 pub mod analyzer;
 
 pub mod identities;
+
+pub mod stats;
 
 pub mod output;
 

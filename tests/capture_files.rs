@@ -267,22 +267,88 @@ fn reads_compressed_files_of_several_members() {
     }
 }
 
-#[test]
-fn reads_what_came_out_of_a_cut_stream() {
+/// Packets of noise, so that a compressed stream is about as long as the file.
+fn noisy_pcap() -> Vec<u8> {
     let mut file = Pcap::new(Order::Little, MICROSECONDS, 1);
     let mut state = 1u32;
     for number in 0..3000 {
-        // Noise, so that the compressed stream is about as long as the file.
-        let body: Vec<u8> = (0..200).map(|_| noise(&mut state)).collect();
+        let body: Vec<u8> = (0..NOISE - 16).map(|_| noise(&mut state)).collect();
         file.packet(number, 0, &body);
     }
-    for (compressed, name) in [(gzip(&file.bytes), "gzip"), (zstd(&file.bytes), "zstd")] {
-        let mut reader = open_bytes(&compressed[..compressed.len() / 2]).unwrap();
-        let read = read_all(&mut reader).len();
-        assert!(read > 500 && read < 1700, "{name}: {read}");
-        let damage = reader.files()[0].damage.as_ref().unwrap();
-        assert_eq!(damage.packet, read as u64 + 1);
-        assert!(damage.text.contains(&format!("the {name} stream breaks off")), "{damage}");
+    file.bytes
+}
+
+/// Bytes of a record in [`noisy_pcap`].
+const NOISE: usize = 216;
+
+/// Reads a damaged stream; how many packets came before the damage, which is told.
+fn packets_before_damage(compressed: &[u8], told: &str) -> usize {
+    let mut reader = open_bytes(compressed).unwrap();
+    let read = read_all(&mut reader).len();
+    let damage = reader.files()[0].damage.as_ref().unwrap();
+    assert_eq!(damage.packet, read as u64 + 1);
+    assert!(damage.text.contains(told), "{damage}");
+    read
+}
+
+#[test]
+fn reads_what_came_out_of_a_cut_stream() {
+    let file = noisy_pcap();
+    for (compressed, name) in [(gzip(&file), "gzip"), (zstd(&file), "zstd")] {
+        // The block of a Zstandard stream that is cut is lost, 128 KiB at most (RFC 8878 3.1.1.2.4).
+        let cut = compressed.len() / 2;
+        let read = packets_before_damage(&compressed[..cut], &format!("the {name} stream breaks off"));
+        assert!(read * NOISE + (128 << 10) >= cut && read < 3000, "{name}: {read}");
+    }
+}
+
+#[test]
+fn reads_what_stands_before_a_damaged_block() {
+    let mut compressed = zstd(&noisy_pcap());
+    let (headers, late) = (block_headers(&compressed), 3 * compressed.len() / 4);
+    let damaged = *headers.iter().find(|&&at| at > late).expect("several blocks");
+    compressed[damaged] |= 0b110; // the reserved type
+    let read = packets_before_damage(&compressed, "the zstd stream breaks off");
+    assert!(read * NOISE + NOISE + 100 >= damaged, "{read} packets before the damage at {damaged}");
+}
+
+/// Where the blocks of a Zstandard frame begin (RFC 8878 3.1.1.2).
+fn block_headers(frame: &[u8]) -> Vec<usize> {
+    let descriptor = frame[4];
+    let single_segment = descriptor & 0x20 != 0;
+    let size_field = [usize::from(single_segment), 2, 4, 8][usize::from(descriptor >> 6)];
+    let mut at = 5 + usize::from(!single_segment) + size_field;
+    let mut found = Vec::new();
+    loop {
+        found.push(at);
+        let header = u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], 0]);
+        if header & 1 != 0 {
+            return found;
+        }
+        let is_rle = header >> 1 & 3 == 1;
+        at += 3 + if is_rle { 1 } else { (header >> 3) as usize };
+    }
+}
+
+#[test]
+fn a_wrong_checksum_is_told() {
+    let mut compressed = zstd(&noisy_pcap());
+    *compressed.last_mut().unwrap() ^= 1;
+    assert_eq!(packets_before_damage(&compressed, "the content checksum of a frame differs"), 3000);
+    let mut compressed = gzip(&noisy_pcap());
+    let sum = compressed.len() - 8;
+    compressed[sum] ^= 1;
+    assert_eq!(packets_before_damage(&compressed, "corrupt gzip stream"), 3000);
+}
+
+#[test]
+fn zeros_behind_a_compressed_file_are_padding_and_anything_else_is_told() {
+    let (bytes, _) = small_pcap(Order::Little, MICROSECONDS);
+    for compressed in [gzip(&bytes), zstd(&bytes)] {
+        let mut reader = open_bytes(&[&compressed[..], &[0; 10_240]].concat()).unwrap();
+        assert_bodies(&read_all(&mut reader), BODIES.len());
+        assert_eq!(reader.files()[0].damage, None);
+        assert_eq!(packets_before_damage(&[&compressed[..], &[0, 0, 7, 7]].concat(), "breaks off"), BODIES.len());
     }
 }
 

@@ -300,7 +300,7 @@ fn bytes_that_belong_to_no_message_are_told() {
     talk.segment(9000, 4, From::Km, 0x18, b"this is not Ck at all, nor anything else").close(9500, 4);
     let desk = Desk::with("rest.pcap", talk.bytes());
     let output = desk.run("flows rest.pcap");
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(1));
     let expected = "ckscope: 40 bytes of 1 Ck connection belong to no message (ckscope connections lists it)\n";
     assert_eq!(text(&output.stderr), expected);
 }
@@ -317,6 +317,47 @@ fn definition_files_are_listed_and_checked() {
     assert_eq!(status, Some(2));
     assert!(stderr.starts_with("ckscope: wrong.toml:2:1: unknown field `colour`"), "{stderr}");
     assert_eq!(desk.failure("dissectors show nothing").0, Some(2));
+}
+
+#[test]
+fn packets_that_cannot_be_decoded_are_a_problem() {
+    let mut bytes = sample().bytes().to_vec();
+    bytes[20] = 147; // a link type of nobody's
+    let output = Desk::with("other.pcap", &bytes).run("read other.pcap");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("of link type 147 were not decoded"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_file_name_cannot_move_the_cursor() {
+    let desk = Desk::new();
+    let (status, stderr) = desk.failure("read \u{1b}[2J\u{202e}x.pcap");
+    assert_eq!(status, Some(2));
+    assert!(stderr.contains("\\u{1b}[2J\\u{202e}x.pcap") && !stderr.contains('\u{1b}'), "{stderr:?}");
+}
+
+#[test]
+fn what_answers_no_message_is_refused_where_it_stands() {
+    let definition = b"name = \"w\"\n\n[[message]]\ncode = 0x14F1\nname = \"x\"\nclause = \"1\"\ntable = \"1\"\nanswers = [0x4199]\n";
+    let (status, stderr) = Desk::with("w.toml", definition).failure("dissectors check w.toml");
+    assert_eq!(status, Some(2));
+    assert_eq!(stderr, "ckscope: w.toml:8:12: no [[message]] has the code 0x4199\n");
+}
+
+#[test]
+fn there_is_no_port_zero() {
+    assert_eq!(sample_desk().failure("read --port 0 sample.pcap").0, Some(2));
+}
+
+#[test]
+fn a_procedure_whose_packets_go_back_in_time_lasts_no_less_than_nothing() {
+    let mut talk = Conversation::new();
+    talk.open(100, 1).say(5000, 1, From::Km, (0x1401, 1), r#"{"Destination KMA ID":"KMA-9"}"#);
+    talk.say(2000, 1, From::Controller, (0x4102, 1), r#"{"Next KMA IDs":["KMA-9"]}"#);
+    let desk = Desk::with("back.pcap", talk.bytes());
+    let line: serde_json::Value = serde_json::from_str(&desk.stdout("flows --format jsonl back.pcap")).unwrap();
+    assert_eq!((&line["duration_ms"], &line["messages"]), (&3.0.into(), &vec![1, 2].into()));
+    assert!(line["start"].as_str() < line["end"].as_str());
 }
 
 #[test]

@@ -147,6 +147,35 @@ fn a_request_within_its_time_out_is_pending_and_one_whose_connection_closed_is_u
 }
 
 #[test]
+fn a_request_sent_after_the_other_side_closed_is_unanswered() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1).segment(10, 1, Controller, 0x11, &[]).say(20, 1, Km, (0x1401, 1), ASK);
+    assert_eq!(procedures(&talk, &[]), expected(&[("unanswered", &[1])]));
+    assert_eq!(codes(&talk), [set(&["unanswered"])]);
+}
+
+#[test]
+fn a_failure_without_a_session_answers_the_request_whose_notification_failed() {
+    let ask = |n: u32| format!(r#"{{"Application source ID":"a{n}","Application destination ID":"b{n}"}}"#);
+    let tell = |n: u32| {
+        format!(
+            r#"{{"Application source ID":"a{n}","Application destination ID":"b{n}","Session ID":"S-{n}","Source KM ID":"KM-1"}}"#
+        )
+    };
+    let mut talk = Conversation::new();
+    talk.open(0, 1).open(1, 2);
+    talk.say(10, 1, Km, (0x1406, 11), &ask(1)).say(20, 1, Km, (0x1406, 12), &ask(2));
+    talk.say(30, 2, Controller, (0x4108, 91), &tell(1)).say(40, 2, Controller, (0x4108, 92), &tell(2));
+    talk.say(50, 2, Km, (0x1409, 21), r#"{"Session ID":"S-1","Response":"OK"}"#);
+    talk.say(60, 2, Km, (0x1409, 22), r#"{"Session ID":"S-2","Response":"no such application"}"#);
+    talk.say(70, 1, Controller, (0x4107, 93), r#"{"Response":"refused"}"#);
+    talk.say(80, 1, Controller, (0x4107, 94), r#"{"Response":"OK","Destination KM ID":"KM-2"}"#);
+    let states: &[(&str, &[u64])] =
+        &[("complete", &[1, 8]), ("failed", &[2, 7]), ("complete", &[3, 5]), ("failed", &[4, 6])];
+    assert_eq!(procedures(&talk, &[]), expected(states));
+}
+
+#[test]
 fn a_half_closed_connection_is_still_answered() {
     let mut talk = Conversation::new();
     talk.open(0, 1).say(10, 1, Km, (0x1401, 1), ASK).segment(20, 1, Km, 0x11, &[]);

@@ -17,7 +17,8 @@ fn captures() -> PathBuf {
 
 #[test]
 fn writes_the_same_bytes_every_time() {
-    for scenario in scenario::all() {
+    // Randomness goes into TLS and the time into gRPC: tests/lab_secured.rs compares what those say.
+    for scenario in scenario::all().filter(|scenario| scenario.twin.is_none()) {
         let committed = std::fs::read(captures().join(scenario.file())).unwrap_or_default();
         let made = scenario.capture(&Setup::default()).to_bytes();
         assert!(made == committed, "{} is not what is committed; `ckscope lab --all captures`", scenario.file());
@@ -38,7 +39,9 @@ fn the_readme_lists_every_file_and_no_other() {
 fn sample_captures_are_small() {
     for scenario in scenario::all().filter(|scenario| scenario.name != "longest-payload") {
         let size = scenario.capture(&Setup::default()).to_bytes().len();
-        assert!(size < 20_000, "{} has {size} bytes", scenario.file());
+        // Each connection in TLS has two certificates, and their verification.
+        let most = if scenario.twin.is_some() { 40_000 } else { 20_000 };
+        assert!(size < most, "{} has {size} bytes", scenario.file());
     }
 }
 

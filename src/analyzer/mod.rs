@@ -5,12 +5,13 @@
 //! many threads worked: packets are numbered and given to connections by the caller's thread, connections are spread
 //! over workers, and what the workers find is put back into capture order before it is correlated.
 
+mod application;
+mod grpc;
 mod layers;
 mod order;
 mod pair;
 mod pool;
 mod sink;
-mod tls_hint;
 mod work;
 mod worker;
 
@@ -27,13 +28,14 @@ use crate::packet::{Flags, PacketParser, Parsed, Payload, Segment, Undecoded};
 use crate::place::Place;
 use crate::stream::{ConnectionTable, Located, Sought, Stamp};
 use crate::time::{Span, Timestamp};
+use crate::tls::{self, Secrets};
 
 use order::{Horizon, Reorder};
 use pool::Pool;
 use work::{Output, SegmentTask, Task, Work};
 use worker::Worker;
 
-pub use work::Tapped;
+pub use work::{Layer, Part, Tapped};
 
 /// Batches that may be under way in workers on threads of their own.
 const MAX_UNDER_WAY: usize = 4;
@@ -49,6 +51,8 @@ pub struct Options {
     pub time_out: Span,
     /// Threads to use; 1 does everything in the caller's.
     pub threads: usize,
+    /// TLS secrets.
+    pub secrets: Secrets,
     /// A direction of a connection (index) whose bytes are wanted.
     pub tap: Option<(u32, Side)>,
 }
@@ -56,7 +60,14 @@ pub struct Options {
 impl Options {
     /// Q.4164, any port, 10 seconds, one thread.
     pub fn new(definitions: Arc<Definitions>) -> Self {
-        Self { definitions, ports: Vec::new(), time_out: Span::from_secs(10), threads: 1, tap: None }
+        Self {
+            definitions,
+            ports: Vec::new(),
+            time_out: Span::from_secs(10),
+            threads: 1,
+            secrets: Secrets::default(),
+            tap: None,
+        }
     }
 }
 
@@ -71,6 +82,7 @@ pub struct Analyzer {
     correlator: Correlator,
     journal: Journal,
     ports: Vec<u16>,
+    secrets: Arc<Secrets>,
     packets: u32,
     last: Timestamp,
     under_way: usize,
@@ -116,6 +128,7 @@ impl Analyzer {
             journal: Journal::new(Arc::clone(&definitions)),
             definitions,
             ports: options.ports,
+            secrets: Arc::new(options.secrets),
             packets: 0,
             last: Timestamp::default(),
             under_way: 0,
@@ -123,6 +136,11 @@ impl Analyzer {
             spare: Vec::new(),
             segments: Vec::new(),
         }
+    }
+
+    /// Takes more TLS secrets, as an NSS key log has them; they hold from the next batch on.
+    pub fn add_secrets(&mut self, key_log: &[u8]) -> tls::Added {
+        Arc::make_mut(&mut self.secrets).add(key_log)
     }
 
     /// Takes the next packets.
@@ -191,7 +209,8 @@ impl Analyzer {
         let work = |_| {
             let mut output = self.spare.pop().unwrap_or_default();
             output.reuse();
-            Work { tasks: std::mem::take(&mut output.done), blocks: blocks.to_vec(), output, floors: vec![floor] }
+            let (tasks, secrets) = (std::mem::take(&mut output.done), Arc::clone(&self.secrets));
+            Work { tasks, blocks: blocks.to_vec(), secrets, output, floors: vec![floor] }
         };
         (0..self.pool.workers()).map(work).collect()
     }
@@ -282,6 +301,12 @@ impl Analyzer {
         self.under_way -= 1;
         let outputs = self.pool.collect();
         for output in &outputs {
+            for (connection, facts) in &output.tls {
+                self.journal.tls.insert(*connection, facts.clone());
+            }
+            for (connection, trouble) in &output.troubles {
+                self.journal.note_trouble(*connection, trouble.clone());
+            }
             for &(connection, traffic) in &output.traffic {
                 self.journal.connections[connection as usize].traffic = traffic;
             }

@@ -1,12 +1,14 @@
 //! Both directions of a connection, from segments to the layers on its streams.
 
-use super::layers::{Context, Layers};
+use super::application::Context;
+use super::layers::Layers;
 use super::sink::Sink;
-use super::work::SegmentTask;
+use super::work::{Output, SegmentTask};
 use crate::journal::{Side, Traffic};
 use crate::packet::Flags;
 use crate::place::Place;
 use crate::stream::{Arrival, Piece, Stream};
+use crate::tls;
 
 /// Both directions of a connection.
 #[derive(Debug, Default)]
@@ -62,6 +64,7 @@ impl Pair {
             insist,
             from_the_start: [self.streams[0].is_from_the_start(), self.streams[1].is_from_the_start()],
             gaps: [self.streams[0].stats().gaps > 0, self.streams[1].stats().gaps > 0],
+            tls: false,
         }
     }
 
@@ -129,8 +132,18 @@ impl Pair {
         }
     }
 
+    /// More TLS secrets have become known.
+    pub fn retry(&mut self, sink: &mut Sink<'_>) {
+        self.layers.retry(self.without_more(), sink);
+    }
+
+    /// What was learned of TLS since the last call.
+    pub fn take_tls_news(&mut self) -> Option<tls::Facts> {
+        self.layers.take_news()
+    }
+
     pub fn holds(&self) -> bool {
-        self.streams.iter().any(Stream::holds) || self.layers.holds()
+        self.streams.iter().any(Stream::holds) || self.layers.held_since().is_some()
     }
 
     pub fn held_since(&self) -> Option<u32> {
@@ -138,14 +151,22 @@ impl Pair {
     }
 
     pub fn held_bytes(&self) -> usize {
-        self.streams.iter().map(Stream::held_bytes).sum()
+        self.streams.iter().map(Stream::held_bytes).sum::<usize>() + self.layers.held_bytes()
     }
 
     pub fn is_over(&self) -> bool {
         self.ended == [true, true]
     }
 
-    pub fn traffic(&self) -> Traffic {
+    /// Says what the connection was made of, now that it is over.
+    pub fn conclude(&mut self, connection: u32, output: &mut Output) -> Traffic {
+        let traffic = self.traffic();
+        output.traffic.push((connection, traffic));
+        output.tls.extend(self.layers.tls().map(|facts| (connection, facts.clone())));
+        traffic
+    }
+
+    fn traffic(&self) -> Traffic {
         let stats = [self.streams[0].stats(), self.streams[1].stats()];
         Traffic {
             bytes: [stats[0].bytes, stats[1].bytes],

@@ -1,18 +1,20 @@
 //! From PDUs to events: where the directions of a connection put what they find.
 
-use super::work::{Event, Found, Output, Tapped};
+use super::work::{Event, Found, Layer, Output, Part, Tapped};
 use crate::correlate::{FramingFacts, Seen};
-use crate::dissect::{CommandCode, Indexer};
+use crate::dissect::{CommandCode, Encoding, Indexer, Payload};
 use crate::framing::{CommandCodes, Pdu};
 use crate::journal::{Binding, Side};
 use crate::place::Place;
 use crate::stream::{Piece, Stamp};
+use crate::tls::Secrets;
 
 /// Where what is found goes.
 pub struct Sink<'a> {
     pub codes: &'a CommandCodes,
     pub indexer: &'a mut Indexer,
     pub output: &'a mut Output,
+    pub secrets: &'a Secrets,
     pub tap: Option<(u32, Side)>,
     pub connection: u32,
     /// The packet at hand, and how far back messages may be placed.
@@ -35,16 +37,15 @@ impl Sink<'_> {
     pub fn message(&mut self, pdu: &Pdu<'_>, origin: &mut Origin<'_>) {
         *origin.messages += 1;
         let code = CommandCode(pdu.header.code);
-        let facts = self.indexer.index(code, pdu.payload, pdu.truncated.is_some(), &mut self.output.texts);
-        let payload = pdu.place.unwrap_or_else(|| {
-            let start = self.output.reassembled.len() as u64;
-            self.output.reassembled.extend_from_slice(pdu.payload);
-            Place::in_arena(0, start)
-        });
-        self.output.messages.push(Seen {
+        let truncated = pdu.truncated.is_some();
+        let payload = Payload { bytes: pdu.payload, encoding: Encoding::Json, truncated };
+        let facts = self.indexer.index(code, payload, &mut self.output.texts);
+        let payload = self.keep(pdu.place, pdu.payload);
+        let seen = Seen {
             connection: self.connection,
             side: origin.side,
             stamp: pdu.stamp,
+            encoding: Encoding::Json,
             binding: Binding::Tcp,
             tls: origin.tls,
             header: pdu.header,
@@ -60,9 +61,24 @@ impl Sink<'_> {
                 counts_header: pdu.counts_header,
                 incomplete_stream: origin.midway,
             },
-        });
+        };
+        self.seen(seen, pdu.placed);
+    }
+
+    /// Where a payload lies: in the capture, or else with what was reassembled.
+    pub fn keep(&mut self, place: Option<Place>, payload: &[u8]) -> Place {
+        place.unwrap_or_else(|| {
+            let start = self.output.reassembled.len() as u64;
+            self.output.reassembled.extend_from_slice(payload);
+            Place::in_arena(0, start)
+        })
+    }
+
+    /// Hands on a message that is placed at a packet.
+    pub fn seen(&mut self, seen: Seen, placed: Option<u32>) {
+        self.output.messages.push(seen);
         // What the end of its stream cuts short is known only now, and placed now.
-        let key = pdu.placed.map_or(self.now.packet, |packet| packet.max(self.floor));
+        let key = placed.map_or(self.now.packet, |packet| packet.max(self.floor));
         self.push(key, Found::Message(self.output.messages.len() as u32 - 1));
     }
 
@@ -75,12 +91,13 @@ impl Sink<'_> {
         self.output.events.push(event);
     }
 
-    pub fn tap(&mut self, side: Side, piece: &Piece<'_>) {
+    pub fn tap(&mut self, layer: Layer, side: Side, piece: &Piece<'_>) {
         if self.tap == Some((self.connection, side)) {
-            self.output.tapped.push(match piece {
-                Piece::Bytes { bytes, .. } => Tapped::Bytes(bytes.to_vec()),
-                Piece::Gap { bytes, .. } => Tapped::Gap(*bytes),
-            });
+            let part = match piece {
+                Piece::Bytes { bytes, .. } => Part::Bytes(bytes.to_vec()),
+                Piece::Gap { bytes, .. } => Part::Gap(*bytes),
+            };
+            self.output.tapped.push(Tapped { layer, part });
         }
     }
 }

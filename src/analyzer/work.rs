@@ -1,12 +1,15 @@
 //! What workers are told and what they answer.
 
+use std::sync::Arc;
+
 use crate::capture::Block;
 use crate::correlate::{Correlator, Seen};
 use crate::dissect::{Definitions, Texts};
-use crate::journal::{Journal, Side, Traffic};
+use crate::journal::{Journal, Side, Traffic, Trouble};
 use crate::packet::Flags;
 use crate::stream::Stamp;
 use crate::time::Timestamp;
+use crate::tls::{self, Secrets};
 
 /// A segment and where it belongs.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +51,8 @@ pub enum Task {
 pub struct Work {
     pub tasks: Vec<Task>,
     pub blocks: Vec<Block>,
+    /// The TLS secrets known so far.
+    pub secrets: Arc<Secrets>,
     /// Where to put what is found: an empty one, whose memory was used before.
     pub output: Output,
     /// From which packet on which floor holds; the first one holds from the batch's beginning.
@@ -56,7 +61,25 @@ pub struct Work {
 
 /// Part of a direction that somebody wants to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tapped {
+pub struct Tapped {
+    /// Where it was taken from.
+    pub layer: Layer,
+    /// What it is.
+    pub part: Part,
+}
+
+/// Where bytes of a direction are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The stream of a connection that is TLS.
+    Ciphertext,
+    /// What TLS carries; the stream itself where there is no TLS.
+    Content,
+}
+
+/// Some of a direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
     /// Stream bytes.
     Bytes(Vec<u8>),
     /// That many are missing.
@@ -123,6 +146,10 @@ pub struct Output {
     pub reassembled: Vec<u8>,
     /// Connections that are over, and what they were made of.
     pub traffic: Vec<(u32, Traffic)>,
+    /// What was learned of TLS, by connection.
+    pub tls: Vec<(u32, tls::Facts)>,
+    /// What could not be decoded, by connection.
+    pub troubles: Vec<(u32, Trouble)>,
     /// The first packet of what waits behind holes.
     pub held_since: Option<u32>,
     pub tapped: Vec<Tapped>,
@@ -140,6 +167,8 @@ impl Output {
         self.texts.keys.clear();
         self.reassembled.clear();
         self.traffic.clear();
+        self.tls.clear();
+        self.troubles.clear();
         self.tapped.clear();
         self.held_since = None;
     }

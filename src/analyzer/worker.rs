@@ -13,16 +13,15 @@ use crate::framing::CommandCodes;
 use crate::journal::{Side, Traffic};
 use crate::prefetch::{AHEAD, prefetch};
 use crate::stream::Stamp;
+use crate::tls::Secrets;
 
-/// Bytes that may wait behind holes on all connections of a worker; beyond it holes are given up at once.
+/// Bytes that may wait behind holes on all connections, an equal part for each worker; beyond it holes are given up.
 const MAX_HELD: usize = 256 << 20;
 
 /// A worker and its connections.
 #[derive(Debug)]
 pub struct Worker {
-    codes: Arc<CommandCodes>,
-    indexer: Indexer,
-    tap: Option<(u32, Side)>,
+    tools: Tools,
     /// Connections are dealt out in turn, so a worker's own are every `share`-th.
     share: usize,
     /// Its first one.
@@ -35,6 +34,23 @@ pub struct Worker {
     /// Segments since that was looked at.
     segments: usize,
     held: usize,
+}
+
+/// What a worker reads messages with.
+#[derive(Debug)]
+struct Tools {
+    codes: Arc<CommandCodes>,
+    indexer: Indexer,
+    secrets: Arc<Secrets>,
+    tap: Option<(u32, Side)>,
+}
+
+impl Tools {
+    /// Where what is found on `connection` at packet `now` goes.
+    fn sink<'a>(&'a mut self, output: &'a mut Output, connection: u32, now: Stamp, floor: u32) -> Sink<'a> {
+        let Self { codes, indexer, secrets, tap } = self;
+        Sink { codes, indexer, output, secrets, tap: *tap, connection, now, floor }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -57,9 +73,7 @@ impl Worker {
     ) -> Self {
         let indexer = Indexer::new(definitions, hasher);
         Self {
-            codes,
-            indexer,
-            tap,
+            tools: Tools { codes, indexer, secrets: Arc::default(), tap },
             share,
             first,
             slots: Vec::new(),
@@ -72,7 +86,8 @@ impl Worker {
 
     /// Does its part of a batch.
     pub fn run(&mut self, mut work: Work) -> Output {
-        let mut output = work.output;
+        let mut output = std::mem::take(&mut work.output);
+        self.learn(&work, &mut output);
         let mut floors = work.floors.iter().copied().peekable();
         let mut floor = floors.next().map_or(0, |(_, floor)| floor);
         for index in 0..work.tasks.len() {
@@ -97,6 +112,20 @@ impl Worker {
         output.held_since = self.held_since();
         output.done = work.tasks;
         output
+    }
+
+    /// Takes the secrets that became known; what waits for them is tried again.
+    fn learn(&mut self, work: &Work, output: &mut Output) {
+        let news = work.secrets.len() > self.tools.secrets.len();
+        self.tools.secrets = Arc::clone(&work.secrets);
+        let Some(stamp) = work.tasks.first().map(Task::stamp).filter(|_| news) else { return };
+        let floor = work.floors.first().map_or(0, |(_, floor)| *floor);
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Slot::Live(pair) = slot {
+                let connection = (index * self.share + self.first) as u32;
+                pair.retry(&mut self.tools.sink(output, connection, stamp, floor));
+            }
+        }
     }
 
     fn prefetch(&self, task: &Task) {
@@ -135,20 +164,15 @@ impl Worker {
         let start = task.offset as usize;
         let bytes = &block.bytes()[start..start + task.length as usize];
         let place = task.in_capture.then(|| block.place().plus(task.offset));
-        let mut sink = Sink {
-            codes: &self.codes,
-            indexer: &mut self.indexer,
-            output,
-            tap: self.tap,
-            connection: task.connection,
-            now: task.stamp,
-            floor,
-        };
+        let mut sink = self.tools.sink(output, task.connection, task.stamp, floor);
         pair.segment(task, bytes, place, &mut sink);
         self.held = (self.held + pair.held_bytes()).saturating_sub(before);
-        if self.held > MAX_HELD {
+        if self.held > MAX_HELD / self.share {
             self.held -= pair.held_bytes();
             pair.give_up_holes(&mut sink);
+        }
+        if let Some(facts) = pair.take_tls_news() {
+            output.tls.push((task.connection, facts));
         }
         if pair.holds() && !pair.is_holding {
             pair.is_holding = true;
@@ -156,8 +180,7 @@ impl Worker {
             self.since = [self.since, pair.held_since()].into_iter().flatten().min();
         }
         if pair.is_over() {
-            let traffic = pair.traffic();
-            output.traffic.push((task.connection, traffic));
+            let traffic = pair.conclude(task.connection, output);
             *slot = Slot::Over(Box::new(traffic));
         }
     }
@@ -166,18 +189,8 @@ impl Worker {
         let Some(slot) = self.slots.get_mut(connection as usize / self.share) else { return };
         let Slot::Live(pair) = slot else { return };
         self.held = self.held.saturating_sub(pair.held_bytes());
-        let mut sink = Sink {
-            codes: &self.codes,
-            indexer: &mut self.indexer,
-            output,
-            tap: self.tap,
-            connection,
-            now: stamp,
-            floor,
-        };
-        pair.retire(&mut sink);
-        let traffic = pair.traffic();
-        output.traffic.push((connection, traffic));
+        pair.retire(&mut self.tools.sink(output, connection, stamp, floor));
+        let traffic = pair.conclude(connection, output);
         *slot = Slot::Over(Box::new(traffic));
     }
 
@@ -186,17 +199,8 @@ impl Worker {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Slot::Live(pair) = slot else { continue };
             let connection = (index * self.share + self.first) as u32;
-            let mut sink = Sink {
-                codes: &self.codes,
-                indexer: &mut self.indexer,
-                output: &mut *output,
-                tap: self.tap,
-                connection,
-                now: stamp,
-                floor,
-            };
-            pair.flush(&mut sink);
-            output.traffic.push((connection, pair.traffic()));
+            pair.flush(&mut self.tools.sink(output, connection, stamp, floor));
+            pair.conclude(connection, output);
         }
     }
 

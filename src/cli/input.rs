@@ -12,6 +12,7 @@ use crossbeam_channel::bounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::say;
+use super::secrets::SecretArgs;
 use crate::analyzer::{Analyzer, Options, Tapped};
 use crate::capture::Batch;
 use crate::capture::file::{FileSummary, Reader};
@@ -19,6 +20,7 @@ use crate::dissect::{Definitions, load};
 use crate::journal::{Journal, Side, View};
 use crate::packet::Undecoded;
 use crate::time::Span;
+use crate::tls::Secrets;
 
 /// Packets per batch: enough to keep workers busy, few enough that what comes of them stays in a cache.
 const BATCH: usize = 1024;
@@ -35,8 +37,10 @@ pub struct InputArgs {
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub definitions: DefinitionArgs,
+    #[command(flatten)]
+    pub secrets: SecretArgs,
     /// Take connections on this TCP port for Ck whatever they look like (repeatable)
-    #[arg(long = "port", value_name = "PORT", help_heading = "Input")]
+    #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Input")]
     pub ports: Vec<u16>,
     /// Call a request unanswered after this many seconds of capture time
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Input")]
@@ -55,6 +59,12 @@ pub struct DefinitionArgs {
     /// Add a definition file, or override parts of the built-in one (repeatable)
     #[arg(long = "dissector", value_name = "FILE", help_heading = "Input")]
     pub dissectors: Vec<PathBuf>,
+    /// Read gRPC messages by this protobuf schema; messages are matched by name (repeatable)
+    #[arg(long = "proto", value_name = "FILE", help_heading = "Input")]
+    pub protos: Vec<PathBuf>,
+    /// Look for what schemas import in this directory (repeatable)
+    #[arg(long = "proto-path", value_name = "DIR", requires = "protos", help_heading = "Input")]
+    pub proto_paths: Vec<PathBuf>,
 }
 
 /// Captures, read whole.
@@ -91,12 +101,15 @@ impl DefinitionArgs {
     /// The built-in definitions and the files given.
     ///
     /// # Errors
-    /// A file that cannot be read, or is not a definition file.
+    /// A file that cannot be read, or is no definition file or schema.
     pub fn load(&self) -> anyhow::Result<Definitions> {
         let mut definitions = Definitions::q4164();
         for path in &self.dissectors {
             let name = path.display().to_string();
             definitions.add(&read_definition(path)?, &name)?;
+        }
+        for file in &self.protos {
+            definitions.add_schemas(super::proto::compile(file, &self.proto_paths)?);
         }
         Ok(definitions)
     }
@@ -168,7 +181,13 @@ impl InputArgs {
         if reader.files().is_empty() {
             return Ok(None);
         }
+        let (mut key_logs, mut secrets) = (self.secrets.open()?, Secrets::default());
+        reader.key_logs_ahead().into_iter().for_each(|log| {
+            secrets.add(log);
+        });
+        key_logs.read(&mut |bytes| secrets.add(bytes))?;
         let mut analyzer = Analyzer::new(Options {
+            secrets,
             ports: self.ports.clone(),
             time_out: self.timeout,
             threads: self.threads(),
@@ -177,17 +196,18 @@ impl InputArgs {
         });
         let progress = Progress::new();
         each_batch(&mut reader, self.batch as usize, self.threads(), |batch, read| {
+            key_logs.poll(|bytes| analyzer.add_secrets(bytes))?;
             analyzer.batch(batch);
             progress.show(read);
             taken(analyzer.take_tapped())
         })?;
+        let bad_key_logs = key_logs.finish(|bytes| analyzer.add_secrets(bytes))?;
         analyzer.finish();
         taken(analyzer.take_tapped())?;
         drop(progress);
         let undecoded = analyzer.undecoded();
         let journal = analyzer.into_journal();
-        let problems = !errors.is_empty() | report(&reader, &undecoded);
-        report_leftovers(&journal);
+        let problems = !errors.is_empty() | bad_key_logs | report(&reader, &undecoded) | report_leftovers(&journal);
         Ok(Some(Analysis { journal, reader, problems }))
     }
 
@@ -232,23 +252,24 @@ fn each_batch(
     })
 }
 
-/// Says what could not be read; whether that is damage.
+/// Says what could not be read; whether there was anything.
 fn report(reader: &Reader, undecoded: &Undecoded) -> bool {
-    let mut damaged = false;
+    let mut problems = !undecoded.is_empty();
     for file in reader.files() {
         if let Some(damage) = &file.damage {
             say(format_args!("{}: {damage}", file.name));
-            damaged = true;
+            problems = true;
         }
     }
     for line in undecoded.to_string().lines() {
         say(line);
     }
-    damaged
+    problems
 }
 
-/// Says how many bytes on Ck connections belong to no message: a peer's fault or ours, never to be passed over.
-fn report_leftovers(journal: &Journal) {
+/// Says how many bytes on Ck connections belong to no message, if any do: a peer's fault or ours, never to be passed
+/// over.
+fn report_leftovers(journal: &Journal) -> bool {
     let left = journal.connections.iter().map(|connection| connection.traffic.undecoded.iter().sum::<u64>());
     let (bytes, connections) = left.filter(|&bytes| bytes > 0).fold((0, 0), |(all, n), bytes| (all + bytes, n + 1));
     match (bytes, connections) {
@@ -260,6 +281,7 @@ fn report_leftovers(journal: &Journal) {
             "{bytes} bytes of {connections} Ck connections belong to no message (ckscope connections lists them)"
         )),
     }
+    bytes > 0
 }
 
 /// A progress bar on stderr, for long work on a terminal.

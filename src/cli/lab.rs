@@ -1,9 +1,11 @@
 //! `ckscope lab`: the simulated QKDN.
 
+mod security;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,14 +13,19 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
+use security::Security;
+
+use crate::lab::appendix_ii;
 use crate::lab::controller::Controller;
 use crate::lab::dialect::{Dialect, Ids, Lists, Responses, Spelling};
 use crate::lab::generate::Bulk;
 use crate::lab::key_manager::KeyManager;
 use crate::lab::peer::{Conduct, Target, Task};
-use crate::lab::run::{self, Plan};
-use crate::lab::scenario;
-use crate::lab::simulation::{Dial, Setup};
+use crate::lab::pki::Subject;
+use crate::lab::run::{self, Plan, Tls};
+use crate::lab::scenario::{self, Carried, Scenario};
+use crate::lab::simulation::{Binding, Dial, Setup};
+use crate::lab::tls::Version;
 use crate::lab::topology::{Km, Topology};
 
 const EXAMPLES: &str = "\
@@ -27,9 +34,13 @@ Examples:
   ckscope lab --scenario session --write session.pcapng
   ckscope lab --messages 1000000 --connections 1000 --write large.pcapng
   ckscope lab controller --listen 127.0.0.1:4164
-  ckscope lab km --connect 127.0.0.1:4164";
+  ckscope lab km --connect 127.0.0.1:4164
+  ckscope lab controller --listen 127.0.0.1:4164 --tls 1.3 --pki lab-pki --keylog secrets.log
+  ckscope lab km --connect 127.0.0.1:4164 --tls 1.3 --pki lab-pki
+  ckscope lab km --binding grpc --id KMA-1 --listen 127.0.0.1:4165 --connect 127.0.0.1:4164
+  ckscope lab controller --binding grpc --listen 127.0.0.1:4164 --dial KMA-1=127.0.0.1:4165";
 
-/// Simulate a QKDN: write sample captures, or speak Ck over TCP.
+/// Simulate a QKDN: write sample captures, or speak Ck over TCP, TLS or gRPC.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct LabArgs {
@@ -59,6 +70,12 @@ pub struct LabArgs {
     /// Who dials.
     #[arg(long, value_enum, default_value_t)]
     dial: Dial,
+    /// Have the scenario's peers speak TLS, with certificates on both sides and the secrets in the capture.
+    #[arg(long, value_enum, value_name = "VERSION", requires = "write", conflicts_with = "messages")]
+    tls: Option<Version>,
+    /// How the scenario's peers speak Ck.
+    #[arg(long, value_enum, default_value_t, requires = "write", conflicts_with = "messages")]
+    binding: Binding,
     #[command(flatten)]
     writing: Writing,
     /// The QKDN as TOML; the default has six KMs.
@@ -68,9 +85,9 @@ pub struct LabArgs {
 
 #[derive(Debug, Subcommand)]
 enum Peer {
-    /// Run a QKDN controller over plain TCP and print its messages.
+    /// Run a QKDN controller and print its messages.
     Controller(ControllerArgs),
-    /// Run key managers over plain TCP and print their messages.
+    /// Run key managers and print their messages.
     Km(KmArgs),
 }
 
@@ -92,7 +109,7 @@ struct ControllerArgs {
 #[derive(Args, Debug)]
 struct KmArgs {
     /// Dial the controller here.
-    #[arg(long, value_name = "ADDR", required_unless_present = "listen", conflicts_with = "listen")]
+    #[arg(long, value_name = "ADDR", required_unless_present = "listen")]
     connect: Option<SocketAddr>,
     /// Wait for the controller here; for one KM.
     #[arg(long, value_name = "ADDR", requires = "id")]
@@ -120,6 +137,8 @@ struct Common {
     topology: Option<PathBuf>,
     #[command(flatten)]
     writing: Writing,
+    #[command(flatten)]
+    security: Security,
 }
 
 /// `KMA-1=127.0.0.1:4164`
@@ -177,7 +196,16 @@ fn dispatch(args: &LabArgs) -> anyhow::Result<()> {
     }
     let dialect = args.writing.dialect();
     let topology = topology(args.topology.as_deref())?;
-    let setup = Setup { seed: args.seed, km: dialect, controller: dialect, dial: args.dial, ipv6: false, topology };
+    let setup = Setup {
+        seed: args.seed,
+        km: dialect,
+        controller: dialect,
+        dial: args.dial,
+        topology,
+        tls: args.tls,
+        binding: args.binding,
+        ..Setup::default()
+    };
     if let Some(directory) = &args.all {
         return write_all(directory, &setup);
     }
@@ -190,9 +218,26 @@ fn dispatch(args: &LabArgs) -> anyhow::Result<()> {
         let Some(scenario) = scenario::find(&args.scenario) else {
             bail!("no scenario is called {:?}; --list names them all", args.scenario)
         };
+        check_carried(scenario, &setup)?;
         create(path).and_then(|out| scenario.capture(&setup).write(out))
     };
     written.with_context(|| path.display().to_string())
+}
+
+/// Not every conversation can travel in every way.
+fn check_carried(scenario: &Scenario, setup: &Setup) -> anyhow::Result<()> {
+    let wanted = match (setup.binding, setup.tls) {
+        (Binding::Grpc, _) => Carried::Grpc,
+        (Binding::Tcp, Some(_)) => Carried::Tls,
+        (Binding::Tcp, None) => return Ok(()),
+    };
+    if scenario.carried == wanted || scenario.carried == Carried::Grpc {
+        return Ok(());
+    }
+    let fits = |other: &&Scenario| other.carried == wanted || other.carried == Carried::Grpc;
+    let others: Vec<&str> = scenario::all().filter(fits).map(|other| other.name).collect();
+    let option = if wanted == Carried::Grpc { "--binding grpc" } else { "--tls" };
+    bail!("scenario {:?} does not go with {option}; these do: {}", scenario.name, others.join(", "))
 }
 
 fn controller(args: &ControllerArgs) -> anyhow::Result<()> {
@@ -201,9 +246,13 @@ fn controller(args: &ControllerArgs) -> anyhow::Result<()> {
         bail!("the topology has no KMA {unknown:?}");
     }
     // As in the simulation, a MessageID tells who made it: the controller's have the top bit.
-    let conduct = Conduct::new(args.common.writing.dialect(), 0x8000_0001);
+    let conduct = Conduct::new(args.common.dialect(), 0x8000_0001);
+    let me = Subject::controller(&loopback(1));
+    let whom = |kma: &str| topology.kms.iter().find(|km| km.kma == kma).map(subject).expect("checked above");
+    let dialled: Vec<_> = args.dial.iter().map(|(kma, _)| (me.clone(), whom(kma))).collect();
+    let tls = args.common.security.tls(&topology, &dialled, &me)?;
     let peer = Controller::new(topology.clone(), conduct, args.common.seed);
-    let plan = Plan { listen: args.listen, dial: args.dial.clone(), limit: args.common.limit() };
+    let plan = args.common.plan(args.listen, args.dial.clone(), tls);
     let out = BufWriter::new(io::stdout().lock());
     Ok(block_on(run::controller(peer, topology, plan, !args.passive, out))?)
 }
@@ -216,13 +265,26 @@ fn key_managers(args: &KmArgs) -> anyhow::Result<()> {
     if args.listen.is_some() && args.id.len() != 1 {
         bail!("--listen is for one KM; start one process for each");
     }
+    match args.common.security.binding {
+        Binding::Tcp if args.listen.is_some() && args.connect.is_some() => {
+            bail!("over TCP one side dials: give --listen or --connect")
+        }
+        Binding::Grpc if args.listen.is_none() => bail!("over gRPC the controller dials too: give --listen"),
+        Binding::Tcp | Binding::Grpc => {}
+    }
     let mine = |(_, km): &(usize, &Km)| args.id.is_empty() || args.id.contains(&km.kma);
     let kms: Vec<_> = topology.kms.iter().enumerate().filter(mine).collect();
-    let script = if args.passive { VecDeque::new() } else { script(&topology, &kms) };
+    let mut script = if args.passive { VecDeque::new() } else { script(&topology, &kms) };
+    if args.common.security.binding == Binding::Grpc {
+        script.retain(|(_, task)| matches!(task, Task::Relay { .. })); // what Appendix II maps
+    }
     let dial = args.connect.map(|address| kms.iter().map(|(_, km)| (km.kma.clone(), address)).collect());
-    let plan = Plan { listen: args.listen, dial: dial.unwrap_or_default(), limit: args.common.limit() };
+    let dialled: Vec<_> = kms.iter().map(|(_, km)| (subject(km), Subject::controller(&loopback(1)))).collect();
+    let Some((listener, _)) = dialled.first() else { bail!("the topology has no KM") };
+    let tls = args.common.security.tls(&topology, &dialled, listener)?;
+    let plan = args.common.plan(args.listen, dial.unwrap_or_default(), tls);
     let peer = |(at, km): &(usize, &Km)| {
-        let conduct = Conduct::new(args.common.writing.dialect(), ((*at as u32 + 1) << 20) + 1);
+        let conduct = Conduct::new(args.common.dialect(), ((*at as u32 + 1) << 20) + 1);
         KeyManager::new(Km::clone(km), conduct, args.common.seed ^ ((*at as u64 + 1) << 32))
     };
     let peers = kms.iter().map(peer).collect();
@@ -245,9 +307,26 @@ fn script(topology: &Topology, kms: &[(usize, &Km)]) -> VecDeque<(String, Task)>
 }
 
 impl Common {
-    fn limit(&self) -> Option<Duration> {
-        self.seconds.map(Duration::from_secs)
+    fn plan(&self, listen: Option<SocketAddr>, dial: Vec<(String, SocketAddr)>, tls: Option<Tls>) -> Plan {
+        let limit = self.seconds.map(Duration::from_secs);
+        Plan { listen, dial, limit, binding: self.security.binding, tls }
     }
+
+    fn dialect(&self) -> Dialect {
+        match self.security.binding {
+            Binding::Tcp => self.writing.dialect(),
+            Binding::Grpc => appendix_ii::dialect(self.writing.dialect()),
+        }
+    }
+}
+
+/// A KM of this machine.
+fn subject(km: &Km) -> Subject {
+    Subject::km(km, &loopback(km.host.max(1)))
+}
+
+fn loopback(host: u8) -> [IpAddr; 1] {
+    [IpAddr::from([127, 0, 0, host])]
 }
 
 fn block_on(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {

@@ -10,7 +10,10 @@ mod input;
 mod lab;
 mod lines;
 mod look;
+mod proto;
 mod read;
+mod stats;
+mod secrets;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -20,6 +23,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand};
+
+use crate::output::escape::escaped_line;
 
 /// See the Ck interface of a QKD network (ITU-T Q.4164) as procedures, not packets
 #[derive(Parser, Debug)]
@@ -57,6 +62,9 @@ enum Command {
     /// Print the procedures of captures, as a table or as ladders
     #[command(after_long_help = flows::EXAMPLES)]
     Flows(flows::FlowsArgs),
+    /// Count messages, procedures, response times and keys of captures
+    #[command(after_long_help = stats::EXAMPLES)]
+    Stats(stats::StatsArgs),
     /// Tell what capture files are and hold
     #[command(after_long_help = info::EXAMPLES)]
     Info(info::InfoArgs),
@@ -102,6 +110,7 @@ impl Cli {
         match self.command {
             Command::Read(args) => args.run(),
             Command::Flows(args) => args.run(),
+            Command::Stats(args) => args.run(),
             Command::Info(args) => args.run(),
             Command::Connections(args) => args.run(),
             Command::Follow(args) => args.run(),
@@ -122,9 +131,9 @@ fn files(words: &[OsString]) -> anyhow::Result<Cli> {
     Ok(Cli::parse_from(prefix.iter().chain(words)))
 }
 
-/// Says `text` on stderr. Whoever closed it does not want to know, so a failure is no reason to stop.
+/// Says `text` on stderr, a line whatever names stand in it. Whoever closed it does not want to know, so a failure is no reason to stop.
 pub fn say(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "ckscope: {text}");
+    let _ = writeln!(std::io::stderr(), "ckscope: {}", escaped_line(&text.to_string()));
 }
 
 /// 0: read whole; 1: read with problems that were said.

@@ -183,7 +183,8 @@ impl Exchanges {
         if session.is_some()
             && let Some(cause) = waiting.pop_front()
         {
-            self.guesses.insert(cause, Guess { session, certain });
+            let nested = journal.records[index as usize].procedure;
+            self.guesses.insert(cause, Guess { session, certain, nested });
         }
         if waiting.is_empty() {
             self.waiting.remove(&key);

@@ -10,7 +10,8 @@ mod transaction;
 
 use crate::diagnostic::Code;
 use crate::dissect::{
-    CommandCode, Definitions, Direction, Facts, Identifier, Message, Outcome, ParameterId, Presence, Role, Texts,
+    CommandCode, Definitions, Direction, Encoding, Facts, Identifier, Message, Outcome, ParameterId, Presence, Role,
+    Texts,
 };
 use crate::framing::{Header, Truncation};
 use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State, TextId};
@@ -31,6 +32,8 @@ pub struct Seen {
     pub side: Side,
     /// The packet that completed it.
     pub stamp: Stamp,
+    /// How its payload is written.
+    pub encoding: Encoding,
     /// How it travelled.
     pub binding: Binding,
     /// Whether it came out of TLS.
@@ -120,10 +123,17 @@ impl Correlator {
     pub fn finish(&mut self, journal: &mut Journal, end: Timestamp) {
         journal.end = end;
         for open in self.transactions.drain() {
-            if end - journal.records[open.message as usize].time > self.time_out {
-                journal.find(open.message, Finding::TimedOut { limit: self.time_out });
-                give_up(journal, open);
-            }
+            let request = &journal.records[open.message as usize];
+            let finding = if end - request.time > self.time_out {
+                Finding::TimedOut { limit: self.time_out }
+            } else if journal.connections[request.connection as usize].has_finished(request.side.other()) {
+                // Sent after the other side's FIN.
+                Finding::ClosedUnanswered
+            } else {
+                continue;
+            };
+            journal.find(open.message, finding);
+            give_up(journal, open);
         }
         self.exchanges.finish(journal);
     }
@@ -171,7 +181,7 @@ impl Correlator {
         let matched = if message.answers.is_empty() {
             None
         } else {
-            self.transactions.answer(journal, index, message, &self.exchanges.guesses)
+            self.transactions.answer(journal, index, message, seen.facts.outcome, &self.exchanges.guesses)
         };
         let opens_anew = message.answers.is_empty() || message.is_answered;
         match matched {
@@ -288,6 +298,7 @@ fn record(seen: &Seen, texts: &Texts, direction: Direction, journal: &mut Journa
         worst: seen.facts.worst,
         side: seen.side,
         direction,
+        encoding: seen.encoding,
         binding: seen.binding,
         tls: seen.tls,
     }

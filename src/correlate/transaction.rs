@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use foldhash::fast::RandomState;
 
 use super::ranges::Ranges;
-use crate::dissect::{CommandCode, IDENTIFIERS, Identifier, Message};
+use crate::dissect::{CommandCode, IDENTIFIERS, Identifier, Message, Outcome};
 use crate::journal::{Finding, Journal, Record, Side, State, TextId};
 use crate::prefetch::prefetch;
 use crate::time::{Span, Timestamp};
@@ -146,12 +146,19 @@ impl Transactions {
     }
 
     /// Finds the request that message `index` answers, and takes it.
-    pub fn answer(&mut self, journal: &Journal, index: u32, message: &Message, guesses: &Guesses) -> Option<Match> {
+    pub fn answer(
+        &mut self,
+        journal: &Journal,
+        index: u32,
+        message: &Message,
+        outcome: Outcome,
+        guesses: &Guesses,
+    ) -> Option<Match> {
         let response = &journal.records[index as usize];
         let side = response.side as usize;
         let found = self.connections.get_mut(response.connection as usize).and_then(|connection| {
             let connection = connection.as_deref_mut()?;
-            let question = Question { journal, response, answers: &message.answers, guesses };
+            let question = Question { journal, response, outcome, answers: &message.answers, guesses };
             let trusted = connection.fresh[side] <= connection.echoes[side];
             let taken = question.choose(&connection.open, trusted).and_then(|at| connection.open.remove(at));
             if let Some(open) = taken {
@@ -165,7 +172,10 @@ impl Transactions {
             Some(Match { request: open.message, late: Some(late) })
         });
         let found = match found {
-            None if message.across_connections => self.answer_across(journal, index, message, guesses),
+            None if message.across_connections => {
+                let question = Question { journal, response, outcome, answers: &message.answers, guesses };
+                self.answer_across(&question)
+            }
             found => found,
         }?;
         if message.across_connections {
@@ -175,14 +185,13 @@ impl Transactions {
     }
 
     /// A response on another connection than its request: only by what identifies it.
-    fn answer_across(&mut self, journal: &Journal, index: u32, message: &Message, guesses: &Guesses) -> Option<Match> {
-        let response = &journal.records[index as usize];
-        let waiting = self.across.get_mut(&route_key(response))?;
+    fn answer_across(&mut self, question: &Question<'_>) -> Option<Match> {
+        let journal = question.journal;
+        let waiting = self.across.get_mut(&route_key(question.response))?;
         let at = waiting.iter().position(|open| {
             let request = &journal.records[open.message as usize];
             let still_open =
                 journal.procedures.get(request.procedure as usize).is_none_or(|p| p.state == State::Pending);
-            let question = Question { journal, response, answers: &message.answers, guesses };
             still_open && question.is_asked_by(request) && matches!(question.agreement(request), Some(1..))
         })?;
         let open = waiting.remove(at)?;
@@ -215,6 +224,8 @@ pub struct Guess {
     pub session: TextId,
     /// No other request could have it.
     pub certain: bool,
+    /// The procedure that says so, which the request caused.
+    pub nested: u32,
 }
 
 /// What a route is known by when connections differ.
@@ -227,6 +238,7 @@ fn route_key(record: &Record) -> TextId {
 struct Question<'a> {
     journal: &'a Journal,
     response: &'a Record,
+    outcome: Outcome,
     answers: &'a [CommandCode],
     guesses: &'a Guesses,
 }
@@ -274,7 +286,8 @@ impl Question<'_> {
         Some(alike)
     }
 
-    /// How much the session that the request is thought to have speaks for it; `None` if it certainly has another.
+    /// How much the session that the request is thought to have speaks for it; `None` if it certainly has another. Where
+    /// the response names none, the end of what the request caused speaks: a failure causes a failure.
     fn guess(&self, request: &Record) -> Option<u32> {
         let session = self.response.identifier(Identifier::Session);
         match self.guesses.get(&request.procedure) {
@@ -284,7 +297,12 @@ impl Question<'_> {
                 (false, true) => None,
                 (false, false) => Some(0),
             },
-            _ => Some(4),
+            Some(guess) => match (self.journal.procedures[guess.nested as usize].state, self.outcome) {
+                (State::Failed, Outcome::Failure) | (State::Complete, Outcome::Success) => Some(8),
+                (State::Failed, Outcome::Success) | (State::Complete, Outcome::Failure) => Some(0),
+                _ => Some(4),
+            },
+            None => Some(4),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The full decoding of one message, when something shows it or filters on it.
 
 use super::definition::{CommandCode, Definitions, ParameterId};
-use super::payload::{Observer, Summary, walk};
+use super::payload::{Observer, Payload, Summary, walk};
 use super::value::Value;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 
@@ -44,10 +44,10 @@ pub struct Decoded {
 
 impl Decoded {
     /// Decodes a payload in full.
-    pub fn new(definitions: &Definitions, code: CommandCode, payload: &[u8], truncated: bool) -> Self {
+    pub fn new(definitions: &Definitions, code: CommandCode, payload: Payload<'_>) -> Self {
         let message = definitions.message(code).map(|(_, message)| message);
         let mut pass = DecodePass { definitions, decoded: Self::default() };
-        let summary = walk(definitions, message, payload, truncated, &mut pass);
+        let summary = walk(definitions, message, payload, &mut pass);
         Self { summary, ..pass.decoded }
     }
 

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 use foldhash::fast::FixedState;
+use prost_reflect::DescriptorPool;
+
+use super::schema::Schemas;
 
 /// A command code (Q.4164 Table I.1). Any value is kept; unknown ones print as their hex code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,6 +185,8 @@ pub struct Message {
     pub clause: String,
     /// Table of its parameters, e.g. `Table 4`.
     pub table: String,
+    /// Its name as a protobuf message (Q.4164 Table II.1-1).
+    pub grpc: Option<String>,
     /// Requests that it answers.
     pub answers: Vec<CommandCode>,
     /// Whether what it answers may have travelled on another connection.
@@ -262,6 +267,9 @@ pub struct Definitions {
     pub directions: Vec<(u8, Direction)>,
     /// Words that mean success, lower case.
     pub success: Vec<String>,
+    /// The messages of protobuf schemas that are messages of these definitions.
+    pub schemas: Schemas,
+    pub(super) pools: Vec<DescriptorPool>,
     pub(super) names: HashMap<String, ParameterId, FixedState>,
     /// Index in `messages` by code, for the codes of each direction's prefix.
     pub(super) by_code: Vec<(u8, [u16; 256])>,
@@ -288,6 +296,16 @@ impl Definitions {
     /// The parameter that a JSON name stands for, ignoring case, spaces, `_` and `-`.
     pub fn parameter_named(&self, name: &str) -> Option<ParameterId> {
         self.names.get(&normalised(name)).copied()
+    }
+
+    /// Takes schemas beside those known: a method that they have counts as they say.
+    pub fn add_schemas(&mut self, pool: DescriptorPool) {
+        self.pools.push(pool);
+        self.match_schemas();
+    }
+
+    pub(super) fn match_schemas(&mut self) {
+        self.schemas = Schemas::new(self, &self.pools);
     }
 
     /// The parameter with this index.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::definition::{CommandCode, Definitions, IDENTIFIERS, Identifier, ParameterId, Role};
-use super::payload::{Observer, Outcome, walk};
+use super::payload::{Observer, Outcome, Payload, walk};
 use super::value::Value;
 use crate::diagnostic::{Code, CodeSet, Severity};
 
@@ -93,15 +93,20 @@ impl Indexer {
         Self { definitions, spellings: HashMap::default(), predictions, hasher }
     }
 
+    /// The definitions that it reads by.
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
     /// Reads one payload; its identifiers go to `texts`.
-    pub fn index(&mut self, code: CommandCode, payload: &[u8], truncated: bool, texts: &mut Texts) -> Facts {
+    pub fn index(&mut self, code: CommandCode, payload: Payload<'_>, texts: &mut Texts) -> Facts {
         let Self { definitions, spellings, predictions, hasher } = self;
         let found = definitions.message(code);
         let predicted = found.and_then(|(index, _)| predictions.get_mut(usize::from(index)));
         let facts = Facts::default();
         let mut pass = IndexPass { definitions, spellings, predicted, names: 0, hasher, texts, facts, seen: 0 };
         pass.facts.definition = found.map(|(index, _)| index);
-        let summary = walk(definitions, found.map(|(_, message)| message), payload, truncated, &mut pass);
+        let summary = walk(definitions, found.map(|(_, message)| message), payload, &mut pass);
         Facts { present: summary.present, outcome: summary.outcome, ..pass.facts }
     }
 }

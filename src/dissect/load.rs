@@ -10,6 +10,7 @@ use super::definition::{
     CommandCode, DefinitionFile, Definitions, Direction, MAX_ROWS, Message, NO_MESSAGE, Parameter, ParameterId,
     Presence, Procedure, Role, Row, Type, normalised,
 };
+use super::schema;
 
 /// The embedded definition of Q.4164.
 pub const Q4164: &str = include_str!("../../dissectors/q4164-ck.toml");
@@ -83,6 +84,7 @@ struct RawMessage {
     name: String,
     clause: String,
     table: String,
+    grpc: Option<String>,
     #[serde(default)]
     answers: Vec<Spanned<u16>>,
     #[serde(default)]
@@ -152,6 +154,7 @@ impl Definitions {
     pub fn q4164() -> Self {
         let mut definitions = Self::default();
         definitions.add(Q4164, "built in").expect("the embedded definition is checked by a test");
+        definitions.add_schemas(schema::built_in());
         definitions
     }
 
@@ -164,7 +167,9 @@ impl Definitions {
         let raw: RawFile = toml::from_str(text).map_err(|error| {
             located(Fault { span: error.span().unwrap_or(0..0), text: error.message().replace('\n', ", ") })
         })?;
-        self.merge(raw, path).map_err(located)
+        self.merge(raw, path).map_err(located)?;
+        self.match_schemas();
+        Ok(())
     }
 
     fn merge(&mut self, raw: RawFile, path: &str) -> Result<(), Fault> {
@@ -184,10 +189,12 @@ impl Definitions {
         for parameter in raw.parameter {
             self.merge_parameter(parameter)?;
         }
-        for message in raw.message {
-            self.merge_message(message, file)?;
-        }
         let mut checks = Vec::new();
+        for mut message in raw.message {
+            let answers = std::mem::take(&mut message.answers);
+            self.merge_message(message, &answers, file)?;
+            checks.extend(answers);
+        }
         for procedure in raw.procedure {
             checks.extend(self.merge_procedure(procedure, file)?);
         }
@@ -244,7 +251,7 @@ impl Definitions {
         }
     }
 
-    fn merge_message(&mut self, raw: RawMessage, file: u16) -> Result<(), Fault> {
+    fn merge_message(&mut self, raw: RawMessage, answers: &[Spanned<u16>], file: u16) -> Result<(), Fault> {
         let code = CommandCode(*raw.code.get_ref());
         let direction = self.direction(code).ok_or_else(|| {
             fault(&raw.code, format!("{code}: no [[direction]] has the prefix 0x{:02X}", code.0 >> 8))
@@ -266,7 +273,12 @@ impl Definitions {
             direction,
             clause: raw.clause,
             table: raw.table,
+<<<<<<< HEAD
+            grpc: raw.grpc,
             answers: raw.answers.iter().map(|code| CommandCode(*code.get_ref())).collect(),
+=======
+            answers: answers.iter().map(|code| CommandCode(*code.get_ref())).collect(),
+>>>>>>> 58ee93816fbbae836adf47e54dd56b3636e01d94
             across_connections: raw.across_connections,
             is_answered: false,
             is_answered_across: false,

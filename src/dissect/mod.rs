@@ -8,11 +8,14 @@ mod index;
 pub mod load;
 mod payload;
 mod scan;
+mod schema;
 mod value;
+mod wire;
 
 pub use decode::{Decoded, Entry};
 pub use index::{Facts, Indexer, Slice, Texts};
-pub use payload::{Outcome, Summary};
+pub use payload::{Encoding, Outcome, Payload, Summary};
+pub use schema::{Method, SchemaId, Schemas};
 
 pub use definition::{
     CommandCode, Definitions, Direction, IDENTIFIERS, Identifier, Message, Parameter, ParameterId, Presence, Procedure,

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::definition::{Definitions, Message, ParameterId, Presence, Role};
 use super::scan::Members;
+use super::schema::SchemaId;
 use super::value::{Shape, Value};
 use crate::diagnostic::{Code, Severity};
 
@@ -47,26 +48,60 @@ pub struct Summary {
     pub outcome: Outcome,
 }
 
-/// Goes over `payload` once. `message` is its definition, if its code has one; `truncated`: its end is not captured.
+/// How a payload is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// One JSON object (Q.4164 Appendix I).
+    #[default]
+    Json,
+    /// A protobuf message of this schema (Q.4164 Appendix II).
+    Protobuf(SchemaId),
+    /// No payload at all: a gRPC call that ended with a status and no response. What stands for it is an object with
+    /// `grpc-status` and `grpc-message`.
+    GrpcStatus,
+}
+
+/// A payload, as far as the capture has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// How they are written.
+    pub encoding: Encoding,
+    /// Their end is not captured.
+    pub truncated: bool,
+}
+
+impl<'a> Payload<'a> {
+    /// A JSON payload that is whole.
+    pub fn json(bytes: &'a [u8]) -> Self {
+        Self { bytes, encoding: Encoding::Json, truncated: false }
+    }
+}
+
+/// Goes over a payload once. `message` is its definition, if its code has one.
 pub fn walk(
     definitions: &Definitions,
     message: Option<&Message>,
-    payload: &[u8],
-    truncated: bool,
+    payload: Payload<'_>,
     observer: &mut impl Observer,
 ) -> Summary {
     let mut pass = Pass {
         definitions,
         message,
         observer,
+        encoding: payload.encoding,
         seen: 0,
         unknown: Vec::new(),
         more_unknown: 0,
         summary: Summary::default(),
     };
-    let readable = pass.read(payload, truncated);
+    let readable = match payload.encoding {
+        Encoding::Json | Encoding::GrpcStatus => pass.read(payload.bytes, payload.truncated),
+        Encoding::Protobuf(schema) => pass.read_protobuf(schema, payload.bytes, payload.truncated),
+    };
     pass.tell_more_unknown();
-    if readable && !truncated {
+    if readable && !payload.truncated && payload.encoding != Encoding::GrpcStatus {
         pass.check_presence();
     }
     pass.summary
@@ -76,6 +111,7 @@ struct Pass<'d, O> {
     definitions: &'d Definitions,
     message: Option<&'d Message>,
     observer: &'d mut O,
+    encoding: Encoding,
     /// Rows whose name was there, with or without a value.
     seen: u32,
     unknown: Vec<String>,
@@ -122,6 +158,38 @@ impl<O: Observer> Pass<'_, O> {
                 self.malformed(Severity::Error, &|| not_an_object(start));
                 true
             }
+        }
+    }
+
+    /// Reads a protobuf message by way of JSON, so that one pass knows both.
+    fn read_protobuf(&mut self, schema: SchemaId, bytes: &[u8], truncated: bool) -> bool {
+        let mut json = String::with_capacity(2 * bytes.len() + 64);
+        let problem = self.definitions.schemas.to_json(schema, bytes, &mut json);
+        let readable = problem.is_none();
+        if let Some(problem) = problem.filter(|_| !truncated) {
+            self.malformed(Severity::Error, &|| format!("{problem} (Q.4164 Appendix II)"));
+        }
+        self.read_object(&json, false);
+        // proto3 leaves default values off the wire, and 0 is OK (Q.4164 Table II.3-2).
+        if readable && self.summary.outcome == Outcome::Unsaid && self.has_result(schema) {
+            self.summary.outcome = Outcome::Success;
+        }
+        readable
+    }
+
+    fn has_result(&self, schema: SchemaId) -> bool {
+        let Some(message) = self.message.filter(|message| !message.answers.is_empty()) else { return false };
+        message.rows.iter().any(|row| {
+            let is_response = self.definitions.parameter(row.parameter).role == Some(Role::Response);
+            is_response && self.definitions.schemas.has(schema, row.parameter)
+        })
+    }
+
+    /// Whether a payload can have this parameter at all: a schema need not map it.
+    fn is_mapped(&self, parameter: ParameterId) -> bool {
+        match self.encoding {
+            Encoding::Protobuf(schema) => self.definitions.schemas.has(schema, parameter),
+            Encoding::Json | Encoding::GrpcStatus => true,
         }
     }
 
@@ -175,7 +243,11 @@ impl<O: Observer> Pass<'_, O> {
         if shape != Shape::Null {
             self.summary.present |= bit;
         }
-        if !shape.is(expected.kind) && !expected.also.iter().any(|&kind| shape.is(kind)) {
+        // What protobuf carries has the type of its schema, and Appendix II's differ from the tables'.
+        if self.encoding == Encoding::Json
+            && !shape.is(expected.kind)
+            && !expected.also.iter().any(|&kind| shape.is(kind))
+        {
             self.observer.finding(Severity::Error, Code::WrongType, parameter, &|| {
                 format!("{title} is {}; {} says {}", shape.name(), message.table, expected.kind.name())
             });
@@ -183,7 +255,7 @@ impl<O: Observer> Pass<'_, O> {
     }
 
     fn unknown(&mut self, name: &str, parameter: Option<ParameterId>) {
-        let Some(message) = self.message else { return };
+        let Some(message) = self.message.filter(|_| !self.is_vendors(name)) else { return };
         if self.unknown.iter().any(|known| known == name) {
             self.malformed(Severity::Warning, &|| format!("{name:?} stands twice (RFC 8259 4)"));
         } else if self.unknown.len() < MAX_UNKNOWN {
@@ -195,6 +267,11 @@ impl<O: Observer> Pass<'_, O> {
         self.observer.finding(Severity::Note, Code::UnknownParameter, parameter, &|| {
             format!("{name:?} is no parameter of {} ({})", message.name, message.table)
         });
+    }
+
+    /// Whether a name that no table has is a vendor's own: its schema names it.
+    fn is_vendors(&self, name: &str) -> bool {
+        matches!(self.encoding, Encoding::Protobuf(schema) if self.definitions.schemas.names(schema, name))
     }
 
     /// What was not told one by one.
@@ -234,12 +311,14 @@ impl<O: Observer> Pass<'_, O> {
     fn check_presence(&mut self) {
         let Some(message) = self.message else { return };
         for (index, row) in message.rows.iter().enumerate() {
-            if self.seen & (1 << index) != 0 {
+            if self.seen & (1 << index) != 0 || !self.is_mapped(row.parameter) {
                 continue;
             }
             let title = &self.definitions.parameter(row.parameter).title;
             let role = self.definitions.parameter(row.parameter).role;
             match row.presence {
+                // An absent result code is 0.
+                Presence::Mandatory if role == Some(Role::Response) && self.encoding != Encoding::Json => {}
                 Presence::Mandatory => {
                     let excused = self.summary.outcome == Outcome::Failure && role != Some(Role::Response);
                     let (severity, because) = if excused {
@@ -259,8 +338,9 @@ impl<O: Observer> Pass<'_, O> {
 
     fn check_either(&mut self, message: &Message, index: usize, other: ParameterId) {
         let other_row = message.row(other).map(|(index, _)| index);
-        // Reported once: by the first of the two rows.
-        if other_row.is_some_and(|other| other < index || self.seen & (1 << other) != 0) {
+        // Reported once: by the first of the two rows that the payload can have.
+        let is_first = |other: usize| other < index && self.is_mapped(message.rows[other].parameter);
+        if other_row.is_some_and(|other| is_first(other) || self.seen & (1 << other) != 0) {
             return;
         }
         let parameter = message.rows[index].parameter;

@@ -4,9 +4,13 @@
 //! Lengths end where their JSON objects end. Then it is *in step*. Where bytes are missing or a header is none, it
 //! *scans* for the next header; what was skipped is told with the message found.
 
-use super::grade::{Grade, Habits, Order, grade, known_order, length_without_header};
+use super::grade::{
+    Chain, END_OF_LINE, Grade, Habits, Order, Sighting, chain, grade, known_order, length_without_header, object_at,
+    swallower,
+};
 use super::header::{CommandCodes, HEADER, Header, MAX_LENGTH};
 use super::json;
+use super::pdu::{Pdu, Truncation};
 use crate::place::Place;
 use crate::stream::{Backlog, GapCause, Piece, Stamp};
 
@@ -22,6 +26,7 @@ const MAX_SEARCHED: usize = 4 << 20;
 /// kind that is not taken as it is: a real one ends the search, garbage that looks like many could go on.
 const MAX_SEARCHES: usize = 16;
 
+<<<<<<< HEAD
 /// Why a PDU is not whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truncation {
@@ -31,6 +36,8 @@ pub enum Truncation {
     Gap,
     /// The snapshot length cut it.
     SnapshotLength,
+    /// The rest is in a TLS record that was not decrypted.
+    NotDecrypted,
     /// It is larger than we keep, or does not decompress to its end.
     Undecoded,
 }
@@ -63,6 +70,8 @@ pub struct Pdu<'a> {
     pub counts_header: bool,
 }
 
+=======
+>>>>>>> 58ee93816fbbae836adf47e54dd56b3636e01d94
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mode {
     /// At the stream's beginning, not yet known to be Ck.
@@ -87,6 +96,10 @@ pub struct Framer {
     /// Bytes of a PDU that is not whole yet, or of a stream not yet recognised.
     backlog: Backlog,
     detection: Detection,
+    /// What the last scan found, the next header will confirm.
+    waits_for_more: bool,
+    /// Bytes searched for the end of objects that their Length does not tell.
+    too_long_searched: usize,
     /// Payload bytes still to come of a PDU that a gap cut.
     discard: u64,
     skipped: u64,
@@ -107,9 +120,25 @@ struct Detection {
 
 /// What stands at the beginning of some bytes.
 enum Cut {
-    Pdu { length: usize, habits: Habits },
+    Pdu {
+        length: usize,
+        habits: Habits,
+    },
+    /// A PDU with an object of this length, and another one behind it, within what its Length says.
+    TooLong {
+        length: usize,
+    },
     Need(usize),
     OutOfStep,
+}
+
+/// At which packet a PDU is placed among the messages of all connections.
+#[derive(Clone, Copy)]
+enum Placing {
+    /// The one that completed it.
+    Completed,
+    /// The one that shows what it is, if any does.
+    At(Option<Stamp>),
 }
 
 enum Verdict {
@@ -128,6 +157,8 @@ impl Framer {
             habits: Habits::default(),
             backlog: Backlog::default(),
             detection: Detection { judged: 0, seen: 0, budget: MAX_SEARCHED },
+            waits_for_more: false,
+            too_long_searched: 0,
             discard: 0,
             skipped: 0,
             gap: 0,
@@ -156,9 +187,13 @@ impl Framer {
         self.undecoded
     }
 
-    /// Whether whole PDUs wait for the stream to be recognised.
+    /// Whether whole PDUs wait for more to be recognised by.
     pub fn holds(&self) -> bool {
-        self.mode == Mode::Detecting && self.detection.judged > 0
+        match self.mode {
+            Mode::Detecting => self.detection.judged > 0,
+            Mode::Scanning => self.waits_for_more,
+            Mode::InStep | Mode::Foreign => false,
+        }
     }
 
     /// A packet not later than those that brought them.
@@ -183,6 +218,7 @@ impl Framer {
     pub fn end(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         self.conclude(codes, sink);
         if self.mode == Mode::InStep {
+            self.part(codes, None, sink);
             self.truncate(Truncation::StreamEnded, None, sink);
         }
         self.drop_front(self.backlog.len());
@@ -220,7 +256,7 @@ impl Framer {
                 Grade::Strong(habits) => Some((0, habits)),
                 _ => None,
             },
-            _ => self.scan(codes, bytes).ok(),
+            _ => self.scan(codes, bytes, false).ok(),
         };
         let (start, habits) = found?;
         self.enter(habits);
@@ -259,11 +295,11 @@ impl Framer {
                 _ => return self.give_up(),
             }
         }
-        self.find_and_flush(codes, sink);
+        self.find_and_flush(codes, false, sink);
     }
 
-    /// Scans the backlog and cuts what was found, in turn, until neither gets further.
-    fn find_and_flush(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
+    /// Scans the backlog and cuts what was found, in turn, until neither gets further. `last`: nothing will follow.
+    fn find_and_flush(&mut self, codes: &CommandCodes, last: bool, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
         loop {
             if self.mode == Mode::InStep {
                 self.flush(codes, sink);
@@ -272,7 +308,7 @@ impl Framer {
                 }
             }
             let backlog = std::mem::take(&mut self.backlog);
-            let found = self.scan(codes, backlog.bytes());
+            let found = self.scan(codes, backlog.bytes(), last);
             self.backlog = backlog;
             match found {
                 Ok((start, habits)) => {
@@ -293,11 +329,17 @@ impl Framer {
 
     /// Cuts the PDUs that the backlog holds whole; leaves step where it does not hold one.
     fn flush(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
+        let mut placing = Placing::Completed;
         loop {
             match self.cut(codes, self.backlog.bytes()) {
                 Cut::Pdu { length, habits } => {
                     self.habits = habits;
-                    self.give_from_backlog(HEADER + length, None, None, sink);
+                    self.give_from_backlog(HEADER + length, None, placing, sink);
+                }
+                Cut::TooLong { length } => {
+                    // Only the last packet showed it.
+                    placing = Placing::At(self.backlog.completed_by(self.backlog.len()));
+                    self.give_from_backlog(HEADER + length, Some(Truncation::LengthTooLarge), placing, sink);
                 }
                 Cut::Need(_) => return,
                 Cut::OutOfStep => {
@@ -313,12 +355,15 @@ impl Framer {
         &mut self,
         size: usize,
         truncated: Option<Truncation>,
-        until: Option<Stamp>,
+        placing: Placing,
         sink: &mut (impl FnMut(Pdu<'_>) + ?Sized),
     ) {
         let backlog = std::mem::take(&mut self.backlog);
         if let Some(stamp) = backlog.completed_by(size) {
-            let placed = if truncated.is_some() { until } else { Some(stamp) };
+            let placed = match placing {
+                Placing::Completed => Some(stamp),
+                Placing::At(packet) => packet,
+            };
             self.give(Run { bytes: &backlog.bytes()[..size], place: None, stamp }, truncated, placed, sink);
         }
         self.backlog = backlog;
@@ -332,6 +377,7 @@ impl Framer {
         run.advance(discarded as usize);
         while !run.bytes.is_empty() && self.mode == Mode::InStep {
             if !self.backlog.is_empty() {
+                self.end_too_long(codes, run, sink);
                 self.refill(codes, run);
                 self.flush(codes, sink);
                 continue;
@@ -343,6 +389,11 @@ impl Framer {
                     self.give(pdu, None, Some(run.stamp), sink);
                     run.advance(HEADER + length);
                 }
+                Cut::TooLong { length } => {
+                    let pdu = Run { bytes: &run.bytes[..HEADER + length], ..*run };
+                    self.give(pdu, Some(Truncation::LengthTooLarge), Some(run.stamp), sink);
+                    run.advance(HEADER + length);
+                }
                 Cut::Need(_) => {
                     self.backlog.extend(run.bytes, run.stamp);
                     run.advance(run.bytes.len());
@@ -351,7 +402,27 @@ impl Framer {
             }
         }
         if self.mode == Mode::Scanning && !self.backlog.is_empty() {
-            self.find_and_flush(codes, sink);
+            self.find_and_flush(codes, false, sink);
+        }
+    }
+
+    /// Where a segment ends with the object of a PDU that is not whole by its Length, and the next one begins another,
+    /// the Length was too large.
+    fn end_too_long(&mut self, codes: &CommandCodes, run: &Run<'_>, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
+        let Some((header, payload)) = run.bytes.split_first_chunk::<HEADER>() else { return };
+        if !codes.is_known(Header::read(header, self.habits.little_endian).code) || !json::begins_object(payload) {
+            return;
+        }
+        let Some(waiting) = self.backlog.bytes().get(HEADER..) else { return };
+        let searched = self.too_long_searched + waiting.len();
+        if !waiting.ends_with(b"}") || searched > MAX_SEARCHES * MAX_LENGTH {
+            return;
+        }
+        self.too_long_searched = searched;
+        if json::is_whole_object(waiting) {
+            self.too_long_searched = 0;
+            let (size, placing) = (self.backlog.len(), Placing::At(Some(run.stamp)));
+            self.give_from_backlog(size, Some(Truncation::LengthTooLarge), placing, sink);
         }
     }
 
@@ -381,16 +452,24 @@ impl Framer {
         }
         let claimed = usize::from(header.length);
         if self.habits.counts_header {
-            return self.whole_or_need(rest, claimed.saturating_sub(HEADER));
+            return self.whole_or_need(codes, rest, claimed.saturating_sub(HEADER));
         }
         match length_without_header(codes, rest, claimed, self.habits.little_endian) {
             Some(length) => Cut::Pdu { length, habits: Habits { counts_header: true, ..self.habits } },
-            None => self.whole_or_need(rest, claimed),
+            None => self.whole_or_need(codes, rest, claimed),
         }
     }
 
-    fn whole_or_need(&self, rest: &[u8], length: usize) -> Cut {
-        if rest.len() < length { Cut::Need(HEADER + length) } else { Cut::Pdu { length, habits: self.habits } }
+    fn whole_or_need(&self, codes: &CommandCodes, rest: &[u8], length: usize) -> Cut {
+        match rest.get(..length) {
+            None => Cut::Need(HEADER + length),
+            Some([] | [.., b'}']) => Cut::Pdu { length, habits: self.habits },
+            // What does not end as objects do may hold one that does.
+            Some(payload) => match swallower(codes, rest, self.habits) {
+                Some(end) if end < payload.len() => Cut::TooLong { length: end },
+                _ => Cut::Pdu { length, habits: self.habits },
+            },
+        }
     }
 
     /// Gives the PDU that `run` is, header first.
@@ -432,6 +511,9 @@ impl Framer {
         let discarded = self.discard.min(gap.bytes);
         self.discard -= discarded;
         let mut beyond = gap.bytes - discarded;
+        if self.mode == Mode::InStep {
+            self.part(codes, gap.until, sink);
+        }
         if self.mode == Mode::InStep && self.backlog.len() >= HEADER {
             beyond = self.cut_by_gap(gap, sink);
         }
@@ -447,6 +529,7 @@ impl Framer {
         let truncation = match gap.cause {
             GapCause::NotCaptured => Truncation::Gap,
             GapCause::SnapshotLength => Truncation::SnapshotLength,
+            GapCause::NotDecrypted => Truncation::NotDecrypted,
         };
         let had = self.backlog.len();
         // What the snapshot length cut is said by the truncation itself.
@@ -461,19 +544,47 @@ impl Framer {
         let had = self.backlog.len();
         let Some(header) = self.backlog.bytes().first_chunk::<HEADER>() else { return had };
         let whole = HEADER + usize::from(self.payload_length(Header::read(header, self.habits.little_endian)));
-        self.give_from_backlog(had, Some(why), until, sink);
+        self.give_from_backlog(had, Some(why), Placing::At(until), sink);
         whole.max(had)
     }
 
-    /// Decides about a stream still being detected with what there is.
-    fn conclude(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
-        if self.mode != Mode::Detecting || self.backlog.is_empty() {
-            return;
+    /// What the backlog holds will never be whole. If that is because a Length is too large, gives the PDUs that it
+    /// swallowed.
+    fn part(&mut self, codes: &CommandCodes, until: Option<Stamp>, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
+        loop {
+            let (size, truncated) = match self.cut(codes, self.backlog.bytes()) {
+                Cut::Pdu { length, habits } => {
+                    self.habits = habits;
+                    (HEADER + length, None)
+                }
+                Cut::TooLong { length } => (HEADER + length, Some(Truncation::LengthTooLarge)),
+                Cut::OutOfStep => {
+                    self.mode = Mode::Scanning;
+                    return;
+                }
+                Cut::Need(_) => {
+                    let payload = self.backlog.bytes().get(HEADER..).unwrap_or_default();
+                    let Some(length) = swallower(codes, payload, self.habits) else { return };
+                    (HEADER + length, Some(Truncation::LengthTooLarge))
+                }
+            };
+            self.give_from_backlog(size, truncated, Placing::At(until), sink);
         }
-        self.mode = Mode::Scanning;
-        if let Verdict::Ck(habits) = self.judge(codes, true) {
-            self.enter(habits);
-            self.find_and_flush(codes, sink);
+    }
+
+    /// Decides about what waits for more with what there is.
+    fn conclude(&mut self, codes: &CommandCodes, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
+        match self.mode {
+            _ if self.backlog.is_empty() => {}
+            Mode::Detecting => {
+                self.mode = Mode::Scanning;
+                if let Verdict::Ck(habits) = self.judge(codes, true) {
+                    self.enter(habits);
+                    self.find_and_flush(codes, true, sink);
+                }
+            }
+            Mode::Scanning => self.find_and_flush(codes, true, sink),
+            Mode::InStep | Mode::Foreign => {}
         }
     }
 
@@ -515,35 +626,55 @@ impl Framer {
         }
     }
 
-    /// The first place in `bytes` where a PDU begins, or from where they must be kept.
-    fn scan(&mut self, codes: &CommandCodes, bytes: &[u8]) -> Result<(usize, Habits), usize> {
+    /// The first place in `bytes` where a PDU begins, or from where they must be kept; `last`: nothing will follow.
+    ///
+    /// The first header before an object decides. One before any other payload is believed where a chain of headers
+    /// speaks for it before that place.
+    fn scan(&mut self, codes: &CommandCodes, bytes: &[u8], last: bool) -> Result<(usize, Habits), usize> {
         let certain = self.insisted || self.recognised;
         let mut searches_left = MAX_SEARCHES * bytes.len().max(MAX_LENGTH);
-        for brace in memchr::memchr_iter(b'{', bytes) {
-            let Some(start) = brace.checked_sub(HEADER) else { continue };
+        let mut chained = None;
+        let mut open = None;
+        self.waits_for_more = false;
+        for start in 0..(bytes.len() + 1).saturating_sub(HEADER) {
             let Some(order) = known_order(codes, &bytes[start..]) else { continue };
-            if !json::may_begin_object(&bytes[brace..]) {
-                continue;
-            }
             let left = if certain { &mut searches_left } else { &mut self.detection.budget };
             if *left == 0 && (!certain || order == Order::Little) {
                 break;
             }
-            let graded = grade(codes, &bytes[start..]);
-            // What is not whole yet was not searched.
-            if !matches!(graded, Grade::Partial(..)) {
-                *left = left.saturating_sub((bytes.len() - start).min(MAX_LENGTH));
-            }
-            match graded {
-                Grade::Strong(habits) => return Ok((start, habits)),
-                Grade::Medium(habits, _) if certain => return Ok((start, habits)),
-                // A brace alone may be the last byte of a Length before the real one.
-                Grade::Partial(habits, _) if certain && brace + 1 < bytes.len() => return Ok((start, habits)),
-                Grade::Partial(..) => return Err(start),
-                _ => {}
+            match object_at(codes, bytes, start, certain, left) {
+                Sighting::Pdu(habits) => {
+                    let before = chained.filter(|&(_, _, end)| end <= start);
+                    return Ok(before.map_or((start, habits), |(start, habits, _)| (start, habits)));
+                }
+                Sighting::Open => {
+                    open = open.or(Some(start));
+                    break;
+                }
+                Sighting::None if chained.is_none() => {
+                    let counts_header = self.habits.counts_header;
+                    let habits = Habits { little_endian: order == Order::Little, counts_header };
+                    match chain(codes, &bytes[start..], habits, if certain { 1 } else { 2 }, last) {
+                        Chain::Holds(length) => chained = Some((start, habits, start + length)),
+                        Chain::Open => {
+                            open = open.or(Some(start));
+                            self.waits_for_more = true;
+                        }
+                        Chain::Broken => {}
+                    }
+                }
+                Sighting::None => {}
             }
         }
-        Err(bytes.len().saturating_sub(HEADER))
+        match (chained, open) {
+            (Some((start, habits, _)), None) => Ok((start, habits)),
+            (Some((start, habits, _)), Some(open)) if start < open => Ok((start, habits)),
+            (_, open) => {
+                // What stands before a header has its say, too.
+                let kept = open.unwrap_or(bytes.len()).min(bytes.len().saturating_sub(HEADER));
+                Err(kept.saturating_sub(END_OF_LINE.len()))
+            }
+        }
     }
 }
 

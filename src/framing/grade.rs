@@ -1,7 +1,15 @@
 //! Whether bytes look like a PDU of Ck over TCP, and how much: what detection and resynchronisation go by.
 
-use super::header::{CommandCodes, HEADER, Header};
+use super::header::{CommandCodes, HEADER, Header, MAX_LENGTH};
 use super::json;
+
+/// Payload bytes of a PDU that is found by the header behind it, at most: one that is no object is short, and this much
+/// is looked at again with each segment.
+const MAX_CHAINED: usize = 1024;
+
+/// What ends a line of HTTP (RFC 9112 2.1): behind it, in a stream joined midway, a message is likely to be the body of
+/// something else.
+pub const END_OF_LINE: &[u8] = b"\r\n";
 
 /// How a sender departs from Figure I.1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,4 +98,82 @@ pub fn grade(codes: &CommandCodes, bytes: &[u8]) -> Grade {
         (false, false) if codes.is_of_a_family(header.code) => Grade::Weak(claimed),
         (false, false) => Grade::None,
     }
+}
+
+/// Whether a PDU with an object begins at `start`, where the header names a known code.
+pub enum Sighting {
+    /// It does.
+    Pdu(Habits),
+    /// More bytes will tell.
+    Open,
+    /// It does not.
+    None,
+}
+
+/// Looks for an object behind the header at `start`; what it searched is taken from `budget`.
+pub fn object_at(codes: &CommandCodes, bytes: &[u8], start: usize, certain: bool, budget: &mut usize) -> Sighting {
+    let payload = &bytes[start + HEADER..];
+    if !json::may_begin_object(payload) {
+        return Sighting::None;
+    }
+    let graded = grade(codes, &bytes[start..]);
+    if !json::begins_object(payload) {
+        return if matches!(graded, Grade::Partial(..)) { Sighting::Open } else { Sighting::None };
+    }
+    // What is not whole yet was not searched.
+    if !matches!(graded, Grade::Partial(..)) {
+        *budget = budget.saturating_sub(payload.len().min(MAX_LENGTH));
+    }
+    match graded {
+        Grade::Strong(habits) if certain || !bytes[..start].ends_with(END_OF_LINE) => Sighting::Pdu(habits),
+        Grade::Medium(habits, _) | Grade::Partial(habits, _) if certain => Sighting::Pdu(habits),
+        Grade::Partial(..) => Sighting::Open,
+        _ => Sighting::None,
+    }
+}
+
+/// Whether headers follow each other where their Lengths end.
+pub enum Chain {
+    /// They do; the length of the first PDU.
+    Holds(usize),
+    /// More bytes will tell.
+    Open,
+    /// They do not.
+    Broken,
+}
+
+/// Follows `links` PDUs at the beginning of `bytes`, each of a known code, to one more such header, or to the end if it
+/// is the `last`. Two or more must have something of JSON among them.
+pub fn chain(codes: &CommandCodes, bytes: &[u8], habits: Habits, links: usize, last: bool) -> Chain {
+    let unknown = if last { Chain::Broken } else { Chain::Open };
+    let (mut at, mut first, mut has_value) = (0, 0, links == 1);
+    for _ in 0..links {
+        let Some((header, payload)) = bytes[at..].split_first_chunk::<HEADER>() else { return unknown };
+        let header = Header::read(header, habits.little_endian);
+        let counted = if habits.counts_header { HEADER } else { 0 };
+        let length = usize::from(header.length).saturating_sub(counted);
+        if !codes.is_known(header.code) || length > MAX_CHAINED {
+            return Chain::Broken;
+        }
+        let Some(payload) = payload.get(..length) else { return unknown };
+        has_value |= json::begins_value(payload);
+        at += HEADER + length;
+        first = if first == 0 { at } else { first };
+    }
+    match bytes[at..].first_chunk::<HEADER>() {
+        Some(header) if !codes.is_known(Header::read(header, habits.little_endian).code) => Chain::Broken,
+        None if !(last && at == bytes.len()) => unknown,
+        _ if has_value => Chain::Holds(first),
+        _ => Chain::Broken,
+    }
+}
+
+/// Where the object ends that a payload begins with, if another PDU stands behind it, which a Length that is too large
+/// would swallow.
+pub fn swallower(codes: &CommandCodes, payload: &[u8], habits: Habits) -> Option<usize> {
+    let end = json::object_end(payload)?;
+    let behind = &payload[end..];
+    let (header, another) = behind.split_first_chunk::<HEADER>()?;
+    let is_pdu = || json::begins_object(another) || matches!(chain(codes, behind, habits, 1, true), Chain::Holds(_));
+    (codes.is_known(Header::read(header, habits.little_endian).code) && is_pdu()).then_some(end)
 }

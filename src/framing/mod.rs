@@ -7,6 +7,8 @@ mod grade;
 mod header;
 pub mod http2;
 mod json;
+mod pdu;
 
-pub use ck::{Framer, Pdu, Truncation};
+pub use ck::Framer;
 pub use header::{CommandCodes, HEADER, Header, MAX_LENGTH};
+pub use pdu::{Pdu, Truncation};

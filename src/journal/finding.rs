@@ -12,6 +12,7 @@ impl Finding {
         match self {
             Self::UnknownCommand => (Warning, Code::UnknownCommand),
             Self::WrongDirection => (Error, Code::WrongDirection),
+            Self::Truncated(Truncation::LengthTooLarge) => (Error, Code::TruncatedMessage),
             Self::Truncated(_) => (Warning, Code::TruncatedMessage),
             Self::Resynchronised { joined: true, .. } => (Note, Code::Resynchronised),
             Self::Resynchronised { joined: false, .. } => (Warning, Code::Resynchronised),
@@ -54,13 +55,19 @@ impl Finding {
                 record.direction.name().replace('-', " ")
             ),
             Self::Truncated(why) => {
+                let (there, length) = (record.captured, record.length);
                 let because = match why {
                     Truncation::StreamEnded => "the stream ends inside it",
                     Truncation::Gap => "the rest is in no packet",
                     Truncation::SnapshotLength => "the snapshot length cut its packet",
+<<<<<<< HEAD
+                    Truncation::NotDecrypted => "the rest is in a TLS record that was not decrypted",
                     Truncation::Undecoded => "it is larger than is kept, or does not decompress to its end",
+=======
+                    Truncation::LengthTooLarge => "Length is too large, for another message follows",
+>>>>>>> 58ee93816fbbae836adf47e54dd56b3636e01d94
                 };
-                format!("{} of {} payload bytes are there: {because}", record.captured, record.length)
+                format!("{there} of {length} payload bytes are there: {because} (Q.4164 Figure I.1)")
             }
             Self::Resynchronised { skipped, joined: true } => {
                 format!("the capture begins inside a message; {skipped} bytes before this one were skipped")
@@ -69,7 +76,7 @@ impl Finding {
                 format!("{skipped} bytes that are no message were skipped to find this one (Q.4164 Figure I.1)")
             }
             Self::Gap { bytes } => {
-                format!("{bytes} bytes of the stream before or inside this message are in no packet")
+                format!("{bytes} bytes of the stream before or inside this message are missing")
             }
             Self::TimedOut { limit } => {
                 format!("no response within {} s{}", limit.0 as f64 / 1e9, expected_answer(journal, record))

@@ -18,11 +18,12 @@ pub use view::View;
 pub use crate::stream::Side;
 
 use crate::diagnostic::{CodeSet, Severity};
-use crate::dissect::{CommandCode, Definitions, Direction, IDENTIFIERS, Identifier};
+use crate::dissect::{CommandCode, Definitions, Direction, Encoding, IDENTIFIERS, Identifier};
 use crate::framing::Truncation;
 use crate::packet::Endpoint;
 use crate::place::Place;
 use crate::time::{Span, Timestamp};
+use crate::tls;
 
 /// No index.
 pub const NONE: u32 = u32::MAX;
@@ -83,6 +84,8 @@ pub struct Record {
     pub side: Side,
     /// Which way it went.
     pub direction: Direction,
+    /// How its payload is written.
+    pub encoding: Encoding,
     /// How it travelled.
     pub binding: Binding,
     /// Whether it came out of TLS.
@@ -217,6 +220,19 @@ pub struct Traffic {
     pub protocol: Protocol,
 }
 
+/// Something on a connection that could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What kind of thing: a short kebab-case name.
+    pub kind: &'static str,
+    /// The first of its kind, in words.
+    pub text: String,
+    /// Where that was: 1-based number of the packet.
+    pub packet: u32,
+    /// How many there were.
+    pub count: u64,
+}
+
 /// One TCP connection. Its number is its index plus one.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
@@ -244,6 +260,11 @@ impl Connection {
     /// The end on `side`.
     pub fn end(&self, side: Side) -> Endpoint {
         self.ends[side as usize]
+    }
+
+    /// Whether `side` sent a FIN.
+    pub fn has_finished(&self, side: Side) -> bool {
+        self.fins & 1 << side as u8 != 0
     }
 }
 
@@ -326,7 +347,10 @@ pub struct Journal {
     pub arena: Arena,
     /// Time of the last packet.
     pub end: Timestamp,
+    /// What is known of TLS, by index of connection.
+    pub tls: HashMap<u32, tls::Facts>,
     findings: Vec<(u32, Finding)>,
+    troubles: HashMap<u32, Vec<Trouble>>,
     more_messages: HashMap<u32, Vec<u32>>,
 }
 
@@ -355,7 +379,9 @@ impl Journal {
             texts: Interner::default(),
             arena: Arena::default(),
             end: Timestamp::default(),
+            tls: HashMap::new(),
             findings: Vec::new(),
+            troubles: HashMap::new(),
             more_messages: HashMap::new(),
         }
     }
@@ -394,6 +420,14 @@ impl Journal {
         let inline = (entry.count as usize).min(INLINE_MESSAGES);
         let more = self.more_messages.get(&procedure).map_or(&[][..], Vec::as_slice);
         entry.messages[..inline].iter().chain(more).copied()
+    }
+
+    /// The earliest and the latest time of a procedure's messages: capture times may go back.
+    pub fn span(&self, procedure: u32) -> (Timestamp, Timestamp) {
+        let (first, _) = self.first_and_last(procedure);
+        let begun = self.records[first as usize].time;
+        let times = self.messages(procedure).map(|message| self.records[message as usize].time);
+        times.fold((begun, begun), |(start, end), time| (start.min(time), end.max(time)))
     }
 
     /// First and last message of a procedure.
@@ -450,6 +484,20 @@ impl Journal {
         for &procedure in joining {
             self.procedures[procedure as usize].exchange = exchange;
         }
+    }
+
+    /// Notes what could not be decoded on a connection; of one kind, the first is kept and the others are counted.
+    pub fn note_trouble(&mut self, connection: u32, trouble: Trouble) {
+        let known = self.troubles.entry(connection).or_default();
+        match known.iter_mut().find(|known| known.kind == trouble.kind) {
+            Some(known) => known.count += trouble.count,
+            None => known.push(trouble),
+        }
+    }
+
+    /// What could not be decoded on a connection, in the order met.
+    pub fn troubles(&self, connection: u32) -> &[Trouble] {
+        self.troubles.get(&connection).map_or(&[], Vec::as_slice)
     }
 
     /// Attaches a finding to a message.

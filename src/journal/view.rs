@@ -3,7 +3,7 @@
 use super::{Journal, Record};
 use crate::capture::Block;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::dissect::{Decoded, Message};
+use crate::dissect::{Decoded, Message, Payload};
 use crate::place::Place;
 
 /// What a view of the messages needs: the journal, and the capture's bytes.
@@ -50,7 +50,8 @@ impl<'a> View<'a> {
     /// Its payload in full, and what its table says of it.
     pub fn decoded(&self, record: &Record) -> Decoded {
         let truncated = record.codes.contains(Code::TruncatedMessage);
-        Decoded::new(&self.journal.definitions, record.code, self.payload(record), truncated)
+        let payload = Payload { bytes: self.payload(record), encoding: record.encoding, truncated };
+        Decoded::new(&self.journal.definitions, record.code, payload)
     }
 
     /// Everything that was found about message `index`: first what its payload shows, then the rest.

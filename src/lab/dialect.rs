@@ -49,7 +49,13 @@ impl Parameter {
         NAMES[self as usize].1
     }
 
-    fn named(name: &str) -> Option<Self> {
+    /// Its field in the messages of Appendix II, if they map it.
+    pub fn field(self) -> Option<&'static str> {
+        NAMES[self as usize].2
+    }
+
+    /// The parameter of this name, however it is spelled.
+    pub fn named(name: &str) -> Option<Self> {
         let wanted = folded(name);
         let same = |other: &str| folded(other) == wanted;
         NAMES.iter().find(|row| same(row.1) || row.2.is_some_and(same)).map(|row| row.0)

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::link::Link;
 use super::tcp::{Ip, Segment};
-use crate::capture::spool::{Interface, PcapFormat, PcapWriter, Spool};
+use crate::capture::spool::{Interface, PcapFormat, PcapWriter, Spool, TLS_KEY_LOG};
 use crate::time::{Span, Timestamp};
 
 /// One captured frame.
@@ -56,6 +56,8 @@ pub struct Capture {
     pub interfaces: Vec<Interface>,
     /// Names of addresses, which only pcapng can keep.
     pub names: Vec<(IpAddr, String)>,
+    /// TLS secrets as an NSS key log, which only pcapng can keep.
+    pub secrets: Vec<u8>,
     /// In capture order.
     pub frames: Vec<Frame>,
 }
@@ -118,6 +120,9 @@ impl Capture {
         if !self.names.is_empty() {
             let names: Vec<_> = self.names.iter().map(|(address, name)| (*address, &**name)).collect();
             spool.names(&names)?;
+        }
+        if !self.secrets.is_empty() {
+            spool.secrets(TLS_KEY_LOG, &self.secrets)?; // before the packets that need them
         }
         for frame in &self.frames {
             let comments: Vec<&str> = frame.comments.iter().map(String::as_str).collect();

@@ -6,18 +6,25 @@
 //! real TCP. What the network saw becomes packets in [`tcp`] and [`link`], and a file in [`mod@file`]. [`scenario`]
 //! is the table of sample captures; [`generate`] writes captures of any size.
 
+pub mod appendix_ii;
+pub mod calls;
 pub mod controller;
 pub mod dialect;
 pub mod file;
 pub mod generate;
+pub mod grpc;
 pub mod key_manager;
+pub mod line;
 pub mod link;
 pub mod network;
 pub mod peer;
+pub mod pki;
 pub mod random;
 pub mod run;
 pub mod scenario;
 pub mod simulation;
+pub mod socket;
+pub mod tls;
 pub mod topology;
 pub mod wire;
 

@@ -3,14 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::KeyLog;
+
+use super::appendix_ii::dialect;
+use super::calls::Calls;
 use super::controller::Controller;
 use super::dialect::Dialect;
+use super::grpc::{Failures, Serves};
 use super::key_manager::KeyManager;
+use super::line::End;
 use super::network::{Network, Side};
 use super::peer::{Conduct, ConnectionId, Event, Input, Output, Peer, Task};
 use super::random::Random;
 use super::tcp::Segment;
+use super::tls::{Configurations, Secrets, Version};
 use super::topology::Topology;
 use super::wire::{Code, Pdu};
 use crate::time::{Span, Timestamp};
@@ -22,7 +30,7 @@ pub const START: Timestamp = Timestamp(1_767_603_600_000_000_000);
 pub const PORT: u16 = 4164;
 
 /// What the controller's address ends with.
-const CONTROLLER_HOST: u8 = 1;
+pub(super) const CONTROLLER_HOST: u8 = 1;
 
 /// Who dials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -49,6 +57,39 @@ pub struct Setup {
     pub ipv6: bool,
     /// The map.
     pub topology: Topology,
+    /// What is between Ck and TCP.
+    pub tls: Option<Version>,
+    /// How Ck travels.
+    pub binding: Binding,
+    /// How failures are told over gRPC.
+    pub failures: Failures,
+    /// What is to be kept besides packets; [`Scenario::capture`](super::scenario::Scenario::capture) collects it.
+    pub aside: Arc<Aside>,
+}
+
+/// How Ck travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Binding {
+    /// Q.4164 Appendix I.
+    #[default]
+    Tcp,
+    /// Q.4164 Appendix II, which maps 7.2, 7.5 and 7.6. Either side dials the other.
+    Grpc,
+}
+
+impl KeyLog for Aside {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        self.secrets.log(label, client_random, secret);
+    }
+}
+
+/// What a simulation leaves behind besides packets.
+#[derive(Debug, Default)]
+pub struct Aside {
+    /// The secrets of its TLS connections.
+    pub secrets: Secrets<Vec<u8>>,
+    /// Messages that were not sent, because Appendix II maps none such.
+    pub unmapped: Mutex<Vec<Code>>,
 }
 
 impl Setup {
@@ -66,13 +107,25 @@ impl Setup {
 /// was meant, as if it were liberal, so that the conversation goes on.
 pub type Tamper = Box<dyn FnMut(&Pdu) -> Vec<u8>>;
 
-/// What is to happen at some time.
+/// What is to happen at some time; numbers are those of TCP connections, and of peers.
 #[derive(Debug)]
 enum Happening {
     Connected(usize),
     Send(usize, Side, Pdu),
+    /// Put on the wire what TLS or gRPC has to say of its own.
+    Emit(usize, Side, Vec<u8>),
     Arrive(usize, Side, Vec<u8>),
     Start(usize, Task),
+}
+
+/// A TCP connection.
+#[derive(Debug)]
+struct Line {
+    /// The KM it is of.
+    km: usize,
+    /// What the peers know it as: its own number or, of two connections that gRPC takes, that of the first.
+    known_as: usize,
+    ends: [End; 2],
 }
 
 /// The simulation.
@@ -91,8 +144,10 @@ pub struct Simulation {
     pub unanswered: Vec<Code>,
     setup: Setup,
     random: Random,
-    /// Which KM each of the network's connections is of.
-    connections: Vec<usize>,
+    /// By the network's numbers.
+    lines: Vec<Line>,
+    tls: Option<Configurations>,
+    calls: Option<Calls>,
     /// What is to happen; the second number keeps the order of what happens at one time.
     queue: BTreeMap<(Timestamp, u64), Happening>,
     scheduled: u64,
@@ -105,8 +160,12 @@ pub struct Simulation {
 impl Simulation {
     /// Peers without connections.
     pub fn new(setup: &Setup) -> Self {
-        let kms = &setup.topology.kms;
         // MessageIDs of different peers are easy to tell apart: the KM's number stands in the upper bits.
+        let mut setup = setup.clone();
+        if setup.binding == Binding::Grpc {
+            (setup.km, setup.controller) = (dialect(setup.km), dialect(setup.controller));
+        }
+        let kms = &setup.topology.kms;
         let conduct = |at: usize| Conduct::new(setup.km, ((at as u32 + 1) << 20) + 1);
         let km =
             |(at, km): (usize, &_)| KeyManager::new(Clone::clone(km), conduct(at), setup.seed ^ (at as u64 + 2) << 32);
@@ -118,13 +177,15 @@ impl Simulation {
             kms: kms.iter().enumerate().map(km).collect(),
             tamper: None,
             unanswered: Vec::new(),
-            setup: setup.clone(),
             random: Random::new(setup.seed.wrapping_add(1)),
-            connections: Vec::new(),
+            lines: Vec::new(),
+            tls: setup.tls.map(|version| Configurations::new(&setup, version)),
+            calls: (setup.binding == Binding::Grpc).then(|| Calls::new(setup.failures)),
             queue: BTreeMap::new(),
             scheduled: 0,
             sending: BTreeMap::new(),
             wakes: vec![None; kms.len() + 1],
+            setup,
         }
     }
 
@@ -140,17 +201,30 @@ impl Simulation {
         }
     }
 
-    /// Connects a KM; whoever dials does so from port `ephemeral`.
+    /// Connects a KM; whoever dials does so from port `ephemeral`. Over gRPC the controller dials too.
     pub fn connect_from(&mut self, km: usize, ephemeral: u16) -> usize {
+        if self.setup.binding == Binding::Tcp {
+            return self.dial(km, self.setup.dial, ephemeral, self.lines.len());
+        }
+        let first = self.dial(km, Dial::Km, ephemeral, self.lines.len());
+        self.dial(km, Dial::Controller, ephemeral ^ 1, first);
+        first
+    }
+
+    fn dial(&mut self, km: usize, dial: Dial, ephemeral: u16, known_as: usize) -> usize {
         let km_address = self.setup.address(self.setup.topology.kms[km].host);
         let controller = self.setup.address(CONTROLLER_HOST);
-        let (from, to) = match self.setup.dial {
+        let (from, to) = match dial {
             Dial::Km => (km_address, controller),
             Dial::Controller => (controller, km_address),
         };
         let [from, to] = [SocketAddr::new(from, ephemeral), SocketAddr::new(to, PORT)];
         let (connection, at) = self.network.connect(self.now, from, to);
-        self.connections.push(km);
+        let ends = match &self.tls {
+            Some(tls) => tls.ends(km, dial).map(|session| End::new(Some(session))),
+            None => [End::default(), End::default()],
+        };
+        self.lines.push(Line { km, known_as, ends });
         self.schedule(at, Happening::Connected(connection));
         connection
     }
@@ -191,15 +265,21 @@ impl Simulation {
     pub fn hang_up(&mut self, kma: &str) {
         self.pause(Span::from_millis(1));
         let connection = self.connection(kma);
-        let side = self.km_side();
-        self.now = self.network.close(connection, side, self.now);
+        for line in self.lines_of(connection) {
+            let side = self.km_side_of(line);
+            let end = &mut self.lines[line].ends[side as usize];
+            end.close();
+            let good_bye = end.outgoing();
+            self.now = self.network.send(line, side, self.now, &good_bye);
+            self.now = self.network.close(line, side, self.now);
+        }
         self.disconnected(connection);
     }
 
     /// Every KM that is connected closes its connection.
     pub fn hang_up_all(&mut self) {
         let open: Vec<String> = (0..self.kms.len())
-            .filter(|km| self.connections.contains(km))
+            .filter(|km| self.lines.iter().any(|line| line.km == *km))
             .map(|km| self.kms[km].km.kma.clone())
             .collect();
         open.iter().for_each(|kma| self.hang_up(kma));
@@ -208,15 +288,21 @@ impl Simulation {
     /// The controller breaks the connection to the KM of `kma`.
     pub fn reset(&mut self, kma: &str) {
         let connection = self.connection(kma);
-        let side = self.km_side().other();
-        self.now = self.network.reset(connection, side, self.now);
+        for line in self.lines_of(connection) {
+            self.now = self.network.reset(line, self.km_side_of(line).other(), self.now);
+        }
         self.disconnected(connection);
     }
 
     /// The network's number of the connection of `kma`, the latest if it had several.
     pub fn connection(&self, kma: &str) -> usize {
         let km = self.position(kma);
-        self.connections.iter().rposition(|&other| other == km).expect("the scenario connected it")
+        let line = self.lines.iter().rfind(|line| line.km == km);
+        line.expect("the scenario connected it").known_as
+    }
+
+    fn lines_of(&self, connection: usize) -> Vec<usize> {
+        (0..self.lines.len()).filter(|&line| self.lines[line].known_as == connection).collect()
     }
 
     /// The side that KMs are on.
@@ -224,10 +310,24 @@ impl Simulation {
         if self.setup.dial == Dial::Km { Side::Initiator } else { Side::Responder }
     }
 
+    /// The same for a TCP connection: the second of two that gRPC takes is the controller's.
+    fn km_side_of(&self, line: usize) -> Side {
+        match self.setup.binding {
+            Binding::Tcp => self.km_side(),
+            Binding::Grpc if self.lines[line].known_as == line => Side::Initiator,
+            Binding::Grpc => Side::Responder,
+        }
+    }
+
+    /// The peer at an end of a TCP connection.
+    fn peer_at(&self, line: usize, side: Side) -> usize {
+        if side == self.km_side_of(line) { self.lines[line].km } else { self.kms.len() }
+    }
+
     /// `side` of the connection of `kma` sends what no peer would; nobody reacts.
     pub fn inject(&mut self, kma: &str, side: Side, bytes: &[u8]) {
         let connection = self.connection(kma);
-        self.now = self.network.send(connection, side, self.now, bytes);
+        self.now = self.say(connection, side, bytes, Vec::new());
     }
 
     /// What passed.
@@ -261,21 +361,26 @@ impl Simulation {
                     .into_iter()
                     .for_each(|peer| self.tell(peer, Input::TimedOut)),
             }
+            self.pump();
         }
     }
 
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Connected(connection) => {
-                let km = self.connections[connection];
-                self.tell(km, Input::Connected(ConnectionId(connection), None));
-                self.tell(self.kms.len(), Input::Connected(ConnectionId(connection), Some(km)));
+                self.progress(connection, Side::Initiator);
+                self.progress(connection, Side::Responder);
             }
             Happening::Send(connection, side, pdu) => self.send(connection, side, &pdu),
-            Happening::Arrive(connection, side, bytes) => {
-                let peer = if side == self.km_side() { self.connections[connection] } else { self.kms.len() };
-                self.tell(peer, Input::Received(ConnectionId(connection), &bytes));
+            Happening::Emit(connection, side, bytes) => {
+                let end = &mut self.lines[connection].ends[side as usize];
+                end.send(&bytes);
+                let wire = end.outgoing();
+                if !wire.is_empty() {
+                    self.put(connection, side, wire);
+                }
             }
+            Happening::Arrive(connection, side, bytes) => self.arrive(connection, side, &bytes),
             Happening::Start(peer, task) => self.tell(peer, Input::Started(task)),
         }
     }
@@ -283,8 +388,75 @@ impl Simulation {
     fn send(&mut self, connection: usize, side: Side, pdu: &Pdu) {
         let meant = pdu.encode();
         let said = self.tamper.as_mut().map_or_else(|| meant.clone(), |tamper| tamper(pdu));
-        let arrival = self.network.send(connection, side, self.now, &said);
-        self.schedule(arrival, Happening::Arrive(connection, side.other(), meant));
+        self.say(connection, side, &said, meant);
+    }
+
+    /// `said` goes out now, in whose place the other end sees `meant`; gives the time at which it arrives.
+    fn say(&mut self, connection: usize, side: Side, said: &[u8], meant: Vec<u8>) -> Timestamp {
+        let ends = &mut self.lines[connection].ends;
+        ends[side.other() as usize].expect(said.len(), meant);
+        ends[side as usize].send(said);
+        let wire = ends[side as usize].outgoing();
+        self.put(connection, side, wire)
+    }
+
+    fn put(&mut self, connection: usize, side: Side, wire: Vec<u8>) -> Timestamp {
+        let arrival = self.network.send(connection, side, self.now, &wire);
+        self.schedule(arrival, Happening::Arrive(connection, side.other(), wire));
+        arrival
+    }
+
+    fn arrive(&mut self, connection: usize, side: Side, wire: &[u8]) {
+        let end = &mut self.lines[connection].ends[side as usize];
+        let bytes = end.receive(wire);
+        match &mut self.calls {
+            Some(calls) => calls.receive(connection, side, &bytes),
+            None => {
+                let seen = end.complete(bytes.len());
+                if !seen.is_empty() {
+                    let peer = self.peer_at(connection, side);
+                    self.tell(peer, Input::Received(ConnectionId(connection), &seen));
+                }
+            }
+        }
+        self.progress(connection, side);
+    }
+
+    /// An end may have come up, and TLS may have something to say of its own, which takes it 300 µs.
+    fn progress(&mut self, line: usize, side: Side) {
+        if self.tls.is_some() {
+            self.schedule(self.now + Span(300_000), Happening::Emit(line, side, Vec::new()));
+        }
+        if !self.lines[line].ends[side as usize].came_up() {
+            return;
+        }
+        let (peer, km, known_as) = (self.peer_at(line, side), self.lines[line].km, self.lines[line].known_as);
+        // Over gRPC a peer's connection is the one it calls over.
+        if let Some(calls) = &mut self.calls {
+            let serves = if peer == self.kms.len() { Serves::Notifications } else { Serves::Requests };
+            calls.open(line, side, (peer, known_as), serves);
+            if side == Side::Responder {
+                return;
+            }
+        }
+        let km = (peer == self.kms.len()).then_some(km);
+        self.tell(peer, Input::Connected(ConnectionId(known_as), km));
+    }
+
+    /// Lets gRPC do what it can: what it says goes out after 80 µs, what it heard goes to the peers.
+    fn pump(&mut self) {
+        while let Some(calls) = &mut self.calls {
+            let (said, heard) = calls.settle();
+            for (line, side, bytes) in said {
+                self.schedule(self.now + Span(80_000), Happening::Emit(line, side, bytes));
+            }
+            if heard.is_empty() {
+                return;
+            }
+            for (peer, arrival) in heard {
+                self.tell(peer, Input::Received(arrival.connection, &arrival.pdu.encode()));
+            }
+        }
     }
 
     /// Gives a peer an input and does what it asks for.
@@ -315,6 +487,12 @@ impl Simulation {
 
     /// A peer needs 150 to 550 µs to write a message, and writes one after the other.
     fn transmit(&mut self, peer: usize, connection: usize, pdu: Pdu) {
+        if let Some(calls) = &self.calls {
+            if let Err(code) = calls.transmit(peer, connection, pdu) {
+                self.setup.aside.unmapped.lock().unwrap_or_else(PoisonError::into_inner).push(code);
+            }
+            return;
+        }
         let side = if peer == self.kms.len() { self.km_side().other() } else { self.km_side() };
         let ready = self.now + Span(150_000 + self.random.below(400_000) as i64);
         let last = self.sending.entry((connection, side == Side::Initiator)).or_default();
@@ -332,13 +510,18 @@ impl Simulation {
     }
 
     fn disconnected(&mut self, connection: usize) {
+        let lines = self.lines_of(connection);
         self.queue.retain(|_, happening| match happening {
-            Happening::Connected(other) | Happening::Send(other, ..) | Happening::Arrive(other, ..) => {
-                *other != connection
-            }
+            Happening::Connected(other)
+            | Happening::Send(other, ..)
+            | Happening::Emit(other, ..)
+            | Happening::Arrive(other, ..) => !lines.contains(other),
             Happening::Start(..) => true,
         });
-        self.tell(self.connections[connection], Input::Closed(ConnectionId(connection)));
+        if let Some(calls) = &mut self.calls {
+            calls.close(connection);
+        }
+        self.tell(self.lines[connection].km, Input::Closed(ConnectionId(connection)));
         self.tell(self.kms.len(), Input::Closed(ConnectionId(connection)));
         self.run_until(self.now);
     }

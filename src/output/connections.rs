@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use anstyle::Style;
 
 use super::clock::{Clock, duration};
-use super::lines::{Piece, flow, paint};
+use super::escape::escaped;
+use super::lines::{Piece, flow, paint, paragraph};
 use super::style::Styles;
-use crate::journal::{Closed, Connection, Side, View};
+use crate::journal::{Closed, Connection, Side, Trouble, View};
 
 /// How connections are listed.
 #[derive(Debug)]
@@ -37,6 +38,18 @@ impl<'a> Listing<'a> {
 
     fn is_wide(&self) -> bool {
         self.fixed_width() + 60 <= self.columns
+    }
+
+    /// What is known of TLS, and what could not be decoded.
+    fn below(&self, index: u32) -> Vec<String> {
+        let journal = self.view.journal;
+        let mut lines = journal.tls.get(&index).map_or_else(Vec::new, super::tls::lines);
+        let told = |trouble: &Trouble| match trouble.count {
+            1 => format!("packet {}: {}", trouble.packet, escaped(&trouble.text)),
+            count => format!("{count} times, first at packet {}: {}", trouble.packet, escaped(&trouble.text)),
+        };
+        lines.extend(journal.troubles(index).iter().map(told));
+        lines
     }
 
     /// Writes the titles of the columns.
@@ -81,6 +94,9 @@ impl<'a> Listing<'a> {
         };
         let pieces: Vec<Piece> = facts.into_iter().map(|fact| Piece::new(fact, Style::new())).collect();
         flow(&mut line, &pieces, indent, indent, self.columns);
+        for more in self.below(index) {
+            paragraph(&mut line, &more, self.styles.dim, self.id + 4, self.columns);
+        }
         writeln!(out, "{line}")
     }
 }

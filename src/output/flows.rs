@@ -118,7 +118,7 @@ impl<'a> Listing<'a> {
     fn head(&mut self, line: &mut String, index: u32, procedure: &Procedure) {
         let journal = self.view.journal;
         let (first, last) = journal.first_and_last(index);
-        let (start, end) = (self.view.record(first).time, self.view.record(last).time);
+        let (start, end) = journal.span(index);
         let worst = self.worst(index);
         let number = (index + 1).to_string();
         line.extend(std::iter::repeat_n(' ', self.id - number.len()));

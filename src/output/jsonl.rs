@@ -7,9 +7,10 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
 use super::fields::{self, Field};
+use super::tls::TlsObject;
 use crate::diagnostic::Diagnostic;
 use crate::dissect::{Decoded, Entry};
-use crate::journal::{Side, View};
+use crate::journal::{Side, Trouble, View};
 use crate::time::Span;
 
 /// Writes message `index`.
@@ -30,8 +31,7 @@ pub fn procedure(out: &mut impl Write, view: View<'_>, index: u32) -> io::Result
     let journal = view.journal;
     let procedure = &journal.procedures[index as usize];
     let definition = &journal.definitions.procedures[procedure.definition as usize];
-    let (first, last) = journal.first_and_last(index);
-    let (start, end) = (view.record(first).time, view.record(last).time);
+    let (start, end) = journal.span(index);
     let mut line = Line(Vec::with_capacity(512));
     line.raw("{\"id\":").number(u64::from(index) + 1);
     line.raw(",\"procedure\":").text(Some(&definition.name));
@@ -211,14 +211,42 @@ impl Serialize for ConnectionLine<'_> {
         map.serialize_entry("gaps", &traffic.gaps)?;
         map.serialize_entry("closed", &connection.closed.map(|closed| closed.name()))?;
         map.serialize_entry("protocol", traffic.protocol.name())?;
-        map.serialize_entry("tls", &())?;
+        map.serialize_entry("tls", &self.view.journal.tls.get(&self.index).map(TlsObject))?;
         map.serialize_entry("messages", &connection.messages)?;
         map.serialize_entry("undecoded", &BySide(traffic.undecoded))?;
+        map.serialize_entry("troubles", &Troubles(self.view.journal.troubles(self.index)))?;
         map.end()
     }
 }
 
-struct BySide(pub [u64; 2]);
+/// What could not be decoded on a connection.
+struct Troubles<'a>(&'a [Trouble]);
+
+impl Serialize for Troubles<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for trouble in self.0 {
+            list.serialize_element(&TroubleObject(trouble))?;
+        }
+        list.end()
+    }
+}
+
+struct TroubleObject<'a>(&'a Trouble);
+
+impl Serialize for TroubleObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("kind", self.0.kind)?;
+        map.serialize_entry("count", &self.0.count)?;
+        map.serialize_entry("packet", &self.0.packet)?;
+        map.serialize_entry("text", &self.0.text)?;
+        map.end()
+    }
+}
+
+/// A number for each side.
+pub(super) struct BySide(pub [u64; 2]);
 
 impl Serialize for BySide {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -66,6 +66,27 @@ pub fn flow(out: &mut String, pieces: &[Piece], mut column: usize, indent: usize
     }
 }
 
+/// Appends `text` in lines of at most `most` columns, broken between words; each begins in a new line with `indent`
+/// spaces.
+pub fn paragraph(out: &mut String, text: &str, style: Style, indent: usize, most: usize) {
+    let mut line = String::new();
+    let finish = |line: &mut String, out: &mut String| {
+        let _ = write!(out, "\n{:indent$}", "");
+        paint(out, line, style);
+        line.clear();
+    };
+    for word in text.split(' ') {
+        if !line.is_empty() && indent + width(&line) + 1 + width(word) > most {
+            finish(&mut line, out);
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    finish(&mut line, out);
+}
+
 /// Pads what was written as `text` to `columns`.
 pub fn pad(out: &mut String, text: &str, columns: usize) {
     let _ = write!(out, "{:1$}", "", columns.saturating_sub(width(text)));

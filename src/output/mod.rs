@@ -13,7 +13,9 @@ pub mod jsonl;
 pub mod ladder;
 mod lines;
 pub mod read;
+pub mod stats;
 pub mod style;
 pub mod summary;
+mod tls;
 
 pub use crate::escape;

@@ -47,6 +47,16 @@ impl Backlog {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// What waits, by packet.
+    pub fn runs(&self) -> impl Iterator<Item = (&[u8], Stamp)> {
+        let within = |position: u64| (position.saturating_sub(self.consumed) as usize).min(self.len());
+        let ends = self.stamps.iter().skip(1).map(|(start, _)| *start).chain([u64::MAX]);
+        self.stamps
+            .iter()
+            .zip(ends)
+            .map(move |((start, stamp), end)| (&self.bytes()[within(*start)..within(end)], *stamp))
+    }
+
     /// Drops `count` bytes from the front; at most all of them.
     pub fn consume(&mut self, count: usize) {
         let count = count.min(self.len());

@@ -11,7 +11,7 @@ use crate::prefetch::prefetch;
 
 /// A SYN whose data was captured before it lies at most this far before that data.
 const MAX_REORDERED: u32 = 1 << 20;
-/// Data on a closed connection's addresses that lies farther than this from what it carried is another connection's.
+/// Data on a connection's addresses that lies farther than this from what it carried may be another connection's.
 const MAX_AFTERMATH: u32 = 1 << 20;
 
 /// A connection's addresses: the same for both directions.
@@ -130,11 +130,15 @@ impl Entry {
     fn new(key: Key, connection: u32, segment: &Segment, from_low: bool) -> Self {
         // A SYN ACK answers a SYN, so its receiver is the initiator although its SYN was not captured.
         let from_responder = segment.flags.has(Flags::SYN) && segment.flags.has(Flags::ACK);
+        let mut initial = [None; 2];
+        if from_responder {
+            initial[usize::from(from_low)] = Some(segment.acknowledgment.wrapping_sub(1));
+        }
         Self {
             key,
             connection,
             low_is_initiator: from_low != from_responder,
-            initial: [None; 2],
+            initial,
             last: [None; 2],
             fins: 0,
             reset: false,
@@ -157,14 +161,39 @@ impl Entry {
                 (None, None) => self.is_closed(),
             };
         }
-        if syn || payload == 0 || !self.is_closed() {
+        if syn {
+            return self.initial[side].is_some_and(|initial| initial != segment.sequence);
+        }
+        payload > 0 && self.is_foreign(segment, side)
+    }
+
+    /// Whether data cannot be this connection's.
+    fn is_foreign(&self, segment: &Segment, side: usize) -> bool {
+        let Some(last) = self.last[side] else { return self.is_closed() };
+        let sequence = segment.sequence;
+        if self.is_closed() {
+            let follows_fin = !self.reset && is_ahead(sequence, last);
+            return follows_fin || is_far(sequence, last) || self.is_before_start(sequence, side, last);
+        }
+        if sequence.wrapping_sub(last) <= MAX_AFTERMATH {
             return false;
         }
-        let distance = |last: u32| {
-            let ahead = segment.sequence.wrapping_sub(last);
-            ahead.min(ahead.wrapping_neg())
+        // Where only both numbers go on far, the capture may have lost what lies between.
+        let acknowledged = segment.flags.has(Flags::ACK).then_some(segment.acknowledgment);
+        let (is_elsewhere, is_back) = match (acknowledged, self.last[1 - side]) {
+            (Some(number), Some(other)) => (is_far(number, other), is_far(number, other) && !is_ahead(number, other)),
+            _ => (true, false),
         };
-        self.last[side].is_none_or(|last| distance(last) > MAX_AFTERMATH)
+        let is_another = is_far(sequence, last) && is_elsewhere && (is_back || !is_ahead(sequence, last));
+        is_another || self.is_before_start(sequence, side, last)
+    }
+
+    /// Whether a sequence number lies before the SYN, which itself is not far back.
+    fn is_before_start(&self, sequence: u32, side: usize, last: u32) -> bool {
+        self.initial[side].is_some_and(|initial| {
+            let before = initial.wrapping_sub(sequence);
+            (1..=MAX_AFTERMATH).contains(&before) && last.wrapping_sub(sequence) > before
+        })
     }
 
     fn note(&mut self, segment: &Segment, side: usize, payload: u32) {
@@ -177,8 +206,22 @@ impl Entry {
             }
         }
         let length = payload + u32::from(flags.has(Flags::SYN)) + u32::from(flags.has(Flags::FIN));
-        self.last[side] = Some(segment.sequence.wrapping_add(length));
+        let end = segment.sequence.wrapping_add(length);
+        // What is sent again takes nothing back, and what carries nothing shows nothing far away.
+        let is_news = |last| is_ahead(end, last) && (length > 0 || !is_far(end, last));
+        if flags.has(Flags::SYN) || self.last[side].is_none_or(is_news) {
+            self.last[side] = Some(end);
+        }
         self.fins |= u8::from(flags.has(Flags::FIN)) << side;
         self.reset |= flags.has(Flags::RST);
     }
+}
+
+fn is_ahead(sequence: u32, of: u32) -> bool {
+    sequence.wrapping_sub(of).cast_signed() > 0
+}
+
+fn is_far(sequence: u32, from: u32) -> bool {
+    let ahead = sequence.wrapping_sub(from);
+    ahead.min(ahead.wrapping_neg()) > MAX_AFTERMATH
 }

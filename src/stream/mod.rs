@@ -57,6 +57,8 @@ pub enum GapCause {
     NotCaptured,
     /// The snapshot length cut them off their packet.
     SnapshotLength,
+    /// They are there, but in a TLS record that was not decrypted.
+    NotDecrypted,
 }
 
 /// The next part of a stream, in order.

@@ -62,6 +62,10 @@ pub struct Stream {
     next: u64,
     /// One past the highest position seen.
     highest: u64,
+    /// Position of the first byte delivered.
+    first: Option<u64>,
+    /// The last missing range.
+    missing: (u64, u64),
     /// Position of the FIN.
     fin: Option<u64>,
     /// Highest acknowledgment seen from the other direction.
@@ -287,10 +291,12 @@ impl Stream {
         if part.end() <= self.next || self.phase == Phase::Ended {
             // A keep-alive repeats the last byte, or has one of its own at that place (RFC 9293 3.8.4).
             let keep_alive = part.end() == self.next && part.end() - part.position == 1;
-            self.stats.retransmitted += u32::from(!keep_alive);
+            let was_delivered = self.was_delivered(part.position);
+            self.stats.retransmitted += u32::from(!keep_alive && was_delivered);
+            self.stats.out_of_order += u32::from(!keep_alive && !was_delivered);
             return;
         }
-        let late = part.position < self.highest && self.phase != Phase::Settling;
+        let late = part.position < self.highest;
         if self.phase == Phase::Open && part.position <= self.next {
             let overlaps = late && part.position < self.next;
             self.stats.out_of_order += u32::from(late && !overlaps);
@@ -301,6 +307,12 @@ impl Stream {
             self.stats.out_of_order += u32::from(fresh && late);
         }
         self.highest = self.highest.max(part.end());
+    }
+
+    /// Whether a byte before `next` was delivered, and was not called missing before it came.
+    fn was_delivered(&self, position: u64) -> bool {
+        let (from, to) = self.missing;
+        self.first.is_none_or(|first| position >= first) && !(from..to).contains(&position)
     }
 
     /// The first data of a stream whose SYN was not captured (or not yet).
@@ -332,6 +344,7 @@ impl Stream {
     }
 
     fn deliver(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
+        self.first.get_or_insert(self.next);
         if !part.bytes.is_empty() {
             self.stats.bytes += part.bytes.len() as u64;
             self.next += part.bytes.len() as u64;
@@ -343,6 +356,7 @@ impl Stream {
     }
 
     fn gap(&mut self, bytes: u64, cause: GapCause, until: Option<Stamp>, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
+        self.missing = (self.next, self.next + bytes);
         self.next += bytes;
         self.stats.gaps += 1;
         sink(Piece::Gap { bytes, cause, until });

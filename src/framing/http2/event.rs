@@ -20,6 +20,18 @@ pub enum Event<'a> {
     Headers(HeaderList<'a>),
 }
 
+impl Event<'_> {
+    /// Who caused it.
+    pub fn side(&self) -> Side {
+        match self {
+            Self::Message(message) => message.side,
+            Self::Ended(end) => end.side,
+            Self::Problem(problem) => problem.side,
+            Self::Headers(headers) => headers.side,
+        }
+    }
+}
+
 /// One length-prefixed message (gRPC over HTTP/2, "Length-Prefixed-Message").
 #[derive(Clone, Copy, Debug)]
 pub struct GrpcMessage<'a> {

@@ -42,6 +42,15 @@ pub(super) const TABLE: &[Scenario] = &[
     Scenario::new("length-counts-header", "Length counts the ten bytes of the header too", |setup| {
         tampered(setup, length_counts_header)
     }),
+    Scenario::new("length-too-large", "a Length of 65,535 before 58 bytes, and messages that it swallows", |setup| {
+        tampered(setup, |pdu| {
+            let mut bytes = pdu.encode();
+            if pdu.code == Code::RELAY_RESPONSE {
+                bytes[8..10].copy_from_slice(&u16::MAX.to_be_bytes());
+            }
+            bytes
+        })
+    }),
     Scenario::new("version-change", "Version changes from 1 to 2 within a connection", |setup| {
         tampered(setup, |pdu| encode(pdu, |pdu| pdu.version += u16::from(pdu.code == Code::SESSION_REQUEST)))
     }),

@@ -4,7 +4,7 @@ use super::super::dialect::{Dialect, Ids, Lists, Responses, Spelling};
 use super::super::file::Capture;
 use super::super::peer::{Target, Task};
 use super::super::simulation::{Dial, Setup};
-use super::{Scenario, close, next_hop, reserve, session, two_kms};
+use super::{Carried, Scenario, close, next_hop, reserve, session, two_kms};
 
 pub(super) const TABLE: &[Scenario] = &[
     Scenario::new("fresh-ids", "every message has a MessageID of its own", |setup| with(setup, |d| d.ids = Ids::Fresh)),
@@ -38,7 +38,8 @@ pub(super) const TABLE: &[Scenario] = &[
     }),
     Scenario::new("controller-dials", "the controller dials the KMs", |setup| {
         every_list(&Setup { dial: Dial::Controller, ..setup.clone() })
-    }),
+    })
+    .carried(Carried::Tls),
 ];
 
 /// Fresh MessageIDs on both sides.
@@ -62,7 +63,7 @@ fn mixed(setup: &Setup) -> Capture {
 }
 
 /// A conversation with every list and every Response in it.
-fn every_list(setup: &Setup) -> Capture {
+pub(super) fn every_list(setup: &Setup) -> Capture {
     let mut simulation = two_kms(setup);
     let target = || Target::kma("KMA-4");
     for task in [next_hop("KMA-1", target()), Task::Relay { target: target() }, session("app-1", "app-4", Some(5))] {

@@ -4,9 +4,11 @@ mod departures;
 mod dialects;
 mod files;
 mod procedures;
+mod secured;
 mod transport;
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::file::Capture;
 use super::link::Link;
@@ -23,12 +25,32 @@ pub struct Scenario {
     pub extension: &'static str,
     /// What it shows, in one line.
     pub about: &'static str,
+    /// How else than in plain TCP its conversation may travel.
+    pub carried: Carried,
+    /// The scenario in plain TCP with the same messages and procedures, for one that travels otherwise. Its bytes
+    /// are new each time.
+    pub twin: Option<&'static str>,
     make: fn(&Setup) -> Capture,
+}
+
+/// How else than in plain TCP a scenario's conversation may travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// Not: it is about what is on the wire, byte for byte. The row itself may still say how.
+    No,
+    /// In TLS.
+    Tls,
+    /// In TLS, over gRPC, or both.
+    Grpc,
 }
 
 impl Scenario {
     const fn new(name: &'static str, about: &'static str, make: fn(&Setup) -> Capture) -> Self {
-        Self { name, extension: "pcapng", about, make }
+        Self { name, extension: "pcapng", about, carried: Carried::No, twin: None, make }
+    }
+
+    const fn carried(self, carried: Carried) -> Self {
+        Self { carried, ..self }
     }
 
     /// The name of its file in `captures/`.
@@ -38,7 +60,9 @@ impl Scenario {
 
     /// Makes the capture; where the format can, its first packet says what it shows.
     pub fn capture(&self, setup: &Setup) -> Capture {
-        let mut capture = (self.make)(setup);
+        let setup = Setup { aside: Arc::default(), ..setup.clone() };
+        let mut capture = (self.make)(&setup);
+        capture.secrets = setup.aside.secrets.take();
         if let Some(first) = capture.frames.first_mut() {
             first.comments.insert(0, self.about.to_owned());
         }
@@ -46,9 +70,16 @@ impl Scenario {
     }
 }
 
+/// A scenario that says the same as the one called `twin`.
+const fn twin(twin: &'static str, name: &'static str, about: &'static str, make: fn(&Setup) -> Capture) -> Scenario {
+    Scenario { twin: Some(twin), ..Scenario::new(name, about, make) }
+}
+
 /// Every scenario, in the order in which `--list` and the README show them.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    [procedures::TABLE, dialects::TABLE, departures::TABLE, transport::TABLE, files::TABLE].into_iter().flatten()
+    [procedures::TABLE, dialects::TABLE, departures::TABLE, transport::TABLE, files::TABLE, secured::TABLE]
+        .into_iter()
+        .flatten()
 }
 
 /// The scenario of this name.
@@ -65,6 +96,9 @@ pub fn readme() -> String {
          the controller listens on port 4164. The command beside a file makes it again, byte for byte;\n\
          `ckscope lab --all captures` makes them all, this page included. A test compares. Captures of any size, for\n\
          measuring, come from `ckscope lab --messages 1000000 --connections 1000 --write FILE`.\n\n\
+         Those over TLS and gRPC have other bytes each time, but the same messages and procedures as the capture in\n\
+         plain TCP that they are named after. TLS secrets are in the file itself, in a Decryption Secrets Block;\n\
+         `--tls 1.2`, `--tls 1.3` and `--binding grpc` make more of the kind.\n\n\
          | file | shows | made by |\n|---|---|---|\n",
     );
     for scenario in all() {

@@ -4,33 +4,46 @@ use super::super::file::Capture;
 use super::super::peer::{Answer, Target, Task};
 use super::super::simulation::{Setup, Simulation};
 use super::super::wire::Code;
-use super::{Scenario, close, ethernet, next_hop, reserve, session, two_kms};
+use super::{Carried, Scenario, close, ethernet, next_hop, reserve, session, two_kms};
 use crate::time::Span;
 
 pub(super) const TABLE: &[Scenario] = &[
-    Scenario::new("all-procedures", "all six procedures of clause 7, each done, between six KMs and a controller", all),
-    Scenario::new("next-hop", "7.1: three KMs on the route each ask for the next hop on their own connection", hops),
-    Scenario::new("centralized", "7.2: route asked for, relay requested, relay done", centralized),
-    Scenario::new("session", "7.3 with 7.4 nested on the destination KM's connection", one_session),
-    Scenario::new("reserve-allocate", "7.5, then 7.6 with the key IDs reserved", reservation),
-    Scenario::new("failures", "a failure response to each kind of request that has one", failures),
-    Scenario::new("unanswered", "a request of each kind that nobody answers within five seconds", unanswered),
-    Scenario::new("pending", "the capture ends 2 ms after a request, before its answer", pending),
-    Scenario::new("reset-before-answer", "RST while a request waits for its answer", reset),
+    Scenario::new("all-procedures", "all six procedures of clause 7, each done, between six KMs and a controller", all)
+        .carried(Carried::Tls),
+    Scenario::new("next-hop", "7.1: three KMs on the route each ask for the next hop on their own connection", hops)
+        .carried(Carried::Tls),
+    Scenario::new("centralized", "7.2: route asked for, relay requested, relay done", centralized)
+        .carried(Carried::Tls),
+    Scenario::new("session", "7.3 with 7.4 nested on the destination KM's connection", one_session)
+        .carried(Carried::Tls),
+    Scenario::new("reserve-allocate", "7.5, then 7.6 with the key IDs reserved", reservation).carried(Carried::Tls),
+    Scenario::new("failures", "a failure response to each kind of request that has one", failures)
+        .carried(Carried::Tls),
+    Scenario::new("unanswered", "a request of each kind that nobody answers within five seconds", unanswered)
+        .carried(Carried::Tls),
+    Scenario::new("pending", "the capture ends 2 ms after a request, before its answer", pending).carried(Carried::Tls),
+    Scenario::new("reset-before-answer", "RST while a request waits for its answer", reset).carried(Carried::Tls),
     Scenario::new(
         "out-of-order-answers",
         "three sessions at once, answered in reverse order under fresh MessageIDs",
         reverse,
-    ),
+    )
+    .carried(Carried::Tls),
     Scenario::new(
         "identical-applications",
         "two sessions of the same applications at once, the second done first",
         twins,
-    ),
-    Scenario::new("no-route", "7.1 without a next hop (empty list), 7.2 without a route (no answer)", no_route),
+    )
+    .carried(Carried::Tls),
+    Scenario::new("no-route", "7.1 without a next hop (empty list), 7.2 without a route (no answer)", no_route)
+        .carried(Carried::Tls),
+    Scenario::new("appendix-ii", "the procedures that Appendix II maps, each done: 7.2, 7.5, 7.6", appendix_ii)
+        .carried(Carried::Grpc),
+    Scenario::new("appendix-ii-failures", "a failure response to each request that Appendix II maps", refused)
+        .carried(Carried::Grpc),
 ];
 
-fn all(setup: &Setup) -> Capture {
+pub(super) fn all(setup: &Setup) -> Capture {
     let mut simulation = Simulation::new(setup);
     simulation.connect(&["KMA-1", "KMA-2", "KMA-3", "KMA-4", "KMA-5", "KMA-6"]);
     simulation.start("KMA-1", next_hop("KMA-1", Target::kma("KMA-4")));
@@ -77,7 +90,7 @@ fn reservation(setup: &Setup) -> Capture {
     close(simulation)
 }
 
-fn failures(setup: &Setup) -> Capture {
+pub(super) fn failures(setup: &Setup) -> Capture {
     let mut simulation = two_kms(setup);
     let refuse = |reason: &str| Answer::Refuse(reason.to_owned());
     let km = simulation.km("KMA-1");
@@ -98,6 +111,35 @@ fn failures(setup: &Setup) -> Capture {
     simulation.start_controller(reserve("KMA-1", Target::kma("KMA-4")));
     simulation.run();
     simulation.start_controller(Task::Allocate { source, target, keys });
+    simulation.run();
+    close(simulation)
+}
+
+/// 7.2, 7.5 and 7.6 at two KMs, toward KMAs: Appendix II maps no application IDs.
+pub(super) fn appendix_ii(setup: &Setup) -> Capture {
+    let mut simulation = two_kms(setup);
+    for (source, target) in [("KMA-1", "KMA-4"), ("KMA-4", "KMA-1")] {
+        simulation.start(source, Task::Relay { target: Target::kma(target) });
+        simulation.run();
+        simulation.start_controller(reserve(source, Target::kma(target)));
+        simulation.run();
+    }
+    close(simulation)
+}
+
+/// 7.2, 7.5 and 7.6, each refused by the KM.
+pub(super) fn refused(setup: &Setup) -> Capture {
+    let mut simulation = two_kms(setup);
+    let refuse = |reason: &str| Answer::Refuse(reason.to_owned());
+    let answers = &mut simulation.km("KMA-1").talk.conduct.answers;
+    answers.insert(Code::RELAY_REQUEST, refuse("Unsuccessful relay at KMA-3"));
+    answers.insert(Code::RESERVATION_REQUEST, refuse("No keys left"));
+    simulation.start("KMA-1", Task::Relay { target: Target::kma("KMA-4") });
+    simulation.run();
+    simulation.start_controller(reserve("KMA-1", Target::kma("KMA-4")));
+    simulation.run();
+    let keys = vec!["00000000-0000-4000-8000-000000000000".to_owned()];
+    simulation.start_controller(Task::Allocate { source: "KMA-1".to_owned(), target: Target::kma("KMA-4"), keys });
     simulation.run();
     close(simulation)
 }

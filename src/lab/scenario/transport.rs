@@ -31,6 +31,7 @@ pub(super) const TABLE: &[Scenario] = &[
     ),
     Scenario::new("gap-open", "the capture ends while a segment is missing and not acknowledged", gap_open),
     Scenario::new("same-ports-again", "a second connection between the same addresses and ports", same_ports),
+    Scenario::new("same-ports-unseen", "the same, with neither SYN nor FIN in the capture", same_ports_unseen),
     Scenario::new("half-close", "the KM closes its direction before the answer comes", half_close),
     Scenario::new("keep-alive", "45 s of silence and a TCP keep-alive between two requests", keep_alive),
     Scenario::new("messages-per-segment", "three requests in one segment, three answers in another", several),
@@ -165,6 +166,16 @@ fn gap_open(setup: &Setup) -> Capture {
 }
 
 fn same_ports(setup: &Setup) -> Capture {
+    ethernet(&twice_from_the_same_port(setup))
+}
+
+fn same_ports_unseen(setup: &Setup) -> Capture {
+    let segments = twice_from_the_same_port(setup);
+    let data = carrying(&segments, |_| true);
+    ethernet(&data.into_iter().map(|at| segments[at].clone()).collect::<Vec<_>>())
+}
+
+fn twice_from_the_same_port(setup: &Setup) -> Vec<Segment> {
     let mut simulation = Simulation::new(setup);
     for _ in 0..2 {
         simulation.connect_from(0, 40_000);
@@ -174,7 +185,7 @@ fn same_ports(setup: &Setup) -> Capture {
         simulation.hang_up("KMA-1");
         simulation.pause(Span::from_secs(2));
     }
-    ethernet(&simulation.finish())
+    simulation.finish()
 }
 
 fn half_close(setup: &Setup) -> Capture {

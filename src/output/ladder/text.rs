@@ -111,7 +111,8 @@ impl Drawing {
         paint(text, &title, self.styles.strong);
         text.push(' ');
         let (first, last) = journal.first_and_last(index);
-        let took = duration(view.record(last).time - view.record(first).time);
+        let (start, end) = journal.span(index);
+        let took = duration(end - start);
         let took = if first == last { String::new() } else { format!(" in {took}") };
         let state = format!("{}{took}", procedure.state.name());
         let mut pieces = vec![Piece::new(state, self.styles.state(procedure.state))];

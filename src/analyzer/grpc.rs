@@ -1,0 +1,172 @@
+//! From gRPC messages and ends of calls to messages.
+
+use super::sink::{Origin, Sink};
+use crate::correlate::{FramingFacts, Seen};
+use crate::dissect::{Encoding, Method, Payload, SchemaId};
+use crate::framing::Header;
+use crate::framing::http2::{CallEnd, Event, GrpcMessage, error_name};
+use crate::journal::{Binding, Trouble};
+
+/// The status of a call that succeeded (gRPC, "Status codes and their use in gRPC").
+const OK: u32 = 0;
+
+/// What a message was found to be.
+enum Named {
+    Message(SchemaId),
+    /// Its method is known, and it is none of ours: an empty reply.
+    NotOurs,
+    /// Why it is not known.
+    Unknown(&'static str, String),
+}
+
+impl Sink<'_> {
+    /// Takes what HTTP/2 told.
+    pub fn event(&mut self, event: &Event<'_>, origin: &mut Origin<'_>) {
+        match event {
+            Event::Message(message) => self.grpc_message(message, origin),
+            Event::Ended(end) => self.call_ended(end, origin),
+            Event::Problem(problem) => {
+                self.trouble(problem.kind.name(), problem.kind.to_string(), problem.stamp.packet);
+            }
+            Event::Headers(_) => {}
+        }
+    }
+
+    fn trouble(&mut self, kind: &'static str, text: String, packet: u32) {
+        self.output.troubles.push((self.connection, Trouble { kind, text, packet, count: 1 }));
+    }
+
+    fn method(&self, path: Option<&str>) -> Option<Method> {
+        self.indexer.definitions().schemas.method(path?)
+    }
+
+    fn name(&self, message: &GrpcMessage<'_>) -> Named {
+        let (method, length) = (self.method(message.path), message.bytes.len());
+        match (message.path, method, message.is_request) {
+            (_, Some(method), Some(is_request)) => {
+                let schema = if is_request { method.input } else { method.output };
+                schema.map_or(Named::NotOurs, Named::Message)
+            }
+            (Some(path), None, _) => {
+                Named::Unknown("unknown-method", format!("no schema has the method {path}; --proto FILE adds one"))
+            }
+            _ => match self.indexer.definitions().schemas.guess(message.bytes) {
+                Some(schema) => Named::Message(schema),
+                None => Named::Unknown(
+                    "unnamed-message",
+                    format!("a gRPC message of {length} bytes cannot be named: its path is not in the capture"),
+                ),
+            },
+        }
+    }
+
+    fn grpc_message(&mut self, message: &GrpcMessage<'_>, origin: &mut Origin<'_>) {
+        let schema = match self.name(message) {
+            Named::Message(schema) => schema,
+            Named::NotOurs => return,
+            Named::Unknown(kind, text) => return self.trouble(kind, text, message.stamp.packet),
+        };
+        *origin.messages += 1;
+        let code = self.indexer.definitions().schemas.code(schema);
+        let encoding = Encoding::Protobuf(schema);
+        let truncated = message.truncated.is_some();
+        let payload = Payload { bytes: message.bytes, encoding, truncated };
+        let facts = self.indexer.index(code, payload, &mut self.output.texts);
+        let place = self.keep(message.place, message.bytes);
+        // What a compressed message that is cut would have had is not known.
+        let whole = if truncated && !message.compressed { message.wire_length } else { message.bytes.len() as u32 };
+        let seen = Seen {
+            connection: self.connection,
+            side: origin.side,
+            stamp: message.stamp,
+            encoding,
+            binding: Binding::Grpc,
+            tls: origin.tls,
+            header: Header { code: code.0, message_id: message.stream, ..Header::default() },
+            payload: place,
+            length: (whole, message.bytes.len() as u32),
+            facts,
+            framing: FramingFacts {
+                truncated: message.truncated,
+                skipped: message.skipped,
+                joined: *origin.messages == 1 && !origin.from_the_start && message.gap == 0,
+                gap: message.gap,
+                incomplete_stream: origin.midway,
+                ..FramingFacts::default()
+            },
+        };
+        self.seen(seen, message.placed);
+    }
+
+    /// A call that failed without a response is a failure response itself.
+    fn call_ended(&mut self, end: &CallEnd<'_>, origin: &mut Origin<'_>) {
+        let Some(failure) = failure(end) else { return };
+        let path = end.path.unwrap_or("whose path is not in the capture");
+        let words = format!("call {path} failed: {failure}");
+        let answer = end.client.filter(|client| *client != end.side && end.messages[end.side as usize] == 0);
+        let status = end.grpc_status.filter(|&status| status != OK);
+        let response = self.method(end.path).and_then(|method| method.output);
+        let (Some(_), Some(status), Some(response)) = (answer, status, response) else {
+            return self.trouble("failed-call", words, end.stamp.packet);
+        };
+        *origin.messages += 1;
+        let code = self.indexer.definitions().schemas.code(response);
+        let object = serde_json::json!({ "grpc-status": status, "grpc-message": end.grpc_message.unwrap_or_default() });
+        let text = object.to_string();
+        let payload = Payload { bytes: text.as_bytes(), encoding: Encoding::GrpcStatus, truncated: false };
+        let facts = self.indexer.index(code, payload, &mut self.output.texts);
+        let place = self.keep(None, text.as_bytes());
+        let seen = Seen {
+            connection: self.connection,
+            side: origin.side,
+            stamp: end.stamp,
+            encoding: Encoding::GrpcStatus,
+            binding: Binding::Grpc,
+            tls: origin.tls,
+            header: Header { code: code.0, message_id: end.stream, ..Header::default() },
+            payload: place,
+            length: (0, text.len() as u32),
+            facts,
+            framing: FramingFacts { incomplete_stream: origin.midway, ..FramingFacts::default() },
+        };
+        self.seen(seen, Some(end.stamp.packet));
+    }
+}
+
+/// How a call failed, if it did.
+fn failure(end: &CallEnd<'_>) -> Option<String> {
+    let message = end.grpc_message.filter(|message| !message.is_empty());
+    let message = message.map_or_else(String::new, |message| format!(": {message}"));
+    match (end.grpc_status, end.http_status, end.reset) {
+        (Some(OK), ..) => None,
+        (Some(status), ..) => Some(format!("grpc-status {status} ({}){message}", status_name(status))),
+        (None, Some(status), _) if status != 200 => Some(format!("HTTP status {status}")),
+        // NO_ERROR: the server does not want the rest of the request (RFC 9113 8.1).
+        (None, _, Some(code)) if code != 0 => Some(format!("stream reset with {}", error_name(code))),
+        _ => None,
+    }
+}
+
+/// The name of a status (gRPC, "Status codes and their use in gRPC").
+fn status_name(status: u32) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    NAMES.get(status as usize).unwrap_or(&"unknown status")
+}

@@ -1,0 +1,178 @@
+//! TLS secrets, as key logs hold them.
+
+use std::collections::HashMap;
+use std::ops::AddAssign;
+
+use foldhash::fast::RandomState;
+
+/// A longer line is no secret's: label, client random and secret have fewer than 300 characters.
+const MAX_LINE: usize = 1024;
+/// Secrets kept; what a key log has more is counted as unreadable. A connection of TLS 1.3 needs five.
+const MAX_SECRETS: usize = 4 << 20;
+/// The longest secret: of a SHA-384 suite, or a master secret (RFC 5246 8.1).
+const MAX_SECRET: usize = 64;
+
+/// What a secret is for (NSS key log format).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Label {
+    /// TLS 1.2 and earlier: the master secret.
+    Master,
+    /// TLS 1.3: 0-RTT data.
+    ClientEarly,
+    ClientHandshake,
+    ServerHandshake,
+    ClientTraffic,
+    ServerTraffic,
+}
+
+/// What adding a key log came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Lines taken as secrets.
+    pub secrets: usize,
+    /// Lines that are neither secrets nor comments.
+    pub unreadable: usize,
+    /// 1-based number of the first of those.
+    pub first_unreadable: Option<usize>,
+    /// Lines in all.
+    pub lines: usize,
+}
+
+/// What a later part of the same key log came to is added.
+impl AddAssign for Added {
+    fn add_assign(&mut self, later: Self) {
+        self.first_unreadable = self.first_unreadable.or(later.first_unreadable.map(|line| line + self.lines));
+        self.secrets += later.secrets;
+        self.unreadable += later.unreadable;
+        self.lines += later.lines;
+    }
+}
+
+/// Secrets by what a capture shows of their connection.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    by_random: HashMap<(Label, [u8; 32]), Box<[u8]>, RandomState>,
+    /// Premaster secrets, by the first bytes of their encryption (`RSA` lines).
+    premasters: HashMap<[u8; 8], Box<[u8]>, RandomState>,
+    /// Master secrets by session ID (`RSA Session-ID:` lines).
+    sessions: HashMap<Box<[u8]>, Box<[u8]>, RandomState>,
+}
+
+/// What a line is.
+enum Line {
+    Secret,
+    Nothing,
+    Unreadable,
+}
+
+impl Secrets {
+    /// Takes the lines of a key log in NSS format: `CLIENT_RANDOM <client random> <master secret>` and the like.
+    /// Comments, empty lines and labels of secrets that decrypt nothing are passed over.
+    pub fn add(&mut self, key_log: &[u8]) -> Added {
+        let mut added = Added::default();
+        for line in key_log.split_inclusive(|&byte| byte == b'\n') {
+            added.lines += 1;
+            match self.line(line.trim_ascii()) {
+                Line::Secret => added.secrets += 1,
+                Line::Nothing => {}
+                Line::Unreadable => {
+                    added.unreadable += 1;
+                    added.first_unreadable = added.first_unreadable.or(Some(added.lines));
+                }
+            }
+        }
+        added
+    }
+
+    /// How many secrets are known.
+    pub fn len(&self) -> usize {
+        self.by_random.len() + self.premasters.len() + self.sessions.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn line(&mut self, line: &[u8]) -> Line {
+        if line.is_empty() || line[0] == b'#' {
+            return Line::Nothing;
+        }
+        let Some(text) = std::str::from_utf8(line).ok().filter(|line| line.len() <= MAX_LINE) else {
+            return Line::Unreadable;
+        };
+        let words: Vec<&str> = text.split_ascii_whitespace().take(4).collect();
+        let known = match words[..] {
+            ["RSA", session, master] if session.starts_with("Session-ID:") => self.session(session, master),
+            ["RSA", encrypted, premaster] => self.premaster(encrypted, premaster),
+            [label, random, secret] => return self.traffic(label, random, secret),
+            _ => None,
+        };
+        if known.is_some() { Line::Secret } else { Line::Unreadable }
+    }
+
+    fn session(&mut self, session: &str, master: &str) -> Option<()> {
+        let session = unhex(session.strip_prefix("Session-ID:")?)?;
+        let master = unhex(master.strip_prefix("Master-Key:")?)?;
+        self.has_room().then(|| drop(self.sessions.insert(session, master)))
+    }
+
+    fn premaster(&mut self, encrypted: &str, premaster: &str) -> Option<()> {
+        let key: [u8; 8] = (*unhex(encrypted)?).try_into().ok()?;
+        let premaster = unhex(premaster)?;
+        self.has_room().then(|| drop(self.premasters.insert(key, premaster)))
+    }
+
+    fn traffic(&mut self, label: &str, random: &str, secret: &str) -> Line {
+        let (Some(random), Some(secret)) = (unhex(random), unhex(secret)) else { return Line::Unreadable };
+        let Ok(random) = <[u8; 32]>::try_from(&*random) else { return Line::Unreadable };
+        let label = match label {
+            "CLIENT_RANDOM" => Label::Master,
+            "CLIENT_EARLY_TRAFFIC_SECRET" => Label::ClientEarly,
+            "CLIENT_HANDSHAKE_TRAFFIC_SECRET" => Label::ClientHandshake,
+            "SERVER_HANDSHAKE_TRAFFIC_SECRET" => Label::ServerHandshake,
+            "CLIENT_TRAFFIC_SECRET_0" => Label::ClientTraffic,
+            "SERVER_TRAFFIC_SECRET_0" => Label::ServerTraffic,
+            // Exporter secrets and what else there may be.
+            _ => return Line::Nothing,
+        };
+        if !self.has_room() {
+            return Line::Unreadable;
+        }
+        self.by_random.insert((label, random), secret);
+        Line::Secret
+    }
+
+    fn has_room(&self) -> bool {
+        self.len() < MAX_SECRETS
+    }
+
+    pub(super) fn get(&self, label: Label, random: &[u8; 32]) -> Option<&[u8]> {
+        self.by_random.get(&(label, *random)).map(|secret| &**secret)
+    }
+
+    /// The premaster secret whose encryption is `encrypted`.
+    pub(super) fn premaster_of(&self, encrypted: &[u8]) -> Option<&[u8]> {
+        self.premasters.get(encrypted.first_chunk()?).map(|secret| &**secret)
+    }
+
+    /// The master secret of a session.
+    pub(super) fn master_of(&self, session: &[u8]) -> Option<&[u8]> {
+        self.sessions.get(session).map(|secret| &**secret)
+    }
+
+    /// Whether there are secrets that are found by an encrypted premaster secret.
+    pub(super) fn has_premasters(&self) -> bool {
+        !self.premasters.is_empty()
+    }
+}
+
+/// At most [`MAX_SECRET`] bytes from their hexadecimal digits.
+fn unhex(text: &str) -> Option<Box<[u8]>> {
+    let digits = text.as_bytes();
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || digits.len() > 2 * MAX_SECRET {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    digits.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
