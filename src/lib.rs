@@ -31,6 +31,8 @@ pub mod analyzer;
 
 pub mod identities;
 
+pub mod filter;
+
 pub mod stats;
 
 pub mod output;

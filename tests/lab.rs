@@ -46,7 +46,7 @@ fn sample_captures_are_small() {
 }
 
 /// Expert messages that tshark is meant to have, by scenario; the rest it must not have.
-const INTENDED: [(&str, &[&str]); 9] = [
+const INTENDED: [(&str, &[&str]); 10] = [
     ("decoys", &["GET ", "HTTP/1.1 200"]),
     ("duplicated", &["Duplicate ACK", "suspected"]),
     ("gap-acknowledged", &["wasn't captured", "not captured"]),
@@ -56,6 +56,7 @@ const INTENDED: [(&str, &[&str]); 9] = [
     ("overlapping", &["wasn't captured", "suspected"]),
     ("retransmission", &["suspected"]),
     ("same-ports-again", &["same ports"]),
+    ("same-ports-unseen", &["wasn't captured", "not captured", "suspected"]),
 ];
 
 /// What every connection has.

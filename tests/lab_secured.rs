@@ -68,9 +68,7 @@ fn over_tcp(capture: &Path, connections: usize, layer: &str) -> Option<Vec<Strin
 }
 
 /// The fields of one packet, and each value of a field.
-const FIELDS: [&str; 20] = [
-    "-d",
-    "tcp.port==4164,http2",
+const FIELDS: [&str; 18] = [
     "-Y",
     "grpc || http2.type == 1",
     "-T",
@@ -95,7 +93,10 @@ const FIELDS: [&str; 20] = [
 fn over_grpc(capture: &Path) -> Option<Vec<String>> {
     let mut paths = std::collections::BTreeMap::new();
     let mut found = Vec::new();
-    for line in tshark(capture, &FIELDS)?.lines() {
+    // In TLS it is ALPN that says what the port carries.
+    let secured = capture.to_string_lossy().contains("tls");
+    let port: &[&str] = if secured { &[] } else { &["-d", "tcp.port==4164,http2"] };
+    for line in tshark(capture, &[port, &FIELDS].concat())?.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         let stream = fields[1].split(',').find(|id| *id != "0").unwrap_or_default();
         let call = (fields[0].to_owned(), stream.to_owned());
@@ -173,7 +174,7 @@ fn what_is_made_again_says_the_same() {
 #[test]
 fn options_carry_a_scenario_as_its_twin_is_carried() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("made.pcapng");
+    let file = folder.path().join("made-tls.pcapng");
     let status = ckscope()
         .args(["--scenario", "appendix-ii", "--binding", "grpc", "--tls", "1.2", "--write"])
         .arg(&file)
@@ -227,6 +228,14 @@ impl Peer {
         let first = lines.next().expect("the peer says where it listens").unwrap();
         let address = first.strip_prefix("listening on ").unwrap().to_owned();
         Self { process, lines, address }
+    }
+
+    /// Reads until each of these lines has come, which are given by their parts, in whatever order.
+    fn wait_for_all(&mut self, mut wanted: Vec<&[&str]>) {
+        while !wanted.is_empty() {
+            let line = self.wait_for(&[]);
+            wanted.retain(|parts| !parts.iter().all(|part| line.contains(part)));
+        }
     }
 
     /// The next line that has all of these in it.
@@ -340,6 +349,7 @@ fn grpcio(script: &str) -> Option<Child> {
 const KM: &str = r#"
 import sys, grpc
 from concurrent import futures
+def say(*words): sys.stdout.write(' '.join(map(str, words)) + '\n'); sys.stdout.flush()
 def string(number, text): return bytes([number << 3 | 2, len(text)]) + text.encode()
 def read(data):
     fields, at = {}, 0
@@ -350,7 +360,7 @@ def read(data):
     return fields
 def relay(request, context):
     fields = read(request)
-    print('relay', fields, flush=True)
+    say('relay', fields)
     return string(2, fields[4])
 def refuse(request, context):
     context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, 'no keys left')
@@ -363,9 +373,9 @@ print(server.add_insecure_port('127.0.0.1:0'), flush=True)
 server.start()
 channel = grpc.insecure_channel(sys.stdin.readline().strip())
 notify = channel.unary_unary(f'/{service}/NotifyKeyRelay')
-print('notified', notify(string(1, 'KMA-1') + string(2, 'KMA-4')), flush=True)
+say('notified', notify(string(1, 'KMA-1') + string(2, 'KMA-4')))
 try: channel.unary_unary(f'/{service}/KeyRelay')(b'')
-except grpc.RpcError as error: print('refused', error.code().name, flush=True)
+except grpc.RpcError as error: say('refused', error.code().name)
 sys.stdin.readline()
 "#;
 
@@ -382,8 +392,8 @@ fn the_controller_talks_to_grpcio() {
     for expected in [relay, "notified b''", "refused UNIMPLEMENTED"] {
         assert!(said.iter().any(|line| line == expected), "no {expected:?} in {said:?}");
     }
-    assert!(controller.wait_for(&["0x140B"]).contains(r#""error_message":"no keys left""#));
-    controller.wait_for(&["controller < ", "0x1405", "KRR-000001"]);
+    let refused = ["controller < ", "0x140B", r#""error_message":"no keys left""#];
+    controller.wait_for_all(vec![&refused, &["controller < ", "0x1405", "KRR-000001"]]);
     drop(km.stdin.take());
     km.wait().unwrap();
 }
@@ -392,10 +402,11 @@ fn the_controller_talks_to_grpcio() {
 const CONTROLLER: &str = r#"
 import sys, grpc
 from concurrent import futures
+def say(*words): sys.stdout.write(' '.join(map(str, words)) + '\n'); sys.stdout.flush()
 def string(number, text): return bytes([number << 3 | 2, len(text)]) + text.encode()
 service = 'qkdn.ck.v1.CkInterface'
 def notified(request, context):
-    print('notified', request, flush=True)
+    say('notified', request)
     return b''
 server = grpc.server(futures.ThreadPoolExecutor())
 handlers = {'NotifyKeyRelay': grpc.unary_unary_rpc_method_handler(notified)}
@@ -404,9 +415,9 @@ print(server.add_insecure_port('127.0.0.1:0'), flush=True)
 server.start()
 channel = grpc.insecure_channel(sys.stdin.readline().strip())
 request = string(1, 'KMA-1') + string(2, 'KMA-4') + string(3, 'KMA-2') + string(4, 'KRR-7')
-print('relayed', channel.unary_unary(f'/{service}/KeyRelay')(request), flush=True)
+say('relayed', channel.unary_unary(f'/{service}/KeyRelay')(request))
 request = string(1, 'KMA-1') + string(2, 'KMA-4') + string(3, 'unknown')
-print('allocated', channel.unary_unary(f'/{service}/KeyAllocation')(request)[-24:], flush=True)
+say('allocated', channel.unary_unary(f'/{service}/KeyAllocation')(request)[-24:])
 sys.stdin.readline()
 "#;
 

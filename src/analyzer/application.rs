@@ -87,7 +87,11 @@ impl Application {
             _ => http2::detect(from_the_start, bytes),
         };
         match detected {
-            Detected::No => self.not_http2[index] = true,
+            Detected::No if from_the_start => self.not_http2[index] = true,
+            // Joined inside a frame; a later packet may begin with one.
+            Detected::No => {
+                self.undetected.iter_mut().for_each(|held| held[index].clear());
+            }
             Detected::NeedMore if held + bytes.len() > MAX_UNDETECTED => self.not_http2[index] = true,
             Detected::NeedMore => {
                 self.undetected.get_or_insert_default()[index].extend(bytes, stamp);
@@ -158,10 +162,11 @@ impl Application {
         undetected + self.http2.as_ref().map_or(0, |http2| http2.held_bytes())
     }
 
-    /// Bytes, by side, that belong to no message.
+    /// Bytes, by side, that belong to no message; what is no Ck has none.
     pub fn undecoded(&self) -> [u64; 2] {
         SIDES.map(|side| match &self.http2 {
-            Some(http2) => http2.undecoded(side),
+            Some(http2) if self.is_grpc() => http2.undecoded(side),
+            Some(_) => 0,
             None => self.framers[side as usize].as_ref().map_or(0, Framer::undecoded),
         })
     }

@@ -2,7 +2,7 @@
 
 use super::sink::{Origin, Sink};
 use crate::correlate::{FramingFacts, Seen};
-use crate::dissect::{Encoding, Method, Payload, SchemaId};
+use crate::dissect::{Encoding, Method, Payload, SchemaId, grpc_status_name};
 use crate::framing::Header;
 use crate::framing::http2::{CallEnd, Event, GrpcMessage, error_name};
 use crate::journal::{Binding, Trouble};
@@ -101,6 +101,10 @@ impl Sink<'_> {
     /// A call that failed without a response is a failure response itself.
     fn call_ended(&mut self, end: &CallEnd<'_>, origin: &mut Origin<'_>) {
         let Some(failure) = failure(end) else { return };
+        // Other traffic of HTTP is none of ours.
+        if self.method(end.path).is_none() && end.messages == [0, 0] {
+            return;
+        }
         let path = end.path.unwrap_or("whose path is not in the capture");
         let words = format!("call {path} failed: {failure}");
         let answer = end.client.filter(|client| *client != end.side && end.messages[end.side as usize] == 0);
@@ -111,8 +115,8 @@ impl Sink<'_> {
         };
         *origin.messages += 1;
         let code = self.indexer.definitions().schemas.code(response);
-        let object = serde_json::json!({ "grpc-status": status, "grpc-message": end.grpc_message.unwrap_or_default() });
-        let text = object.to_string();
+        let message = serde_json::Value::from(end.grpc_message.unwrap_or_default());
+        let text = format!("{{\"grpc-status\":{status},\"grpc-message\":{message}}}");
         let payload = Payload { bytes: text.as_bytes(), encoding: Encoding::GrpcStatus, truncated: false };
         let facts = self.indexer.index(code, payload, &mut self.output.texts);
         let place = self.keep(None, text.as_bytes());
@@ -139,34 +143,10 @@ fn failure(end: &CallEnd<'_>) -> Option<String> {
     let message = message.map_or_else(String::new, |message| format!(": {message}"));
     match (end.grpc_status, end.http_status, end.reset) {
         (Some(OK), ..) => None,
-        (Some(status), ..) => Some(format!("grpc-status {status} ({}){message}", status_name(status))),
+        (Some(status), ..) => Some(format!("grpc-status {status} ({}){message}", grpc_status_name(status))),
         (None, Some(status), _) if status != 200 => Some(format!("HTTP status {status}")),
         // NO_ERROR: the server does not want the rest of the request (RFC 9113 8.1).
         (None, _, Some(code)) if code != 0 => Some(format!("stream reset with {}", error_name(code))),
         _ => None,
     }
-}
-
-/// The name of a status (gRPC, "Status codes and their use in gRPC").
-fn status_name(status: u32) -> &'static str {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-    NAMES.get(status as usize).unwrap_or(&"unknown status")
 }

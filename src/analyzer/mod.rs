@@ -147,6 +147,9 @@ impl Analyzer {
     pub fn batch(&mut self, batch: &Batch) {
         let mut works = self.works(&batch.blocks);
         let mut segments = std::mem::take(&mut self.segments);
+        if let (0, Some(first)) = (self.packets, batch.packets.first()) {
+            self.journal.start = first.time;
+        }
         for packet in &batch.packets {
             self.packets += 1;
             self.last = self.last.max(packet.time);

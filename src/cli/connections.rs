@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::filter::{FilterArgs, FollowedArgs, Wanted};
 use super::input::InputArgs;
 use super::look::{LookArgs, Time, styles};
 use crate::output::connections::Listing;
@@ -25,6 +26,8 @@ Examples:
 pub struct ConnectionsArgs {
     #[command(flatten)]
     input: InputArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// How to print
     #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     format: Format,
@@ -49,6 +52,8 @@ impl ConnectionsArgs {
     /// # Errors
     /// No capture could be read, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        let definitions = self.input.definitions.load()?;
+        let wanted = Wanted::new(&self.filter, &FollowedArgs::default(), &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let (view, columns) = (analysis.view(), self.look.width());
         let mut out = BufWriter::new(std::io::stdout().lock());
@@ -56,7 +61,8 @@ impl ConnectionsArgs {
         if let Format::Text = self.format {
             listing.header(&mut out)?;
         }
-        for index in 0..view.journal.connections.len() as u32 {
+        let shown = wanted.of(view).connections();
+        for index in (0..shown.len() as u32).filter(|&index| shown[index as usize]) {
             match self.format {
                 Format::Text => listing.write(&mut out, index)?,
                 Format::Jsonl => jsonl::connection(&mut out, view, index)?,

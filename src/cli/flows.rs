@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
+use super::filter::{FilterArgs, FollowedArgs, Shown, Wanted};
 use super::input::{Analysis, InputArgs};
 use super::lines;
 use super::look::{LookArgs, Time, styles};
@@ -22,6 +23,8 @@ Examples:
       A table of procedures: start, state, duration, key manager, IDs, messages, diagnostics
   ckscope flows --ladder=4 capture.pcapng
       Procedure 4, and those related to it, as a ladder
+  ckscope flows -Y 'ck.procedure.state != complete || ck.duration > 2s' capture.pcapng
+      Only what failed, hangs or took long (ckscope fields lists what can be asked)
   ckscope flows --format mermaid capture.pcapng > exchange.mmd
       A sequence diagram for a document or a ticket";
 
@@ -30,6 +33,10 @@ Examples:
 pub struct FlowsArgs {
     #[command(flatten)]
     input: InputArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    followed: FollowedArgs,
     /// How to print
     #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     format: Format,
@@ -65,42 +72,48 @@ impl FlowsArgs {
         if self.format == Format::Jsonl && self.ladder.is_some() {
             bail!("--ladder goes with --format text or mermaid; jsonl lists every procedure with those related to it");
         }
+        let definitions = self.input.definitions.load()?;
+        let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
+        let shown = wanted.of(analysis.view());
         let mut out = BufWriter::new(std::io::stdout().lock());
         match self.format {
             Format::Jsonl => {
                 let (view, count) = (analysis.view(), analysis.journal.procedures.len() as u32);
-                lines::write(&mut out, self.input.threads(), count, |line, index| jsonl::procedure(line, view, index))?;
+                lines::write(&mut out, self.input.threads(), count, |line, index| match shown.procedure(index) {
+                    true => jsonl::procedure(line, view, index),
+                    false => Ok(()),
+                })?;
             }
             Format::Mermaid => {
                 let (view, identities) = (analysis.view(), Identities::new(analysis.view()));
                 let procedures = self.procedure(view)?;
-                mermaid::write(&mut out, view, || ladders(view, &identities, procedures))?;
+                mermaid::write(&mut out, view, || ladders(view, &identities, &shown, procedures))?;
             }
-            Format::Text if self.ladder.is_some() => self.draw(&mut out, &analysis)?,
-            Format::Text => self.list(&mut out, &analysis)?,
+            Format::Text if self.ladder.is_some() => self.draw(&mut out, &analysis, &shown)?,
+            Format::Text => self.list(&mut out, &analysis, &shown)?,
         }
         out.flush()?;
         Ok(super::status(analysis.problems))
     }
 
-    fn list(&self, out: &mut impl Write, analysis: &Analysis) -> anyhow::Result<()> {
+    fn list(&self, out: &mut impl Write, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<()> {
         let columns = self.look.width();
         let mut listing = Listing::new(analysis.view(), self.time.clock(analysis, columns), styles(), columns);
         listing.header(out)?;
-        for index in 0..analysis.journal.procedures.len() as u32 {
+        for index in (0..analysis.journal.procedures.len() as u32).filter(|&index| shown.procedure(index)) {
             listing.write(out, index)?;
         }
         Ok(())
     }
 
-    fn draw(&self, out: &mut impl Write, analysis: &Analysis) -> anyhow::Result<()> {
+    fn draw(&self, out: &mut impl Write, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<()> {
         let columns = self.look.drawing_width();
         let glyphs = if self.ascii { Glyphs::Ascii } else { Glyphs::Unicode };
         let clock = self.time.clock(analysis, columns);
         let mut drawing = Drawing { columns, glyphs, styles: styles(), clock };
         let identities = Identities::new(analysis.view());
-        for ladder in ladders(analysis.view(), &identities, self.procedure(analysis.view())?) {
+        for ladder in ladders(analysis.view(), &identities, shown, self.procedure(analysis.view())?) {
             drawing.write(out, analysis.view(), &ladder)?;
         }
         Ok(())
@@ -117,13 +130,18 @@ impl FlowsArgs {
     }
 }
 
-/// The ladder of `procedure` and those related to it, or those of all.
+/// The ladder of `procedure` and those related to it, or those of all, as far as they are shown.
 fn ladders<'a>(
     view: View<'a>,
     identities: &'a Identities<'a>,
+    shown: &'a Shown<'a>,
     procedure: Option<u32>,
 ) -> impl Iterator<Item = Ladder> + 'a {
     let one = procedure.map(|procedure| [view.journal.related(procedure), vec![procedure]].concat());
     let all = one.is_none().then(|| exchanges(view)).into_iter().flatten();
-    one.into_iter().chain(all).map(move |group| Ladder::new(view, identities, group))
+    let groups = one.into_iter().chain(all).filter_map(|mut group| {
+        group.retain(|&procedure| shown.procedure(procedure));
+        (!group.is_empty()).then_some(group)
+    });
+    groups.map(move |group| Ladder::new(view, identities, group))
 }

@@ -11,6 +11,7 @@ use clap::Args;
 use crossbeam_channel::bounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::report::{report, report_leftovers, report_undecoded};
 use super::say;
 use super::secrets::SecretArgs;
 use crate::analyzer::{Analyzer, Options, Tapped};
@@ -18,7 +19,6 @@ use crate::capture::Batch;
 use crate::capture::file::{FileSummary, Reader};
 use crate::dissect::{Definitions, load};
 use crate::journal::{Journal, Side, View};
-use crate::packet::Undecoded;
 use crate::time::Span;
 use crate::tls::Secrets;
 
@@ -207,7 +207,11 @@ impl InputArgs {
         drop(progress);
         let undecoded = analyzer.undecoded();
         let journal = analyzer.into_journal();
-        let problems = !errors.is_empty() | bad_key_logs | report(&reader, &undecoded) | report_leftovers(&journal);
+        let problems = !errors.is_empty()
+            | bad_key_logs
+            | report(&reader, &undecoded)
+            | report_leftovers(&journal)
+            | report_undecoded(&journal);
         Ok(Some(Analysis { journal, reader, problems }))
     }
 
@@ -250,38 +254,6 @@ fn each_batch(
         }
         Ok(())
     })
-}
-
-/// Says what could not be read; whether there was anything.
-fn report(reader: &Reader, undecoded: &Undecoded) -> bool {
-    let mut problems = !undecoded.is_empty();
-    for file in reader.files() {
-        if let Some(damage) = &file.damage {
-            say(format_args!("{}: {damage}", file.name));
-            problems = true;
-        }
-    }
-    for line in undecoded.to_string().lines() {
-        say(line);
-    }
-    problems
-}
-
-/// Says how many bytes on Ck connections belong to no message, if any do: a peer's fault or ours, never to be passed
-/// over.
-fn report_leftovers(journal: &Journal) -> bool {
-    let left = journal.connections.iter().map(|connection| connection.traffic.undecoded.iter().sum::<u64>());
-    let (bytes, connections) = left.filter(|&bytes| bytes > 0).fold((0, 0), |(all, n), bytes| (all + bytes, n + 1));
-    match (bytes, connections) {
-        (0, _) => {}
-        (bytes, 1) => {
-            say(format_args!("{bytes} bytes of 1 Ck connection belong to no message (ckscope connections lists it)"))
-        }
-        (bytes, connections) => say(format_args!(
-            "{bytes} bytes of {connections} Ck connections belong to no message (ckscope connections lists them)"
-        )),
-    }
-    bytes > 0
 }
 
 /// A progress bar on stderr, for long work on a terminal.

@@ -85,11 +85,18 @@ pub enum Time {
 const DATED: usize = 240;
 
 impl Time {
+    /// The zone of times that name none.
+    pub fn zone(self) -> TimeZone {
+        match self {
+            Self::Utc => TimeZone::UTC,
+            Self::Absolute | Self::Relative | Self::Delta => TimeZone::system(),
+        }
+    }
+
     /// A clock for the packets of `analysis`, shown in lines of `columns`.
     pub fn clock(self, analysis: &Analysis, columns: usize) -> Clock {
         let style = match self {
-            Self::Absolute => TimeStyle::Absolute(TimeZone::system()),
-            Self::Utc => TimeStyle::Absolute(TimeZone::UTC),
+            Self::Absolute | Self::Utc => TimeStyle::Absolute(self.zone()),
             Self::Relative => TimeStyle::Relative,
             Self::Delta => TimeStyle::Delta,
         };

@@ -3,6 +3,8 @@
 
 mod connections;
 mod dissectors;
+mod fields;
+mod filter;
 mod flows;
 mod follow;
 mod info;
@@ -12,8 +14,10 @@ mod lines;
 mod look;
 mod proto;
 mod read;
-mod stats;
+mod report;
 mod secrets;
+mod shell;
+mod stats;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -74,11 +78,20 @@ enum Command {
     /// Print the bytes that one side of a connection sent
     #[command(after_long_help = follow::EXAMPLES)]
     Follow(follow::FollowArgs),
+    /// List the fields of display filters
+    #[command(after_long_help = fields::EXAMPLES)]
+    Fields(fields::FieldsArgs),
     /// Show or check the definitions of messages
     #[command(after_long_help = dissectors::EXAMPLES)]
     Dissectors(dissectors::DissectorsArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
-    Lab(lab::LabArgs),
+    Lab(Box<lab::LabArgs>),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_long_help = shell::COMPLETIONS_EXAMPLES)]
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    #[command(after_long_help = shell::MAN_EXAMPLES)]
+    Man(shell::ManArgs),
     /// `ckscope FILE...` is `ckscope read FILE...`.
     #[command(external_subcommand)]
     Files(Vec<OsString>),
@@ -114,8 +127,11 @@ impl Cli {
             Command::Info(args) => args.run(),
             Command::Connections(args) => args.run(),
             Command::Follow(args) => args.run(),
+            Command::Fields(args) => args.run(),
             Command::Dissectors(args) => args.run(),
-            Command::Lab(args) => lab::run(args),
+            Command::Lab(args) => lab::run(*args),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
             Command::Files(words) => files(&words)?.run(),
         }
     }

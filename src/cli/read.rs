@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 
+use super::filter::{FilterArgs, FollowedArgs, Shown, Wanted};
 use super::input::{Analysis, InputArgs};
 use super::lines;
 use super::look::{LookArgs, Time, styles};
@@ -22,13 +23,21 @@ Examples:
   ckscope read --time relative -V capture.pcapng.gz
       Times since the first packet, and every parameter and diagnostic of each message
   ckscope read --format csv --fields number,time,message,session_id,response ring-*.pcapng > messages.csv
-      Some fields of several files, merged by time, for a spreadsheet";
+      Some fields of several files, merged by time, for a spreadsheet
+  ckscope read -Y 'ck.procedure.state == failed && ck.response' capture.pcapng
+      Only some messages: a display filter, as in Wireshark (ckscope fields lists what it can ask)
+  ckscope read --follow session_id=S-1 capture.pcapng
+      All that belongs to a session: its creation, reservation, allocation, on every connection";
 
 /// What `read` was asked for.
 #[derive(Args, Debug)]
 pub struct ReadArgs {
     #[command(flatten)]
     input: InputArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    followed: FollowedArgs,
     /// How to print
     #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     format: Format,
@@ -69,12 +78,15 @@ impl ReadArgs {
         if self.verbose && (self.format != Format::Text || !self.fields.is_empty()) {
             bail!("-V goes with text without --fields; jsonl has every parameter and diagnostic anyway");
         }
-        let fields = self.fields(&self.input.definitions.load()?)?;
+        let definitions = self.input.definitions.load()?;
+        let fields = self.fields(&definitions)?;
+        let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
+        let shown = wanted.of(analysis.view());
         let mut out = BufWriter::new(std::io::stdout().lock());
         match self.format {
-            Format::Text if fields.is_empty() => self.list(&mut out, &analysis)?,
-            format => print_fields(&mut out, &analysis, self.input.threads(), format, &fields)?,
+            Format::Text if fields.is_empty() => self.list(&mut out, &analysis, &shown)?,
+            format => print_fields(&mut out, &analysis, &shown, self.input.threads(), format, &fields)?,
         }
         out.flush()?;
         Ok(super::status(analysis.problems))
@@ -98,12 +110,12 @@ impl ReadArgs {
         })
     }
 
-    fn list(&self, out: &mut impl Write, analysis: &Analysis) -> anyhow::Result<()> {
+    fn list(&self, out: &mut impl Write, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<()> {
         let view = analysis.view();
         let columns = self.look.width();
         let clock = self.time.clock(analysis, columns);
         let mut listing = Listing::new(view, clock, styles(), columns, self.verbose);
-        for index in 0..view.journal.records.len() as u32 {
+        for index in (0..view.journal.records.len() as u32).filter(|&index| shown.message(index)) {
             listing.write(out, index)?;
         }
         Ok(())
@@ -113,6 +125,7 @@ impl ReadArgs {
 fn print_fields(
     out: &mut impl Write,
     analysis: &Analysis,
+    shown: &Shown<'_>,
     threads: usize,
     format: Format,
     fields: &[Field],
@@ -123,6 +136,7 @@ fn print_fields(
     }
     let count = view.journal.records.len() as u32;
     lines::write(out, threads, count, |line, index| match format {
+        _ if !shown.message(index) => Ok(()),
         Format::Text => fields::tabbed(line, view, index, fields),
         Format::Jsonl => fields::jsonl(line, view, index, fields),
         Format::Csv => fields::csv(line, view, index, fields),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 
+use super::filter::{FilterArgs, FollowedArgs, Wanted};
 use super::input::InputArgs;
 use super::look::{LookArgs, Time, styles};
 use crate::identities::Identities;
@@ -47,6 +48,10 @@ pub struct StatsArgs {
     #[arg(long, value_enum, default_value = "absolute", help_heading = "Output")]
     time: Time,
     #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    followed: FollowedArgs,
+    #[command(flatten)]
     look: LookArgs,
 }
 
@@ -83,10 +88,16 @@ impl StatsArgs {
     /// No capture could be read, there is no such table, there are too many intervals, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let sections = self.sections()?;
+        let definitions = self.input.definitions.load()?;
+        let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let (view, columns) = (analysis.view(), self.look.width());
         let identities = Identities::new(view);
-        let statistics = Statistics::new(view, &identities, self.interval, |_| true).context("--interval")?;
+        let statistics = {
+            let shown = wanted.of(view);
+            let (message, procedure) = (|index| shown.message(index), |index| shown.procedure(index));
+            Statistics::new(view, &identities, self.interval, message, procedure).context("--interval")?
+        };
         let mut out = BufWriter::new(std::io::stdout().lock());
         let clock = self.time.clock(&analysis, columns);
         let mut sheet = Sheet { columns, styles: styles(), clock, most: self.rows };

@@ -1,7 +1,7 @@
 //! The full decoding of one message, when something shows it or filters on it.
 
 use super::definition::{CommandCode, Definitions, ParameterId};
-use super::payload::{Observer, Payload, Summary, walk};
+use super::payload::{About, Observer, Payload, Summary, walk};
 use super::value::Value;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 
@@ -73,8 +73,12 @@ impl Observer for DecodePass<'_> {
         self.decoded.entries.push(Entry { name: name.to_owned(), parameter, row, value: json.into_owned(), shown });
     }
 
-    fn finding(&mut self, severity: Severity, code: Code, parameter: Option<ParameterId>, text: &dyn Fn() -> String) {
-        let parameter = parameter.map(|parameter| self.definitions.parameter(parameter).name.clone());
+    fn finding(&mut self, severity: Severity, code: Code, about: About<'_>, text: &dyn Fn() -> String) {
+        let parameter = match about {
+            About::Payload => None,
+            About::Parameter(parameter) => Some(self.definitions.parameter(parameter).name.clone()),
+            About::Name(name) => Some(name.to_owned()),
+        };
         self.decoded.diagnostics.push(Diagnostic { severity, code, text: text(), parameter });
     }
 }

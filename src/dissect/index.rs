@@ -7,7 +7,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::definition::{CommandCode, Definitions, IDENTIFIERS, Identifier, ParameterId, Role};
-use super::payload::{Observer, Outcome, Payload, walk};
+use super::payload::{About, Observer, Outcome, Payload, walk};
 use super::value::Value;
 use crate::diagnostic::{Code, CodeSet, Severity};
 
@@ -197,7 +197,7 @@ impl Observer for IndexPass<'_> {
         }
     }
 
-    fn finding(&mut self, severity: Severity, code: Code, _parameter: Option<ParameterId>, _text: &dyn Fn() -> String) {
+    fn finding(&mut self, severity: Severity, code: Code, _about: About<'_>, _text: &dyn Fn() -> String) {
         self.facts.codes.insert(code);
         self.facts.worst = self.facts.worst.max(Some(severity));
     }

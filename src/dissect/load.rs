@@ -273,12 +273,8 @@ impl Definitions {
             direction,
             clause: raw.clause,
             table: raw.table,
-<<<<<<< HEAD
             grpc: raw.grpc,
-            answers: raw.answers.iter().map(|code| CommandCode(*code.get_ref())).collect(),
-=======
             answers: answers.iter().map(|code| CommandCode(*code.get_ref())).collect(),
->>>>>>> 58ee93816fbbae836adf47e54dd56b3636e01d94
             across_connections: raw.across_connections,
             is_answered: false,
             is_answered_across: false,

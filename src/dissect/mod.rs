@@ -9,6 +9,7 @@ pub mod load;
 mod payload;
 mod scan;
 mod schema;
+mod status;
 mod value;
 mod wire;
 
@@ -16,6 +17,7 @@ pub use decode::{Decoded, Entry};
 pub use index::{Facts, Indexer, Slice, Texts};
 pub use payload::{Encoding, Outcome, Payload, Summary};
 pub use schema::{Method, SchemaId, Schemas};
+pub use status::grpc_status_name;
 
 pub use definition::{
     CommandCode, Definitions, Direction, IDENTIFIERS, Identifier, Message, Parameter, ParameterId, Presence, Procedure,

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserializer as _;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::definition::{Definitions, Message, ParameterId, Presence, Role};
 use super::scan::Members;
 use super::schema::SchemaId;
+use super::status::grpc_status_name;
 use super::value::{Shape, Value};
 use crate::diagnostic::{Code, Severity};
 
@@ -24,7 +25,18 @@ pub trait Observer {
     /// A name and its value; `row` is its row in the message's table.
     fn entry(&mut self, name: &str, parameter: Option<ParameterId>, row: Option<usize>, value: Value<'_>);
     /// Something departs from the Recommendation; the text is made only if wanted.
-    fn finding(&mut self, severity: Severity, code: Code, parameter: Option<ParameterId>, text: &dyn Fn() -> String);
+    fn finding(&mut self, severity: Severity, code: Code, about: About<'_>, text: &dyn Fn() -> String);
+}
+
+/// What a finding is about.
+#[derive(Clone, Copy, Debug)]
+pub enum About<'a> {
+    /// The payload.
+    Payload,
+    /// A parameter.
+    Parameter(ParameterId),
+    /// A name, as received, that stands for no parameter.
+    Name(&'a str),
 }
 
 /// The result of a request, as far as a message says it.
@@ -42,7 +54,7 @@ pub enum Outcome {
 /// What a pass found out beside what the observer heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Rows of the table whose parameter is there with a value, one bit each.
+    /// Rows of the table whose parameter is there, one bit each.
     pub present: u32,
     /// What the message says about the request it answers.
     pub outcome: Outcome,
@@ -144,6 +156,11 @@ impl<O: Observer> Pass<'_, O> {
                 rest
             }
         };
+        if has_lone_surrogate(text) {
+            self.malformed(Severity::Note, &|| {
+                "an escape stands for half of a surrogate pair, which is no character (RFC 8259 8.2)".to_owned()
+            });
+        }
         let start = text.trim_ascii_start();
         match start.as_bytes().first() {
             Some(b'{') => self.read_object(start, truncated),
@@ -211,7 +228,7 @@ impl<O: Observer> Pass<'_, O> {
     }
 
     fn malformed(&mut self, severity: Severity, text: &dyn Fn() -> String) {
-        self.observer.finding(severity, Code::MalformedJson, None, text);
+        self.observer.finding(severity, Code::MalformedJson, About::Payload, text);
     }
 
     fn entry(&mut self, name: &str, value: Value<'_>) {
@@ -230,25 +247,24 @@ impl<O: Observer> Pass<'_, O> {
     fn known(&mut self, row: usize, value: Value<'_>) {
         let Some(message) = self.message else { return };
         let expected = &message.rows[row];
-        let parameter = Some(expected.parameter);
+        let about = About::Parameter(expected.parameter);
         let title = &self.definitions.parameter(expected.parameter).title;
         let bit = 1 << row;
         if self.seen & bit != 0 {
-            self.observer.finding(Severity::Warning, Code::MalformedJson, parameter, &|| {
+            self.observer.finding(Severity::Warning, Code::MalformedJson, about, &|| {
                 format!("{title} stands twice; the last one counts (RFC 8259 4)")
             });
         }
         self.seen |= bit;
+        // null is there, of a wrong type: so it is in every kind of row.
+        self.summary.present |= bit;
         let shape = value.shape();
-        if shape != Shape::Null {
-            self.summary.present |= bit;
-        }
         // What protobuf carries has the type of its schema, and Appendix II's differ from the tables'.
         if self.encoding == Encoding::Json
             && !shape.is(expected.kind)
             && !expected.also.iter().any(|&kind| shape.is(kind))
         {
-            self.observer.finding(Severity::Error, Code::WrongType, parameter, &|| {
+            self.observer.finding(Severity::Error, Code::WrongType, about, &|| {
                 format!("{title} is {}; {} says {}", shape.name(), message.table, expected.kind.name())
             });
         }
@@ -256,15 +272,19 @@ impl<O: Observer> Pass<'_, O> {
 
     fn unknown(&mut self, name: &str, parameter: Option<ParameterId>) {
         let Some(message) = self.message.filter(|_| !self.is_vendors(name)) else { return };
+        let about = parameter.map_or(About::Name(name), About::Parameter);
         if self.unknown.iter().any(|known| known == name) {
-            self.malformed(Severity::Warning, &|| format!("{name:?} stands twice (RFC 8259 4)"));
+            self.observer.finding(Severity::Warning, Code::MalformedJson, about, &|| {
+                format!("{name:?} stands twice; the last one counts (RFC 8259 4)")
+            });
+            return;
         } else if self.unknown.len() < MAX_UNKNOWN {
             self.unknown.push(name.to_owned());
         } else {
             self.more_unknown += 1;
             return;
         }
-        self.observer.finding(Severity::Note, Code::UnknownParameter, parameter, &|| {
+        self.observer.finding(Severity::Note, Code::UnknownParameter, about, &|| {
             format!("{name:?} is no parameter of {} ({})", message.name, message.table)
         });
     }
@@ -278,7 +298,7 @@ impl<O: Observer> Pass<'_, O> {
     fn tell_more_unknown(&mut self) {
         let (more, Some(message)) = (self.more_unknown, self.message) else { return };
         if more > 0 {
-            self.observer.finding(Severity::Note, Code::UnknownParameter, None, &|| {
+            self.observer.finding(Severity::Note, Code::UnknownParameter, About::Payload, &|| {
                 format!("{more} more names are no parameters of {} ({})", message.name, message.table)
             });
         }
@@ -302,8 +322,13 @@ impl<O: Observer> Pass<'_, O> {
         };
         self.summary.outcome = outcome;
         if outcome == Outcome::Failure {
-            self.observer.finding(Severity::Warning, Code::FailureResponse, Some(parameter), &|| {
-                format!("{} is {} ({})", definition.title, value.compact(), message.table)
+            let is_status = self.encoding == Encoding::GrpcStatus;
+            self.observer.finding(Severity::Warning, Code::FailureResponse, About::Parameter(parameter), &|| {
+                let result = value.compact();
+                match result.parse().ok().filter(|_| is_status).map(grpc_status_name) {
+                    Some(name) => format!("the call ended with grpc-status {result} ({name}) and no response"),
+                    None => format!("{} is {result} ({})", definition.title, message.table),
+                }
             });
         }
     }
@@ -326,7 +351,7 @@ impl<O: Observer> Pass<'_, O> {
                     } else {
                         (Severity::Error, "")
                     };
-                    self.observer.finding(severity, Code::MissingParameter, Some(row.parameter), &|| {
+                    self.observer.finding(severity, Code::MissingParameter, About::Parameter(row.parameter), &|| {
                         format!("{title} is missing; it is mandatory ({}){because}", message.table)
                     });
                 }
@@ -344,21 +369,40 @@ impl<O: Observer> Pass<'_, O> {
             return;
         }
         let parameter = message.rows[index].parameter;
-        self.observer.finding(Severity::Error, Code::MissingParameter, Some(parameter), &|| {
+        self.observer.finding(Severity::Error, Code::MissingParameter, About::Parameter(parameter), &|| {
             let title = |id| &self.definitions.parameter(id).title;
             format!("neither {} nor {} is there; {} asks for one", title(parameter), title(other), message.table)
         });
     }
 }
 
+/// Whether a `\uD800` to `\uDFFF` has no other half beside it.
+fn has_lone_surrogate(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let unit = |at: usize| {
+        let digits = text.get(at + 2..at + 6).filter(|_| bytes[at..].starts_with(b"\\u"))?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut from = 0;
+    while let Some(found) = memchr::memchr(b'\\', &bytes[from..]) {
+        let at = from + found;
+        match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => from = at + 12,
+            Some(0xd800..=0xdfff) => return true,
+            _ => from = (at + 2).min(bytes.len()),
+        }
+    }
+    false
+}
+
 fn not_an_object(text: &str) -> String {
     let found = match text.as_bytes()[0] {
+        _ if serde_json::from_str::<IgnoredAny>(text).is_err() => "no JSON",
         b'[' => "an array",
         b'"' => "a string",
         b't' | b'f' => "a boolean",
         b'n' => "null",
-        b'-' | b'0'..=b'9' => "a number",
-        _ => "no JSON",
+        _ => "a number",
     };
     format!("payload is {found}; expected a JSON object (Q.4164 Appendix I)")
 }

@@ -26,52 +26,6 @@ const MAX_SEARCHED: usize = 4 << 20;
 /// kind that is not taken as it is: a real one ends the search, garbage that looks like many could go on.
 const MAX_SEARCHES: usize = 16;
 
-<<<<<<< HEAD
-/// Why a PDU is not whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truncation {
-    /// The capture or the connection ended inside it.
-    StreamEnded,
-    /// Bytes of it are in no packet.
-    Gap,
-    /// The snapshot length cut it.
-    SnapshotLength,
-    /// The rest is in a TLS record that was not decrypted.
-    NotDecrypted,
-    /// It is larger than we keep, or does not decompress to its end.
-    Undecoded,
-}
-
-/// One PDU, and what it took to find it.
-#[derive(Clone, Copy, Debug)]
-pub struct Pdu<'a> {
-    /// Its header.
-    pub header: Header,
-    /// Its payload, as far as it is there.
-    pub payload: &'a [u8],
-    /// Where the payload lies, if it is contiguous in the capture.
-    pub place: Option<Place>,
-    /// The packet that completed it.
-    pub stamp: Stamp,
-    /// The packet at which it is placed among the messages of all connections; `None` where nothing said that it is
-    /// not whole but the end of the stream.
-    pub placed: Option<u32>,
-    /// Payload bytes it should have.
-    pub length: u16,
-    /// Why it is not whole, if it is not.
-    pub truncated: Option<Truncation>,
-    /// Bytes skipped before it because they were no message.
-    pub skipped: u64,
-    /// Bytes missing before or inside it.
-    pub gap: u64,
-    /// The header is little-endian.
-    pub little_endian: bool,
-    /// Length counts the header.
-    pub counts_header: bool,
-}
-
-=======
->>>>>>> 58ee93816fbbae836adf47e54dd56b3636e01d94
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mode {
     /// At the stream's beginning, not yet known to be Ck.

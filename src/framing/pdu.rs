@@ -13,6 +13,10 @@ pub enum Truncation {
     Gap,
     /// The snapshot length cut it.
     SnapshotLength,
+    /// The rest is in a TLS record that was not decrypted.
+    NotDecrypted,
+    /// It is larger than we keep, or does not decompress to its end.
+    Undecoded,
     /// Nothing: its Length is too large, for the object ends before and another message follows.
     LengthTooLarge,
 }

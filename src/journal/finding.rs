@@ -60,23 +60,22 @@ impl Finding {
                     Truncation::StreamEnded => "the stream ends inside it",
                     Truncation::Gap => "the rest is in no packet",
                     Truncation::SnapshotLength => "the snapshot length cut its packet",
-<<<<<<< HEAD
                     Truncation::NotDecrypted => "the rest is in a TLS record that was not decrypted",
                     Truncation::Undecoded => "it is larger than is kept, or does not decompress to its end",
-=======
                     Truncation::LengthTooLarge => "Length is too large, for another message follows",
->>>>>>> 58ee93816fbbae836adf47e54dd56b3636e01d94
                 };
                 format!("{there} of {length} payload bytes are there: {because} (Q.4164 Figure I.1)")
             }
             Self::Resynchronised { skipped, joined: true } => {
-                format!("the capture begins inside a message; {skipped} bytes before this one were skipped")
+                format!(
+                    "the capture begins inside a message; {skipped} bytes before this one were skipped (Q.4164 Figure I.1)"
+                )
             }
             Self::Resynchronised { skipped, joined: false } => {
                 format!("{skipped} bytes that are no message were skipped to find this one (Q.4164 Figure I.1)")
             }
             Self::Gap { bytes } => {
-                format!("{bytes} bytes of the stream before or inside this message are missing")
+                format!("{bytes} bytes of the stream before or inside this message are missing (Q.4164 Appendix I)")
             }
             Self::TimedOut { limit } => {
                 format!("no response within {} s{}", limit.0 as f64 / 1e9, expected_answer(journal, record))
@@ -92,10 +91,11 @@ impl Finding {
             }
             Self::UnexpectedResponse { excused } => {
                 let hint = if excused { "; it may lie before the capture's beginning or in a gap" } else { "" };
-                format!("no open request on this connection that this message answers{hint}")
+                format!("no open request on this connection that this message answers{}{hint}", clause(journal, record))
             }
             Self::LateResponse { after } => {
-                format!("came {:.3} s after its request, which had timed out", after.0 as f64 / 1e9)
+                let after = after.0 as f64 / 1e9;
+                format!("came {after:.3} s after its request, which had timed out{}", clause(journal, record))
             }
             Self::DuplicateMessageId => format!(
                 "its sender has used MessageID {} before on this connection; it identifies each message (Q.4164 Appendix I)",
@@ -104,13 +104,21 @@ impl Finding {
             Self::VersionChanged { from } => {
                 format!("version {} where the message before had {from} (Q.4164 Figure I.1)", record.version)
             }
-            Self::LittleEndian => "the header is in little-endian byte order; expected network order".to_owned(),
+            Self::LittleEndian => {
+                "the header is in little-endian byte order; expected network order (Q.4164 Figure I.1)".to_owned()
+            }
             Self::LengthIncludesHeader => {
                 "Length counts the 10 bytes of the header; it is the payload's length (Q.4164 Appendix I)".to_owned()
             }
             Self::MissingBecauseRequested { row, .. } => missing_because(journal, record, row),
         }
     }
+}
+
+/// ` (Q.4164 8.2)`: where the message is defined.
+fn clause(journal: &Journal, record: &Record) -> String {
+    let message = journal.definitions.message(record.code);
+    message.map_or_else(String::new, |(_, message)| format!(" (Q.4164 {})", message.clause))
 }
 
 /// `; Table 2 answers it`-like hint: what should have come.

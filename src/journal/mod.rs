@@ -345,6 +345,8 @@ pub struct Journal {
     pub texts: Interner,
     /// Payloads that are nowhere contiguous in the capture.
     pub arena: Arena,
+    /// Time of the first packet.
+    pub start: Timestamp,
     /// Time of the last packet.
     pub end: Timestamp,
     /// What is known of TLS, by index of connection.
@@ -378,6 +380,7 @@ impl Journal {
             exchanges: Vec::new(),
             texts: Interner::default(),
             arena: Arena::default(),
+            start: Timestamp::default(),
             end: Timestamp::default(),
             tls: HashMap::new(),
             findings: Vec::new(),

@@ -17,5 +17,6 @@ pub mod stats;
 pub mod style;
 pub mod summary;
 mod tls;
+pub mod vocabulary;
 
 pub use crate::escape;

@@ -101,7 +101,8 @@ pub(super) fn lines(facts: &Facts) -> Vec<String> {
         lines.extend(facts.certificates[side as usize].iter().map(|it| format!("{}: {}", side.name(), person(it))));
     }
     let told = |alert: &Alert| format!("{} alert {} from the {}", alert.level_name(), alert.name(), alert.side.name());
-    lines.extend(facts.alerts.iter().map(told));
+    // That a side closes is no news.
+    lines.extend(facts.alerts.iter().filter(|alert| alert.description != Alert::CLOSE_NOTIFY).map(told));
     lines
 }
 

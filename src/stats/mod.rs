@@ -141,14 +141,13 @@ pub struct Statistics<'a> {
     identities: &'a Identities<'a>,
     /// Of each message, whether it is counted.
     selected: Vec<bool>,
-    /// Indexes of the procedures with a message that is counted.
+    /// Indexes of the procedures that are counted.
     procedures: Vec<u32>,
     interval: Span,
 }
 
 impl<'a> Statistics<'a> {
-    /// Counts the messages that `selects` wants, and the procedures that have one of them. Without an `interval` the
-    /// series has at most some 40.
+    /// Counts the messages and the procedures that are wanted. Without an `interval` the series has at most some 40.
     ///
     /// # Errors
     /// There are too many intervals.
@@ -156,12 +155,12 @@ impl<'a> Statistics<'a> {
         view: View<'a>,
         identities: &'a Identities<'a>,
         interval: Option<Span>,
-        selects: impl Fn(u32) -> bool,
+        message: impl Fn(u32) -> bool,
+        procedure: impl Fn(u32) -> bool,
     ) -> Result<Self, TooFine> {
         let journal = view.journal;
-        let selected: Vec<bool> = (0..journal.records.len() as u32).map(selects).collect();
-        let has_one = |&procedure: &u32| journal.messages(procedure).any(|message| selected[message as usize]);
-        let procedures = (0..journal.procedures.len() as u32).filter(has_one).collect();
+        let selected: Vec<bool> = (0..journal.records.len() as u32).map(message).collect();
+        let procedures = (0..journal.procedures.len() as u32).filter(|&index| procedure(index)).collect();
         let mut statistics = Self { view, identities, selected, procedures, interval: Span(1) };
         statistics.interval = statistics.fitting(interval)?;
         Ok(statistics)

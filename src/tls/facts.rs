@@ -150,6 +150,9 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// The description of an alert that announces the end (RFC 8446 6.1).
+    pub const CLOSE_NOTIFY: u8 = 0;
+
     /// `warning` or `fatal`.
     pub fn level_name(&self) -> &'static str {
         if self.level == 1 { "warning" } else { "fatal" }

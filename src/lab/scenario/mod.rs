@@ -93,7 +93,7 @@ pub fn readme() -> String {
         "# Sample captures\n\n\
          Each file shows one behaviour of the Ck interface (ITU-T Q.4164), or of what carries it. None was taken from a\n\
          real network: all come from the simulated QKDN in `src/lab/`, addresses are those reserved for documentation, and\n\
-         the controller listens on port 4164. The command beside a file makes it again, byte for byte;\n\
+         the controller listens on port 4164. The command beside a file makes it again, byte for byte but for those over TLS and gRPC;\n\
          `ckscope lab --all captures` makes them all, this page included. A test compares. Captures of any size, for\n\
          measuring, come from `ckscope lab --messages 1000000 --connections 1000 --write FILE`.\n\n\
          Those over TLS and gRPC have other bytes each time, but the same messages and procedures as the capture in\n\

@@ -1,6 +1,14 @@
 //! HPACK (RFC 7541): header blocks → header lists. Keeps how each field was represented, and survives a table of
 //! which it did not see the beginning.
 
+mod decode;
+mod headers;
+mod huffman;
+mod table;
+
+pub use decode::Decoder;
+pub use headers::{Certainty, Field, Headers, MAX_LIST, Representation};
+
 /// Why a header block cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HpackError {
@@ -26,7 +34,3 @@ pub enum HpackError {
     #[error("a table size update to {0} bytes, more than the receiver allows")]
     SizeUpdate(u32),
 }
-
-/// A header list.
-#[derive(Debug, Default)]
-pub struct Headers {}

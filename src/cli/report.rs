@@ -1,0 +1,79 @@
+//! What is said on stderr, once captures are read, about what could not be read.
+
+use super::say;
+use crate::capture::file::Reader;
+use crate::journal::{Journal, Protocol};
+use crate::packet::Undecoded;
+
+/// Says what could not be read; whether there was anything.
+pub fn report(reader: &Reader, undecoded: &Undecoded) -> bool {
+    let mut problems = !undecoded.is_empty();
+    for file in reader.files() {
+        if let Some(damage) = &file.damage {
+            say(format_args!("{}: {damage}", file.name));
+            problems = true;
+        }
+    }
+    for line in undecoded.to_string().lines() {
+        say(line);
+    }
+    problems
+}
+
+/// Says how many bytes on Ck connections belong to no message, if any do: a peer's fault or ours, never to be passed
+/// over.
+pub fn report_leftovers(journal: &Journal) -> bool {
+    let left = journal.connections.iter().map(|connection| connection.traffic.undecoded.iter().sum::<u64>());
+    let (bytes, connections) = left.filter(|&bytes| bytes > 0).fold((0, 0), |(all, n), bytes| (all + bytes, n + 1));
+    match (bytes, connections) {
+        (0, _) => {}
+        (bytes, 1) => {
+            say(format_args!("{bytes} bytes of 1 Ck connection belong to no message (ckscope connections lists it)"))
+        }
+        (bytes, connections) => say(format_args!(
+            "{bytes} bytes of {connections} Ck connections belong to no message (ckscope connections lists them)"
+        )),
+    }
+    bytes > 0
+}
+
+/// Says what TLS stays closed and what gRPC could not be named; whether that concerns a connection that carries Ck.
+///
+/// A connection of which nothing is known need not be Ck, so that it stays closed is no fault of the capture.
+pub fn report_undecoded(journal: &Journal) -> bool {
+    let closed = journal.tls.values().filter(|facts| !facts.decrypted && facts.undecrypted() > 0).count();
+    if closed > 0 {
+        let all = journal.tls.len();
+        say(format_args!("{closed} of {all} TLS connections are not decrypted (ckscope connections tells why)"));
+    }
+    let mut problems = false;
+    let partly = journal.tls.values().filter(|facts| facts.decrypted && facts.undecrypted() > 0);
+    let records: u64 = partly.map(|facts| facts.undecrypted()).sum();
+    if records > 0 {
+        say(format_args!("{records} TLS records are not decrypted (ckscope connections tells where and why)"));
+        problems = true;
+    }
+    for index in 0..journal.connections.len() as u32 {
+        problems |= report_troubles(journal, index);
+    }
+    problems
+}
+
+/// Says what could not be decoded on a connection; of one that carries no Ck, only that it may be Ck after all.
+fn report_troubles(journal: &Journal, index: u32) -> bool {
+    let protocol = journal.connections[index as usize].traffic.protocol;
+    let carries_ck = matches!(protocol, Protocol::Grpc | Protocol::GrpcTls);
+    // A call that failed was read whole.
+    let told = |kind: &str| match kind {
+        "failed-call" => false,
+        "unknown-method" | "unnamed-message" => true,
+        _ => carries_ck,
+    };
+    let mut troubles = journal.troubles(index).iter().filter(|trouble| told(trouble.kind)).peekable();
+    let any = troubles.peek().is_some();
+    for trouble in troubles {
+        let times = if trouble.count > 1 { format!(" (and {} times more)", trouble.count - 1) } else { String::new() };
+        say(format_args!("connection {}, packet {}: {}{times}", index + 1, trouble.packet, trouble.text));
+    }
+    any && carries_ck
+}
