@@ -3,6 +3,7 @@
 
 mod connections;
 mod dissectors;
+mod export;
 mod fields;
 mod filter;
 mod flows;
@@ -69,6 +70,9 @@ enum Command {
     /// Count messages, procedures, response times and keys of captures
     #[command(after_long_help = stats::EXAMPLES)]
     Stats(stats::StatsArgs),
+    /// Write a part of captures to a file: messages, ladders, or a report
+    #[command(after_long_help = export::EXAMPLES)]
+    Export(Box<export::ExportArgs>),
     /// Tell what capture files are and hold
     #[command(after_long_help = info::EXAMPLES)]
     Info(info::InfoArgs),
@@ -124,6 +128,7 @@ impl Cli {
             Command::Read(args) => args.run(),
             Command::Flows(args) => args.run(),
             Command::Stats(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Info(args) => args.run(),
             Command::Connections(args) => args.run(),
             Command::Follow(args) => args.run(),

@@ -81,20 +81,19 @@ impl ManArgs {
         command.build();
         match self.directory {
             None => Man::new(command).render(&mut BufWriter::new(io::stdout().lock()))?,
-            Some(directory) => write_pages(&command, "ckscope", &directory)?,
+            Some(directory) => write_pages(&command, &directory)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn write_pages(command: &clap::Command, name: &str, directory: &Path) -> anyhow::Result<()> {
+/// The page of `command`, and those of what is below it; built commands are called `ckscope-read`.
+fn write_pages(command: &clap::Command, directory: &Path) -> anyhow::Result<()> {
     let mut page = Vec::new();
-    Man::new(command.clone().name(name.to_owned())).render(&mut page)?;
+    Man::new(command.clone()).render(&mut page)?;
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let path = directory.join(format!("{name}.1"));
     std::fs::write(&path, page).with_context(|| path.display().to_string())?;
     let told = |command: &&clap::Command| !command.is_hide_set() && command.get_name() != "help";
-    command.get_subcommands().filter(told).try_for_each(|inner| {
-        let own = inner.get_name().rsplit(' ').next().unwrap_or_default();
-        write_pages(inner, &format!("{name}-{own}"), directory)
-    })
+    command.get_subcommands().filter(told).try_for_each(|inner| write_pages(inner, directory))
 }

@@ -8,6 +8,7 @@ pub mod dissectors;
 pub mod fields;
 pub mod flows;
 pub mod hex;
+pub mod html;
 pub mod info;
 pub mod jsonl;
 pub mod ladder;

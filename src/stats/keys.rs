@@ -95,9 +95,11 @@ impl Statistics<'_> {
             if procedure.state != State::Complete {
                 continue;
             }
-            let pair = || groups.of_procedure(index);
+            let mut pair = || groups.of_procedure(index);
             match name {
-                RESERVATION | ALLOCATION => self.learn_procedure(&mut keys, index, pair(), usize::from(name == ALLOCATION)),
+                RESERVATION | ALLOCATION => {
+                    self.learn_procedure(&mut keys, index, pair(), usize::from(name == ALLOCATION))
+                }
                 _ if RELAYS.contains(&name) => {
                     let (_, last) = journal.first_and_last(index);
                     keys.relays.push((pair(), self.view.record(last).time));
@@ -107,10 +109,12 @@ impl Statistics<'_> {
         }
         let pairs = keys.events.keys().map(|(pair, _)| *pair).chain(keys.relays.iter().map(|(pair, _)| *pair));
         let most = pairs.max().map_or(0, |most| most + 1);
-        keys.names = (0..most).map(|pair| match groups.cell(pair) {
-            Some(Cell::Text(name)) => name,
-            _ => String::new(),
-        }).collect();
+        keys.names = (0..most)
+            .map(|pair| match groups.cell(pair) {
+                Some(Cell::Text(name)) => name,
+                _ => String::new(),
+            })
+            .collect();
         keys
     }
 

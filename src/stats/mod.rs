@@ -195,11 +195,13 @@ impl<'a> Statistics<'a> {
     }
 
     fn fitting(&self, asked: Option<Span>) -> Result<Span, TooFine> {
-        const STEPS: [i64; 11] = [1, 10, 100, 1000, 10_000, 60_000, 600_000, 3_600_000, 36_000_000, 86_400_000, 864_000_000];
+        const STEPS: [i64; 11] =
+            [1, 10, 100, 1000, 10_000, 60_000, 600_000, 3_600_000, 36_000_000, 86_400_000, 864_000_000];
         const PLEASANT: i64 = 40;
         let times = || self.chosen().map(|index| self.view.record(index).time.0);
         let (first, last) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
-        let intervals = |span: Span| (last.div_euclid(span.0)).saturating_sub(first.div_euclid(span.0)).saturating_add(1);
+        let intervals =
+            |span: Span| (last.div_euclid(span.0)).saturating_sub(first.div_euclid(span.0)).saturating_add(1);
         if let Some(span) = asked {
             let count = intervals(span);
             return if count > MOST_INTERVALS { Err(TooFine { intervals: count }) } else { Ok(span) };
@@ -239,9 +241,9 @@ impl<'a> Statistics<'a> {
         if steps < MOST_INTERVALS {
             (0..=steps).for_each(|step| _ = counts.entry(first + Span(step * self.interval.0)).or_default());
         }
-        let rows = counts.into_iter().map(|(start, count)| {
-            [Cell::Time(start)].into_iter().chain(count.map(Cell::Count)).collect()
-        });
+        let rows = counts
+            .into_iter()
+            .map(|(start, count)| [Cell::Time(start)].into_iter().chain(count.map(Cell::Count)).collect());
         Table { rows: rows.collect(), ..self.empty(section, &OVER_TIME, Some(1)) }
     }
 

@@ -61,7 +61,12 @@ impl Statistics<'_> {
             count[1 + procedure.state as usize] += 1;
         }
         let row = |((group, definition), count): ((u32, u16), [u64; 5])| {
-            groups.cell(group).into_iter().chain(self.procedure_kind(definition)).chain(count.map(Cell::Count)).collect()
+            groups
+                .cell(group)
+                .into_iter()
+                .chain(self.procedure_kind(definition))
+                .chain(count.map(Cell::Count))
+                .collect()
         };
         let rows = ordered(counts, |count| count[0] as usize).into_iter().map(row).collect();
         let columns = ["procedure", "clause", "count", "complete", "failed", "pending", "unanswered"];

@@ -4,6 +4,7 @@
 
 pub mod mermaid;
 mod rows;
+pub mod svg;
 pub mod text;
 
 pub use crate::identities::{Identities, Lane, km_of};
