@@ -37,6 +37,8 @@ pub mod stats;
 
 pub mod output;
 
+pub mod tui;
+
 // A peer of its own, which uses none of the stages.
 pub mod lab;
 

@@ -29,8 +29,11 @@ pub fn parse(text: &str) -> Result<Expression, Error> {
     }
 }
 
+/// Makes a tree of two or more parts.
+type Joined = fn(Vec<Expression>) -> Expression;
+
 /// The operators between expressions, loosest first, and the trees they make.
-const LEVELS: [(TokenKind, fn(Vec<Expression>) -> Expression); 3] =
+const LEVELS: [(TokenKind, Joined); 3] =
     [(TokenKind::Or, Expression::Or), (TokenKind::Xor, Expression::Xor), (TokenKind::And, Expression::And)];
 
 struct Parser<'a> {

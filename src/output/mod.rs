@@ -3,7 +3,7 @@
 
 pub mod clock;
 pub mod connections;
-mod detail;
+pub mod detail;
 pub mod dissectors;
 pub mod fields;
 pub mod flows;
