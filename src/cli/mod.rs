@@ -3,6 +3,7 @@
 
 mod connections;
 mod dissectors;
+mod export;
 mod fields;
 mod filter;
 mod flows;
@@ -16,6 +17,8 @@ mod proto;
 mod read;
 mod report;
 mod secrets;
+mod shell;
+mod stats;
 mod tui;
 
 use std::ffi::OsString;
@@ -65,6 +68,12 @@ enum Command {
     /// Print the procedures of captures, as a table or as ladders
     #[command(after_long_help = flows::EXAMPLES)]
     Flows(flows::FlowsArgs),
+    /// Count messages, procedures, response times and keys of captures
+    #[command(after_long_help = stats::EXAMPLES)]
+    Stats(stats::StatsArgs),
+    /// Write a part of captures to a file: messages, ladders, or a report
+    #[command(after_long_help = export::EXAMPLES)]
+    Export(Box<export::ExportArgs>),
     /// Tell what capture files are and hold
     #[command(after_long_help = info::EXAMPLES)]
     Info(info::InfoArgs),
@@ -85,6 +94,12 @@ enum Command {
     Tui(tui::TuiArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(Box<lab::LabArgs>),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_long_help = shell::COMPLETIONS_EXAMPLES)]
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    #[command(after_long_help = shell::MAN_EXAMPLES)]
+    Man(shell::ManArgs),
     /// `ckscope FILE...` is `ckscope tui FILE...` on a terminal, else `ckscope read FILE...`.
     #[command(external_subcommand)]
     Files(Vec<OsString>),
@@ -116,6 +131,8 @@ impl Cli {
         match self.command {
             Command::Read(args) => args.run(),
             Command::Flows(args) => args.run(),
+            Command::Stats(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Info(args) => args.run(),
             Command::Connections(args) => args.run(),
             Command::Follow(args) => args.run(),
@@ -123,6 +140,8 @@ impl Cli {
             Command::Dissectors(args) => args.run(),
             Command::Tui(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
             Command::Files(words) => files(&words)?.run(),
         }
     }

@@ -1,4 +1,5 @@
-//! Who is who: the KMs and controllers behind the ends of connections.
+//! Who is who: the KMs and controllers behind the ends of connections. In: a [`View`]. Out: names that are safe to
+//! print. Refuses to know what is made of them.
 //!
 //! A connection shows two addresses; what an engineer wants to read is KMA-1. Only what is certain is used:
 //! - The source KMA ID of 0x1403, 0x4104, 0x410A and 0x410C is that of the KM at this connection (Q.4164 7.2, 7.5, 7.6).
@@ -11,8 +12,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::dissect::{CommandCode, Identifier};
+use crate::escape::escaped;
 use crate::journal::{Connection, Record, Side, TextId, View};
-use crate::output::escape::escaped;
 use crate::packet::Endpoint;
 
 /// Messages whose source KMA is the KM at the connection.
