@@ -370,9 +370,8 @@ impl Session {
         let handshake = if is_client { Label::ClientHandshake } else { Label::ServerHandshake };
         let is_new = self.facts.records[side as usize][0] == 0;
         // Until content comes, what is protected is the handshake.
-        let unlogged = client.filter(|hello| {
-            self.version() == TLS13 && is_new && secrets.get(handshake, &hello.random).is_none()
-        });
+        let unlogged =
+            client.filter(|hello| self.version() == TLS13 && is_new && secrets.get(handshake, &hello.random).is_none());
         match unlogged {
             _ if is_early => Reason::EarlyData,
             Some(hello) => Reason::NoSecret { random: hello.random },

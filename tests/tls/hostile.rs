@@ -39,7 +39,10 @@ fn the_key_log_of_another_connection_leaves_no_secret() {
         let found = sample.recorded.decrypt(&only(other, |line| !line.contains(&hex(&random))));
         assert_eq!(found.facts.reason, Some(Reason::NoSecret { random }), "{}", sample.name);
         let said = found.facts.reason.unwrap().to_string();
-        assert_eq!(said, format!("no secret for client random {}; --keylog FILE adds the peers' key log", hex(&random)));
+        assert_eq!(
+            said,
+            format!("no secret for client random {}; --keylog FILE adds the peers' key log", hex(&random))
+        );
     }
 }
 

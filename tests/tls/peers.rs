@@ -57,7 +57,11 @@ fn each<T: Sync>(cases: &[T], act: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) { act(case) });
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    act(case)
+                }
+            });
         }
     });
 }
@@ -218,8 +222,9 @@ fn decrypts_what_resumes_an_earlier_session() {
     for options in kinds {
         let mut server = Server::openssl(&pki, "", options);
         let session = pki.file("session").display().to_string();
-        let [first, second] = ["-sess_out", "-sess_in"]
-            .map(|option| server.openssl_client(&pki, &[&["-quiet", "-no_ign_eof", option, &session], options].concat(), &script));
+        let [first, second] = ["-sess_out", "-sess_in"].map(|option| {
+            server.openssl_client(&pki, &[&["-quiet", "-no_ign_eof", option, &session], options].concat(), &script)
+        });
         for (conversation, resumed) in [(first, false), (second, true)] {
             let what = format!("{options:?} resumed {resumed}");
             let facts = assert_decrypts(&what, &conversation, &conversation.secrets(), &script).facts;
