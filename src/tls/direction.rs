@@ -204,18 +204,13 @@ impl Direction {
     fn foresee_updates(&mut self) {
         let last = self.epochs.last().filter(|epoch| epoch.phase == Phase::Application);
         if self.unseen.is_empty() {
-            self.unseen = std::iter::successors(last.and_then(Epoch::updated), Epoch::updated).take(MAX_UPDATES).collect();
+            self.unseen =
+                std::iter::successors(last.and_then(Epoch::updated), Epoch::updated).take(MAX_UPDATES).collect();
         }
     }
 
     /// Opens a record as number `sequence` under the keys at `index` of those known and those foreseen.
-    fn attempt(
-        &mut self,
-        index: usize,
-        sequence: u64,
-        record: &Record<'_>,
-        scratch: &mut Vec<u8>,
-    ) -> Option<Opened> {
+    fn attempt(&mut self, index: usize, sequence: u64, record: &Record<'_>, scratch: &mut Vec<u8>) -> Option<Opened> {
         let epoch = self.epochs.iter().chain(&self.unseen).nth(index)?;
         let (kind, content) = epoch.opener.open(sequence, record, scratch)?;
         let phase = epoch.phase;

@@ -53,7 +53,8 @@ fn spoken() -> Vec<Sample> {
         &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA", "-no_etm"],
         &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-CCM8"],
     ];
-    let said: Vec<Vec<u8>> = (0..12).map(|turn| format!("{turn}:{}\n", "what is said ".repeat(turn * 7)).into()).collect();
+    let said: Vec<Vec<u8>> =
+        (0..12).map(|turn| format!("{turn}:{}\n", "what is said ".repeat(turn * 7)).into()).collect();
     let script: Vec<Say<'_>> = said
         .iter()
         .enumerate()
