@@ -251,7 +251,8 @@ fn decrypts_0_rtt_data_and_says_so_where_it_stays_closed() {
         let mut server = Server::openssl(&pki, "", &["-tls1_3", "-early_data"]);
         let close = accepted.then_some(Say::Close);
         let before: Vec<Say<'_>> = script(&texts).into_iter().chain(close).collect();
-        let first = server.openssl_client(&pki, &["-quiet", "-no_ign_eof", "-sess_out", &session], &before);
+        let at_the_end = if accepted { "-no_ign_eof" } else { "-ign_eof" };
+        let first = server.openssl_client(&pki, &["-quiet", at_the_end, "-sess_out", &session], &before);
         assert_decrypts("before 0-RTT", &first, &first.secrets(), &before);
         let options = ["-quiet", "-sess_in", &session, "-early_data", file.to_str().unwrap()];
         let taken = if accepted { &early[..] } else { &[] };
