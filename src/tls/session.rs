@@ -129,9 +129,7 @@ impl Session {
             if !self.facts.decrypted && self.facts.undecrypted() == 0 {
                 self.note(Reason::Unfinished);
             }
-        }
-        self.directions[side as usize].messages = Vec::new();
-        if self.directions.iter().all(|direction| direction.ended) {
+            self.directions.iter_mut().for_each(|direction| direction.messages = Vec::new());
             self.hello.transcript = Vec::new();
         }
         // What can only be told by what follows is told now: nothing follows.
