@@ -5,6 +5,7 @@
 
 // The vocabulary.
 pub mod diagnostic;
+pub mod escape;
 pub mod place;
 pub mod prefetch;
 pub mod time;
@@ -28,9 +29,15 @@ pub mod correlate;
 
 pub mod analyzer;
 
+pub mod identities;
+
 pub mod filter;
 
+pub mod stats;
+
 pub mod output;
+
+pub mod tui;
 
 // A peer of its own, which uses none of the stages.
 pub mod lab;

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            ckscope::cli::say(format_args!("{error:#}"));
+            ckscope::cli::say_error(&error);
             ExitCode::from(2)
         }
     }

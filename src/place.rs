@@ -31,6 +31,17 @@ impl Place {
         self.0 & OFFSET_MASK
     }
 
+    /// The byte `bytes` before this one in a capture; none before its beginning, or in an arena.
+    pub const fn before(self, bytes: u64) -> Option<Self> {
+        if self.arena().is_some() {
+            return None;
+        }
+        match self.0.checked_sub(bytes) {
+            Some(offset) => Some(Self(offset)),
+            None => None,
+        }
+    }
+
     /// The byte `bytes` further on.
     pub const fn plus(self, bytes: u64) -> Self {
         Self((self.0 & !OFFSET_MASK) | ((self.0 + bytes) & OFFSET_MASK))

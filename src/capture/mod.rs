@@ -3,6 +3,7 @@
 
 pub mod file;
 pub mod spool;
+pub mod tcp;
 
 use std::fmt;
 use std::sync::Arc;

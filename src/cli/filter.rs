@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use clap::Args;
 use jiff::tz::TimeZone;
 
-use super::say;
+use super::{Multiline, say};
 use crate::dissect::Definitions;
 use crate::filter::{Context, Filter, Follow, Selection};
 use crate::journal::View;
@@ -50,8 +50,9 @@ impl Wanted {
         zone: &TimeZone,
     ) -> anyhow::Result<Self> {
         let context = Context { definitions, zone };
-        let compile =
-            |text: &String| Filter::compile(text, &context).map_err(|error| anyhow!("-Y: {}", error.explain(text)));
+        let compile = |text: &String| {
+            Filter::compile(text, &context).map_err(|error| Multiline(format!("-Y: {}", error.explain(text))))
+        };
         let follow = |text: &String| Follow::parse(text, &context).map_err(|error| anyhow!("--follow: {error}"));
         Ok(Self {
             filter: filter.display_filter.as_ref().map(compile).transpose()?,

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::report::{report, report_leftovers, report_undecoded};
 use super::say;
-use super::secrets::SecretArgs;
+use super::secrets::{KeyLogs, SecretArgs};
 use crate::analyzer::{Analyzer, Options, Tapped};
 use crate::capture::Batch;
 use crate::capture::file::{FileSummary, Reader};
@@ -174,26 +174,10 @@ impl InputArgs {
         tap: Option<(u32, Side)>,
         taken: &mut impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Analysis>> {
-        let (mut reader, errors) = Reader::open(files);
-        for error in &errors {
-            say(error);
-        }
-        if reader.files().is_empty() {
+        let Some(Started { mut reader, mut key_logs, mut analyzer, errors }) = self.start(files, definitions, tap)?
+        else {
             return Ok(None);
-        }
-        let (mut key_logs, mut secrets) = (self.secrets.open()?, Secrets::default());
-        reader.key_logs_ahead().into_iter().for_each(|log| {
-            secrets.add(log);
-        });
-        key_logs.read(&mut |bytes| secrets.add(bytes))?;
-        let mut analyzer = Analyzer::new(Options {
-            secrets,
-            ports: self.ports.clone(),
-            time_out: self.timeout,
-            threads: self.threads(),
-            tap,
-            ..Options::new(definitions)
-        });
+        };
         let progress = Progress::new();
         each_batch(&mut reader, self.batch as usize, self.threads(), |batch, read| {
             key_logs.poll(|bytes| analyzer.add_secrets(bytes))?;
@@ -207,12 +191,43 @@ impl InputArgs {
         drop(progress);
         let undecoded = analyzer.undecoded();
         let journal = analyzer.into_journal();
-        let problems = !errors.is_empty()
+        let problems = errors
             | bad_key_logs
             | report(&reader, &undecoded)
             | report_leftovers(&journal)
             | report_undecoded(&journal);
         Ok(Some(Analysis { journal, reader, problems }))
+    }
+
+    /// Opens the captures and makes ready to analyse them; `None` if no file could be opened, which is said.
+    ///
+    /// # Errors
+    /// A key log cannot be read.
+    pub(super) fn start(
+        &self,
+        files: &[PathBuf],
+        definitions: Arc<Definitions>,
+        tap: Option<(u32, Side)>,
+    ) -> anyhow::Result<Option<Started>> {
+        let (reader, errors) = Reader::open(files);
+        errors.iter().for_each(say);
+        if reader.files().is_empty() {
+            return Ok(None);
+        }
+        let (mut key_logs, mut secrets) = (self.secrets.open()?, Secrets::default());
+        reader.key_logs_ahead().into_iter().for_each(|log| {
+            secrets.add(log);
+        });
+        key_logs.read(&mut |bytes| secrets.add(bytes))?;
+        let analyzer = Analyzer::new(Options {
+            secrets,
+            ports: self.ports.clone(),
+            time_out: self.timeout,
+            threads: self.threads(),
+            tap,
+            ..Options::new(definitions)
+        });
+        Ok(Some(Started { reader, key_logs, analyzer, errors: !errors.is_empty() }))
     }
 
     /// Threads to use.
@@ -222,8 +237,17 @@ impl InputArgs {
     }
 }
 
+/// Captures that were opened, and what will analyse them.
+pub(super) struct Started {
+    pub reader: Reader,
+    pub key_logs: KeyLogs,
+    pub analyzer: Analyzer,
+    /// Some files could not be opened, which was said.
+    pub errors: bool,
+}
+
 /// Calls `act` with every batch and how far the reading is; with several threads the next ones are read meanwhile.
-fn each_batch(
+pub(super) fn each_batch(
     reader: &mut Reader,
     most: usize,
     threads: usize,

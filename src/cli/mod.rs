@@ -3,6 +3,7 @@
 
 mod connections;
 mod dissectors;
+mod export;
 mod fields;
 mod filter;
 mod flows;
@@ -16,6 +17,9 @@ mod proto;
 mod read;
 mod report;
 mod secrets;
+mod shell;
+mod stats;
+mod tui;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -48,7 +52,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   ckscope capture.pcapng
-      Every Ck message in a capture, one line each
+      The procedures in a capture, to look around in; into files and pipes, its messages, one line each
   ckscope flows --ladder capture.pcapng
       What the key managers and the controller said to each other, drawn
   ckscope flows --format jsonl capture.pcapng | jq 'select(.state != \"complete\")'
@@ -64,6 +68,12 @@ enum Command {
     /// Print the procedures of captures, as a table or as ladders
     #[command(after_long_help = flows::EXAMPLES)]
     Flows(flows::FlowsArgs),
+    /// Count messages, procedures, response times and keys of captures
+    #[command(after_long_help = stats::EXAMPLES)]
+    Stats(stats::StatsArgs),
+    /// Write a part of captures to a file: messages, ladders, or a report
+    #[command(after_long_help = export::EXAMPLES)]
+    Export(Box<export::ExportArgs>),
     /// Tell what capture files are and hold
     #[command(after_long_help = info::EXAMPLES)]
     Info(info::InfoArgs),
@@ -79,9 +89,18 @@ enum Command {
     /// Show or check the definitions of messages
     #[command(after_long_help = dissectors::EXAMPLES)]
     Dissectors(dissectors::DissectorsArgs),
+    /// Look around in captures: procedures, flows, messages, on the whole terminal
+    #[command(after_long_help = tui::EXAMPLES)]
+    Tui(tui::TuiArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(Box<lab::LabArgs>),
-    /// `ckscope FILE...` is `ckscope read FILE...`.
+    /// Print a script that completes commands and options in a shell
+    #[command(after_long_help = shell::COMPLETIONS_EXAMPLES)]
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    #[command(after_long_help = shell::MAN_EXAMPLES)]
+    Man(shell::ManArgs),
+    /// `ckscope FILE...` is `ckscope tui FILE...` on a terminal, else `ckscope read FILE...`.
     #[command(external_subcommand)]
     Files(Vec<OsString>),
 }
@@ -112,12 +131,17 @@ impl Cli {
         match self.command {
             Command::Read(args) => args.run(),
             Command::Flows(args) => args.run(),
+            Command::Stats(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Info(args) => args.run(),
             Command::Connections(args) => args.run(),
             Command::Follow(args) => args.run(),
             Command::Fields(args) => args.run(),
             Command::Dissectors(args) => args.run(),
+            Command::Tui(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
             Command::Files(words) => files(&words)?.run(),
         }
     }
@@ -129,13 +153,30 @@ fn files(words: &[OsString]) -> anyhow::Result<Cli> {
     if first != "-" && !Path::new(&first).exists() {
         bail!("{}: neither a command nor a file; ckscope --help lists the commands", first.display());
     }
-    let prefix = ["ckscope", "read"].map(OsString::from);
+    let command = if first != "-" && words.len() == 1 && tui::is_possible() { "tui" } else { "read" };
+    let prefix = ["ckscope", command].map(OsString::from);
     Ok(Cli::parse_from(prefix.iter().chain(words)))
 }
 
 /// Says `text` on stderr, a line whatever names stand in it. Whoever closed it does not want to know, so a failure is no reason to stop.
 pub fn say(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "ckscope: {}", escaped_line(&text.to_string()));
+}
+
+/// An error that takes several lines, because it shows the place it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Multiline(pub String);
+
+/// Tells the user why nothing was done.
+pub fn say_error(error: &anyhow::Error) {
+    match error.downcast_ref::<Multiline>() {
+        None => say(format_args!("{error:#}")),
+        Some(Multiline(text)) => {
+            let lines: Vec<_> = text.lines().map(escaped_line).collect();
+            let _ = writeln!(std::io::stderr(), "ckscope: {}", lines.join("\n"));
+        }
+    }
 }
 
 /// 0: read whole; 1: read with problems that were said.

@@ -7,17 +7,15 @@ use crate::packet::Undecoded;
 
 /// Says what could not be read; whether there was anything.
 pub fn report(reader: &Reader, undecoded: &Undecoded) -> bool {
-    let mut problems = !undecoded.is_empty();
-    for file in reader.files() {
-        if let Some(damage) = &file.damage {
-            say(format_args!("{}: {damage}", file.name));
-            problems = true;
-        }
-    }
-    for line in undecoded.to_string().lines() {
-        say(line);
-    }
-    problems
+    let problems = problems(reader, undecoded);
+    problems.iter().for_each(say);
+    !problems.is_empty()
+}
+
+/// What could not be read, a sentence each.
+pub fn problems(reader: &Reader, undecoded: &Undecoded) -> Vec<String> {
+    let damages = reader.files().iter().filter_map(|file| Some(format!("{}: {}", file.name, file.damage.as_ref()?)));
+    damages.chain(undecoded.to_string().lines().map(str::to_owned)).collect()
 }
 
 /// Says how many bytes on Ck connections belong to no message, if any do: a peer's fault or ours, never to be passed

@@ -10,6 +10,7 @@ mod payload;
 mod scan;
 mod schema;
 mod status;
+pub mod tree;
 mod value;
 mod wire;
 

@@ -117,10 +117,10 @@ impl Context<'_> {
         let Relation { order, quantifier } = relation;
         match (self.resolve(left)?, self.resolve(right)?) {
             (Resolved::Field(source, kind), Resolved::Literal(literal)) => {
-                Ok(Node::Value { source, quantifier, test: self.test(kind, order, literal)? })
+                Ok(Node::Value { source, quantifier, test: Box::new(self.test(kind, order, literal)?) })
             }
             (Resolved::Literal(literal), Resolved::Field(source, kind)) => {
-                Ok(Node::Value { source, quantifier, test: self.test(kind, order.flipped(), literal)? })
+                Ok(Node::Value { source, quantifier, test: Box::new(self.test(kind, order.flipped(), literal)?) })
             }
             (Resolved::Field(left, kind), Resolved::Field(other, right_kind)) => {
                 if !are_comparable(kind, right_kind) {
@@ -144,7 +144,7 @@ impl Context<'_> {
             Search::Contains => Test::Contains(Finder::new(literal.text.as_bytes()).into_owned()),
             Search::Matches => Test::Matches(regex(&literal)?),
         };
-        Ok(Node::Value { source, quantifier, test })
+        Ok(Node::Value { source, quantifier, test: Box::new(test) })
     }
 
     fn within(&self, left: &Operand, quantifier: Quantifier, elements: &[Element]) -> Result<Node, Error> {
@@ -162,7 +162,7 @@ impl Context<'_> {
             let least = self.test(kind, Order::GreaterOrEqual, literal(from)?)?;
             set.add(Test::Range(Box::new((least, self.test(kind, Order::LessOrEqual, literal(to)?)?))));
         }
-        Ok(Node::Value { source, quantifier, test: Test::In(set) })
+        Ok(Node::Value { source, quantifier, test: Box::new(Test::In(set)) })
     }
 
     /// The test of a value of type `kind` against `literal`.

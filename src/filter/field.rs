@@ -325,8 +325,8 @@ impl Parameter {
 
     fn known<'a>(self, subject: &Subject<'a>) -> Known<'a> {
         let Some(record) = subject.record() else { return Known::Absent };
-        // A name that stands twice: the last one counts, which the record does not tell.
-        if record.codes.contains(Code::MalformedJson) {
+        // A name that stands twice, of which the last one counts, or a null: the record does not tell.
+        if record.codes.contains(Code::MalformedJson) || record.codes.contains(Code::WrongType) {
             return Known::Unclear;
         }
         if let Some(value) = self.identifier.and_then(|identifier| interned(subject, record.identifier(identifier))) {

@@ -29,8 +29,11 @@ pub fn parse(text: &str) -> Result<Expression, Error> {
     }
 }
 
+/// Makes a tree of two or more parts.
+type Joined = fn(Vec<Expression>) -> Expression;
+
 /// The operators between expressions, loosest first, and the trees they make.
-const LEVELS: [(TokenKind, fn(Vec<Expression>) -> Expression); 3] =
+const LEVELS: [(TokenKind, Joined); 3] =
     [(TokenKind::Or, Expression::Or), (TokenKind::Xor, Expression::Xor), (TokenKind::And, Expression::And)];
 
 struct Parser<'a> {
@@ -222,7 +225,7 @@ impl Parser<'_> {
         let text = content(&self.text[span.clone()]).map_err(|wrong| {
             let place = span.start + wrong.start..span.start + wrong.end;
             let found = &self.text[place.clone()];
-            Error::new(place, format!("{found} is no escape; there are \\\\ \\\" \\n \\r \\t \\xHH \\uHHHH \\u{{H}}, and r\"...\" takes none"))
+            Error::new(place, format!("{found:?} is no escape; there are \\\\ \\\" \\n \\r \\t \\xHH \\uHHHH \\u{{H}}, and r\"...\" takes none"))
         })?;
         self.at += 1;
         Ok(Operand { kind: OperandKind::Text(text.into_owned()), span })

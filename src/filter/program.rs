@@ -22,7 +22,7 @@ pub(super) enum Node {
     Value {
         source: Source,
         quantifier: Quantifier,
-        test: Test,
+        test: Box<Test>,
     },
     Pair {
         left: Source,

@@ -1,9 +1,10 @@
 //! The journal together with the bytes it points to: messages in full.
 
-use super::{Journal, Record};
+use super::{Binding, Journal, Record};
 use crate::capture::Block;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dissect::{Decoded, Message, Payload};
+use crate::framing::{HEADER, Header};
 use crate::place::Place;
 
 /// What a view of the messages needs: the journal, and the capture's bytes.
@@ -35,6 +36,16 @@ impl<'a> View<'a> {
     pub fn payload(&self, record: &Record) -> &'a [u8] {
         // Empty only if the capture shrank under the journal, which a mapped file must not do.
         self.bytes(record.payload, record.captured as usize).unwrap_or_default()
+    }
+
+    /// The header before its payload (Q.4164 Figure I.1), where both lie in one packet.
+    pub fn header(&self, record: &Record) -> Option<&'a [u8; HEADER]> {
+        let place = record.payload.before(HEADER as u64).filter(|_| record.binding == Binding::Tcp)?;
+        let bytes: &[u8; HEADER] = self.bytes(place, HEADER)?.try_into().ok()?;
+        let header = Header::read(bytes, record.codes.contains(Code::ByteOrder));
+        let is_it =
+            (header.version, header.message_id, header.code) == (record.version, record.message_id, record.code.0);
+        is_it.then_some(bytes)
     }
 
     fn bytes(&self, place: Place, length: usize) -> Option<&'a [u8]> {

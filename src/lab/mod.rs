@@ -24,7 +24,8 @@ pub mod run;
 pub mod scenario;
 pub mod simulation;
 pub mod socket;
-pub mod tcp;
 pub mod tls;
 pub mod topology;
 pub mod wire;
+
+pub use crate::capture::tcp;

@@ -40,18 +40,6 @@ impl<'a> Listing<'a> {
         self.fixed_width() + 60 <= self.columns
     }
 
-    /// What is known of TLS, and what could not be decoded.
-    fn below(&self, index: u32) -> Vec<String> {
-        let journal = self.view.journal;
-        let mut lines = journal.tls.get(&index).map_or_else(Vec::new, super::tls::lines);
-        let told = |trouble: &Trouble| match trouble.count {
-            1 => format!("packet {}: {}", trouble.packet, escaped(&trouble.text)),
-            count => format!("{count} times, first at packet {}: {}", trouble.packet, escaped(&trouble.text)),
-        };
-        lines.extend(journal.troubles(index).iter().map(told));
-        lines
-    }
-
     /// Writes the titles of the columns.
     ///
     /// # Errors
@@ -94,11 +82,23 @@ impl<'a> Listing<'a> {
         };
         let pieces: Vec<Piece> = facts.into_iter().map(|fact| Piece::new(fact, Style::new())).collect();
         flow(&mut line, &pieces, indent, indent, self.columns);
-        for more in self.below(index) {
+        for more in below(self.view, index) {
             paragraph(&mut line, &more, self.styles.dim, self.id + 4, self.columns);
         }
         writeln!(out, "{line}")
     }
+}
+
+/// What is known of a connection's TLS, and what could not be decoded, in lines.
+pub fn below(view: View<'_>, index: u32) -> Vec<String> {
+    let journal = view.journal;
+    let mut lines = journal.tls.get(&index).map_or_else(Vec::new, super::tls::lines);
+    let told = |trouble: &Trouble| match trouble.count {
+        1 => format!("packet {}: {}", trouble.packet, escaped(&trouble.text)),
+        count => format!("{count} times, first at packet {}: {}", trouble.packet, escaped(&trouble.text)),
+    };
+    lines.extend(journal.troubles(index).iter().map(told));
+    lines
 }
 
 /// Bytes, how it was closed, and what was odd.

@@ -3,18 +3,21 @@
 
 pub mod clock;
 pub mod connections;
-mod detail;
+pub mod detail;
 pub mod dissectors;
-pub mod escape;
 pub mod fields;
 pub mod flows;
 pub mod hex;
+pub mod html;
 pub mod info;
 pub mod jsonl;
 pub mod ladder;
 mod lines;
 pub mod read;
+pub mod stats;
 pub mod style;
 pub mod summary;
 mod tls;
 pub mod vocabulary;
+
+pub use crate::escape;

@@ -3,6 +3,7 @@
 
 pub mod analysis;
 pub mod ck;
+pub mod http2;
 pub mod messages;
 pub mod packets;
 pub mod peers;

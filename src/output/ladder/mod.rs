@@ -2,10 +2,10 @@
 //! procedures to draw. Out: a [`Ladder`], lanes and rows that know nothing of how they are drawn; text and Mermaid are
 //! drawn from it.
 
-mod lanes;
 pub mod mermaid;
 mod rows;
+pub mod svg;
 pub mod text;
 
-pub use lanes::{Identities, Lane, km_of};
+pub use crate::identities::{Identities, Lane, Learned, km_of};
 pub use rows::{Event, Ladder, Row, exchanges};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::lanes::{Identities, Lane};
 use crate::diagnostic::{Code, Severity};
+use crate::identities::{Identities, Lane};
 use crate::journal::{Finding, Side, State, View};
 use crate::output::summary::{Fact, facts};
 use crate::time::Timestamp;

@@ -1,4 +1,5 @@
-//! Who is who: the KMs and controllers behind the ends of connections.
+//! Who is who: the KMs and controllers behind the ends of connections. In: a [`View`]. Out: names that are safe to
+//! print. Refuses to know what is made of them.
 //!
 //! A connection shows two addresses; what an engineer wants to read is KMA-1. Only what is certain is used:
 //! - The source KMA ID of 0x1403, 0x4104, 0x410A and 0x410C is that of the KM at this connection (Q.4164 7.2, 7.5, 7.6).
@@ -7,11 +8,12 @@
 //!   the destination KM ID of 0x4107 that of the KM which was notified of it (7.3, 7.4).
 //! - Whoever is called two names at one address is called by the address: it may be several.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::dissect::{CommandCode, Identifier};
+use crate::escape::escaped;
 use crate::journal::{Connection, Record, Side, TextId, View};
-use crate::output::escape::escaped;
 use crate::packet::Endpoint;
 
 /// Messages whose source KMA is the KM at the connection.
@@ -36,6 +38,12 @@ pub struct Lane {
 #[derive(Debug)]
 pub struct Identities<'a> {
     view: View<'a>,
+    learned: Cow<'a, Learned>,
+}
+
+/// What all messages together say of who is who; kept where they are many and asked about often.
+#[derive(Clone, Debug, Default)]
+pub struct Learned {
     /// Names of KMs by their end of a connection.
     names: HashMap<Endpoint, Name>,
     /// Ends at which controllers listen.
@@ -44,63 +52,10 @@ pub struct Identities<'a> {
     controllers: usize,
 }
 
-#[derive(Clone, Debug)]
-enum Name {
-    /// A KMA ID.
-    Kma(TextId),
-    /// A KM ID, escaped.
-    Km(String),
-    /// More than one.
-    Several,
-}
-
-impl<'a> Identities<'a> {
+impl Learned {
     /// Learns from every message.
-    pub fn new(view: View<'a>) -> Self {
-        let mut identities = Self { view, names: HashMap::new(), listening: BTreeSet::new(), controllers: 0 };
-        identities.learn_kmas();
-        identities.learn_kms();
-        identities.learn_controllers();
-        identities
-    }
-
-    /// The KM's side of a connection; as if it had dialled where no message says so.
-    pub fn km_side(connection: &Connection) -> Side {
-        connection.km.unwrap_or(Side::Initiator)
-    }
-
-    /// The lane of one side of a connection.
-    pub fn lane(&self, connection: u32, side: Side) -> Lane {
-        let connection = &self.view.journal.connections[connection as usize];
-        let end = connection.end(side);
-        if side == Self::km_side(connection) {
-            return Lane { name: self.km(end), is_controller: false };
-        }
-        let name = if self.has_several_controllers() {
-            format!("controller {}", self.controller(end))
-        } else {
-            "controller".to_owned()
-        };
-        Lane { name, is_controller: true }
-    }
-
-    /// Whether a lane has to say which controller it is.
-    pub fn has_several_controllers(&self) -> bool {
-        self.controllers > 1
-    }
-
-    /// Where the controller of a connection is.
-    pub fn controller_address(&self, connection: u32) -> String {
-        let connection = &self.view.journal.connections[connection as usize];
-        self.controller(connection.end(Self::km_side(connection).other()))
-    }
-
-    fn km(&self, end: Endpoint) -> String {
-        match self.names.get(&end) {
-            Some(Name::Kma(id)) => escaped(self.view.journal.texts.get(*id).unwrap_or("?")).into_owned(),
-            Some(Name::Km(name)) => name.clone(),
-            Some(Name::Several) | None => end.to_string(),
-        }
+    pub fn new(view: View<'_>) -> Self {
+        Identities::new(view).learned.into_owned()
     }
 
     /// A controller that listens is known by its address and port. One that dials has another port each time, so it is
@@ -116,6 +71,71 @@ impl<'a> Identities<'a> {
             _ => end.ip().to_string(),
         }
     }
+}
+
+#[derive(Clone, Debug)]
+enum Name {
+    /// A KMA ID.
+    Kma(TextId),
+    /// A KM ID, escaped.
+    Km(String),
+    /// More than one.
+    Several,
+}
+
+impl<'a> Identities<'a> {
+    /// Learns from every message.
+    pub fn new(view: View<'a>) -> Self {
+        let mut identities = Self { view, learned: Cow::default() };
+        identities.learn_kmas();
+        identities.learn_kms();
+        identities.learn_controllers();
+        identities
+    }
+
+    /// With what was learned before.
+    pub fn of(view: View<'a>, learned: &'a Learned) -> Self {
+        Self { view, learned: Cow::Borrowed(learned) }
+    }
+
+    /// The KM's side of a connection; as if it had dialled where no message says so.
+    pub fn km_side(connection: &Connection) -> Side {
+        connection.km.unwrap_or(Side::Initiator)
+    }
+
+    /// The lane of one side of a connection.
+    pub fn lane(&self, connection: u32, side: Side) -> Lane {
+        let connection = &self.view.journal.connections[connection as usize];
+        let end = connection.end(side);
+        if side == Self::km_side(connection) {
+            return Lane { name: self.km(end), is_controller: false };
+        }
+        let name = if self.has_several_controllers() {
+            format!("controller {}", self.learned.controller(end))
+        } else {
+            "controller".to_owned()
+        };
+        Lane { name, is_controller: true }
+    }
+
+    /// Whether a lane has to say which controller it is.
+    pub fn has_several_controllers(&self) -> bool {
+        self.learned.controllers > 1
+    }
+
+    /// Where the controller of a connection is.
+    pub fn controller_address(&self, connection: u32) -> String {
+        let connection = &self.view.journal.connections[connection as usize];
+        self.learned.controller(connection.end(Self::km_side(connection).other()))
+    }
+
+    fn km(&self, end: Endpoint) -> String {
+        match self.learned.names.get(&end) {
+            Some(Name::Kma(id)) => escaped(self.view.journal.texts.get(*id).unwrap_or("?")).into_owned(),
+            Some(Name::Km(name)) => name.clone(),
+            Some(Name::Several) | None => end.to_string(),
+        }
+    }
 
     fn km_end(&self, record: &Record) -> Endpoint {
         let connection = &self.view.journal.connections[record.connection as usize];
@@ -129,7 +149,7 @@ impl<'a> Identities<'a> {
                 continue;
             }
             let end = self.km_end(record);
-            let name = self.names.entry(end).or_insert(Name::Kma(id));
+            let name = self.learned.to_mut().names.entry(end).or_insert(Name::Kma(id));
             if !matches!(name, Name::Kma(known) if *known == id) {
                 *name = Name::Several;
             }
@@ -146,7 +166,7 @@ impl<'a> Identities<'a> {
                 _ => continue,
             };
             let Some(end) = self.partner(index as u32, partner).map(|other| self.km_end(other)) else { continue };
-            if matches!(self.names.get(&end), Some(Name::Kma(_) | Name::Several)) {
+            if matches!(self.learned.names.get(&end), Some(Name::Kma(_) | Name::Several)) {
                 continue;
             }
             let looks = looked_at.entry(end).or_default();
@@ -165,8 +185,9 @@ impl<'a> Identities<'a> {
         if name.is_empty() {
             return;
         }
-        match self.names.entry(end).or_insert_with(|| Name::Km(name.clone())) {
-            Name::Km(known) if *known != name => _ = self.names.insert(end, Name::Several),
+        let names = &mut self.learned.to_mut().names;
+        match names.entry(end).or_insert_with(|| Name::Km(name.clone())) {
+            Name::Km(known) if *known != name => _ = names.insert(end, Name::Several),
             _ => {}
         }
     }
@@ -190,12 +211,13 @@ impl<'a> Identities<'a> {
         let journal = self.view.journal;
         let talking = || journal.connections.iter().filter(|connection| connection.messages > 0);
         let dialled = talking().filter(|connection| Self::km_side(connection) == Side::Initiator);
-        self.listening = dialled.map(|connection| connection.end(Side::Responder)).collect();
-        let mut names: Vec<String> =
-            talking().map(|connection| self.controller(connection.end(Self::km_side(connection).other()))).collect();
+        self.learned.to_mut().listening = dialled.map(|connection| connection.end(Side::Responder)).collect();
+        let mut names: Vec<String> = talking()
+            .map(|connection| self.learned.controller(connection.end(Self::km_side(connection).other())))
+            .collect();
         names.sort_unstable();
         names.dedup();
-        self.controllers = names.len();
+        self.learned.to_mut().controllers = names.len();
     }
 }
 

@@ -1,0 +1,186 @@
+//! `ckscope export`: a part of a capture as a file, by the extension of its name.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::filter::{FilterArgs, FollowedArgs, Shown, Wanted};
+use super::input::{Analysis, InputArgs};
+use super::look::Time;
+use crate::identities::Identities;
+use crate::output::fields::{self, Field, Key};
+use crate::output::html::Page;
+use crate::output::ladder::{Ladder, exchanges, mermaid, svg};
+use crate::stats::Statistics;
+
+/// Examples for the help text.
+pub const EXAMPLES: &str = "\
+Examples:
+  ckscope export capture.pcapng -o report.html
+      One page for a browser or a printer: statistics, ladders, messages, findings
+  ckscope export capture.pcapng --procedure 4 -o exchange.md
+      Procedure 4 and those related to it as a Mermaid diagram, for a ticket
+  ckscope export -Y 'ck.response' ring-*.pcapng -o answers.csv
+      The messages that a display filter selects, for a spreadsheet";
+
+/// What to write, and where.
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    input: InputArgs,
+    /// The file to write; its extension says what: .jsonl, .csv, .html, .svg or .md
+    #[arg(short = 'o', long = "output", value_name = "FILE", help_heading = "Output")]
+    out: PathBuf,
+    /// Only the procedure with this ID and those related to it (.html, .svg, .md)
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
+    procedure: Option<u32>,
+    /// Draw at most so many procedures (.html)
+    #[arg(long, value_name = "N", default_value = "200", help_heading = "Output")]
+    most: usize,
+    /// What times are told against (.html, .svg)
+    #[arg(long, value_enum, default_value = "utc", help_heading = "Output")]
+    time: Time,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    followed: FollowedArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Jsonl,
+    Csv,
+    Html,
+    Svg,
+    Markdown,
+}
+
+const KINDS: [(&str, Kind); 5] =
+    [("jsonl", Kind::Jsonl), ("csv", Kind::Csv), ("html", Kind::Html), ("svg", Kind::Svg), ("md", Kind::Markdown)];
+
+impl ExportArgs {
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// The file's name says nothing, it is one of the inputs or cannot be written, no capture could be read, or there
+    /// is no such procedure.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let kind = self.kind()?;
+        refuse_input(&self.out, &self.input.files)?;
+        let definitions = self.input.definitions.load()?;
+        let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
+        let analysis = self.input.analyze()?;
+        let shown = wanted.of(analysis.view());
+        let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = || self.out.display().to_string();
+        let mut file = tempfile::Builder::new().prefix(".ckscope-").tempfile_in(folder).with_context(name)?;
+        let mut out = BufWriter::new(file.as_file_mut());
+        self.write(&mut out, kind, &analysis, &shown)?;
+        out.flush().with_context(name)?;
+        drop(out);
+        file.persist(&self.out).with_context(name)?;
+        Ok(super::status(analysis.problems))
+    }
+
+    fn kind(&self) -> anyhow::Result<Kind> {
+        let extension = self.out.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let found = KINDS.iter().find(|(name, _)| extension.eq_ignore_ascii_case(name));
+        let Some(&(_, kind)) = found else {
+            let names: Vec<String> = KINDS.iter().map(|(name, _)| format!(".{name}")).collect();
+            bail!("{}: the extension says what to write; expected one of {}", self.out.display(), names.join(", "));
+        };
+        if self.procedure.is_some() && matches!(kind, Kind::Jsonl | Kind::Csv) {
+            bail!("--procedure goes with .html, .svg and .md; for .{extension} use -Y 'ck.procedure.id == N'");
+        }
+        Ok(kind)
+    }
+
+    fn write(&self, out: &mut impl Write, kind: Kind, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<()> {
+        let (view, identities) = (analysis.view(), Identities::new(analysis.view()));
+        let definitions = &view.journal.definitions;
+        let mut messages = (0..view.journal.records.len() as u32).filter(|&index| shown.message(index));
+        match kind {
+            Kind::Jsonl => {
+                let keys = Key::LINE.map(Field::Key);
+                messages.try_for_each(|index| fields::jsonl(&mut *out, view, index, &keys))?;
+            }
+            Kind::Csv => {
+                let columns = Field::columns(definitions);
+                fields::csv_header(out, definitions, &columns)?;
+                messages.try_for_each(|index| fields::csv(&mut *out, view, index, &columns))?;
+            }
+            Kind::Html => self.page(out, analysis, shown, &identities)?,
+            Kind::Svg => {
+                let groups = self.groups(analysis, shown)?;
+                let [group] = groups.as_slice() else {
+                    bail!("{} exchanges for one drawing; choose one with --procedure ID", groups.len());
+                };
+                let ladder = Ladder::new(view, &identities, group.clone());
+                write!(out, "{}", svg::draw(view, &ladder, &mut self.time.clock(analysis, 0), true))?;
+            }
+            Kind::Markdown => {
+                let groups = self.groups(analysis, shown)?;
+                writeln!(out, "```mermaid")?;
+                mermaid::write(out, view, || groups.iter().map(|group| Ladder::new(view, &identities, group.clone())))?;
+                writeln!(out, "```")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn page(
+        &self,
+        out: &mut impl Write,
+        analysis: &Analysis,
+        shown: &Shown<'_>,
+        identities: &Identities<'_>,
+    ) -> anyhow::Result<()> {
+        let view = analysis.view();
+        let (message, procedure) = (|index| shown.message(index), |index| shown.procedure(index));
+        let statistics = Statistics::new(view, identities, None, message, procedure)?;
+        let groups = self.groups(analysis, shown)?;
+        let mut drawn = 0;
+        let fits = |group: &&Vec<u32>| {
+            drawn += group.len();
+            drawn <= self.most
+        };
+        let some: Vec<&Vec<u32>> = groups.iter().take_while(fits).collect();
+        let names: Vec<&str> = analysis.files().iter().map(|file| file.name.as_str()).collect();
+        let page = Page {
+            view,
+            title: format!("ckscope: {}", names.join(", ")),
+            tables: super::stats::overview().map(|section| statistics.table(section)).collect(),
+            procedures: groups.iter().map(Vec::len).sum(),
+            shown: some.iter().map(|group| group.len()).sum(),
+            clock: self.time.clock(analysis, 0),
+        };
+        page.write(out, some.into_iter().map(|group| Ladder::new(view, identities, group.clone())))?;
+        Ok(())
+    }
+
+    /// The procedures to draw, in groups that belong together.
+    fn groups(&self, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<Vec<Vec<u32>>> {
+        let view = analysis.view();
+        let Some(id) = self.procedure else {
+            let of = |group: Vec<u32>| group.into_iter().filter(|&index| shown.procedure(index)).collect::<Vec<u32>>();
+            return Ok(exchanges(view).map(of).filter(|group| !group.is_empty()).collect());
+        };
+        let count = view.journal.procedures.len();
+        if id as usize > count {
+            bail!("--procedure {id}: no such procedure; the capture has {count} (ckscope flows lists them)");
+        }
+        Ok(vec![[view.journal.related(id - 1), vec![id - 1]].concat()])
+    }
+}
+
+/// An export never overwrites what it is made from, whatever name or link leads there.
+fn refuse_input(out: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
+    let Ok(real) = out.canonicalize() else { return Ok(()) };
+    if inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == real)) {
+        bail!("{}: this is one of the captures read; write to another file", out.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,679 @@
+//! The screen, made from the state and what the journal holds. Changes nothing.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+use super::feed::Phase;
+use super::fields::{Fields, Kind, Line};
+use super::findings::Row;
+use super::keymap::{self, Argument, Command};
+use super::layout::{LEAST, Layout, Pane};
+use super::overlay::{self, HelpLine};
+use super::procedures::Look;
+use super::state::{Overlay, State};
+use super::tab::Tab;
+use super::table::{Table, put};
+use super::{bytes, connections, flow, messages, procedures};
+use crate::journal::View;
+use crate::output::escape::{escaped, shorten, width};
+
+/// Completions on screen at once.
+const MOST_COMPLETIONS: usize = 8;
+
+/// Draws everything. `state` was settled for this `view`.
+pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer) {
+    let area = buffer.area;
+    if area.width < LEAST.0 || area.height < LEAST.1 {
+        put(buffer, (0, 0), area.width, "terminal too small", Style::new(), false);
+        let needed = format!("needs {}×{}", LEAST.0, LEAST.1);
+        put(buffer, (0, 1), area.width, &needed, Style::new(), false);
+        return;
+    }
+    let layout = Layout::of(state, view);
+    tabs(state, buffer, layout.tabs);
+    if let Some(area) = layout.filter {
+        filter_line(state, buffer, area);
+    }
+    match state.overlay {
+        Some(Overlay::Help(top)) => help(state, buffer, layout.body, top),
+        Some(Overlay::Diff(pair, top)) => diff(state, view, buffer, layout.body, (pair, top)),
+        None => panes(state, view, buffer, &layout),
+    }
+    status(state, buffer, layout.status);
+    hints(state, buffer, layout.hint);
+    prompt(state, view, buffer, &layout);
+}
+
+/// Where the terminal's cursor stands, while something is typed.
+pub fn cursor(state: &State) -> Option<(u16, u16)> {
+    let prompt = state.prompt.as_ref()?;
+    let label = label(prompt.command);
+    let (_, before) = window(state, &label, &prompt.line.text, prompt.line.at);
+    Some(((width(&label) + before) as u16, state.size.1.saturating_sub(2)))
+}
+
+/// Tabs with the columns where they begin and end.
+fn tab_places(state: &State) -> Vec<(Tab, String, u16)> {
+    let long = state.size.0 >= 96;
+    let mut x = 0;
+    let place = |(number, tab): (usize, Tab)| {
+        let title = if long || tab == state.tab { tab.title() } else { tab.short() };
+        let text = format!(" {} {title} ", number + 1);
+        let start = x;
+        x += width(&text) as u16;
+        (tab, text, start)
+    };
+    Tab::ALL.into_iter().enumerate().map(place).collect()
+}
+
+/// The tab at a column of the tab bar.
+pub fn tab_at(state: &State, x: u16) -> Option<Tab> {
+    tab_places(state)
+        .into_iter()
+        .rfind(|(_, _, start)| *start <= x)
+        .filter(|(_, text, start)| x < start + width(text) as u16)
+        .map(|(tab, ..)| tab)
+}
+
+fn tabs(state: &State, buffer: &mut Buffer, area: Rect) {
+    let theme = &state.setup.theme;
+    let mut end = 0;
+    for (tab, text, x) in tab_places(state) {
+        let style = if tab == state.tab { theme.accent.add_modifier(Modifier::REVERSED) } else { theme.dim };
+        put(buffer, (x, area.y), area.width.saturating_sub(x), &text, style, false);
+        end = x + width(&text) as u16;
+    }
+    let room = area.width.saturating_sub(end + 2);
+    put(buffer, (area.width - room, area.y), room, &escaped(&state.setup.name), theme.dim, true);
+}
+
+/// Writes pieces after each other.
+pub fn put_all(buffer: &mut Buffer, area: Rect, pieces: &[(String, Style)]) {
+    let mut x = 0;
+    for (text, style) in pieces.iter().filter(|(text, _)| !text.is_empty()) {
+        if x < area.width {
+            put(buffer, (area.x + x, area.y), area.width - x, text, *style, false);
+        }
+        x = x.saturating_add(width(text) as u16);
+    }
+}
+
+fn filter_line(state: &State, buffer: &mut Buffer, area: Rect) {
+    let theme = &state.setup.theme;
+    let shown = &state.shown;
+    let mut told = Vec::new();
+    if let Some((text, _)) = &shown.filter {
+        told.push(format!("filter {}", escaped(text)));
+    }
+    if let Some(carried) = &shown.carried {
+        told.push(format!("follows {}", escaped(&carried.text)));
+    }
+    let (done, all) = (shown.scan.next.min(state.extent.messages), state.extent.messages);
+    let count = if done < all {
+        format!("{} of {done} looked at, {all} in all", state.shown.scan.messages.len())
+    } else {
+        format!("{} of {all} messages", state.messages.count)
+    };
+    let room = area.width.saturating_sub(width(&count) as u16 + 2);
+    put(buffer, (area.x, area.y), room, &told.join("  "), theme.valid, false);
+    put(buffer, (room + 1, area.y), area.width - room - 1, &count, theme.dim, true);
+}
+
+fn panes(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
+    for &(pane, title, area) in &layout.panes {
+        let active = state.pane() == pane && state.prompt.is_none();
+        if let Some(title) = title {
+            heading(state, view, buffer, title, pane);
+        }
+        match (state.tab, pane) {
+            (Tab::Flow, Pane::Ladder) => ladder(state, view, buffer, (area, layout.time), active),
+            (_, Pane::Fields) => fields(state, buffer, area, active),
+            (_, Pane::Bytes) => bytes::draw(buffer, area, &state.messages, &state.setup.theme, active),
+            (_, Pane::Detail) => detail(state, view, buffer, area),
+            (Tab::Procedures, _) => procedure_table(state, view, buffer, area, layout.time),
+            (Tab::Messages, _) => message_table(state, view, buffer, (area, layout.time), active),
+            (Tab::Connections, _) => connection_table(state, view, buffer, area, layout.time),
+            (Tab::Findings, _) => finding_list(state, view, buffer, area),
+            _ => super::statistics::draw(state, buffer, area),
+        }
+    }
+}
+
+/// `── Message 5: Key relay request ───`, in the accent's colour where the cursor is.
+fn heading(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, pane: Pane) {
+    let theme = &state.setup.theme;
+    let style = if state.pane() == pane { theme.accent } else { theme.dim };
+    let about = match (pane, state.messages.made) {
+        (Pane::Fields, Some((message, _))) => {
+            let name = escaped(view.name(view.record(message))).into_owned();
+            format!("Message {}: {name}", message + 1)
+        }
+        (Pane::Bytes, Some(_)) => {
+            let line = state.messages.line().filter(|line| line.bytes.is_some());
+            let field = line.map_or(String::new(), |line| format!(": {}", line.name));
+            format!("Bytes {}{field}", state.messages.byte)
+        }
+        (Pane::Detail, _) => state.connections.selected().map_or(String::new(), |at| format!("Connection {}", at + 1)),
+        _ => pane.title().to_owned(),
+    };
+    let sign = if state.pane() == pane { "▶" } else { "─" };
+    let text = format!("─{sign} {about} ");
+    put(buffer, (area.x, area.y), area.width, &"─".repeat(usize::from(area.width)), style, false);
+    put(buffer, (area.x, area.y), area.width, &text, style, false);
+}
+
+fn look<'a>(state: &'a State, mark: &'a str, time: u16) -> Look<'a> {
+    Look { theme: &state.setup.theme, names: &state.names, mark, room: usize::from(time) }
+}
+
+/// What an empty view says: why, and what to do.
+fn empty(state: &State, buffer: &mut Buffer, area: Rect, what: &str) {
+    let key = |command| state.setup.keymap.keys(command).first().map(ToString::to_string).unwrap_or_default();
+    let mut lines = vec![format!("No {what}.")];
+    if state.shown.is_restricted() && state.extent.messages > 0 {
+        lines = vec![format!("No {what} among what is shown.")];
+        lines.push(format!("{} and an empty line show everything again.", key(Command::Filter)));
+    } else if state.status.phase == Phase::Growing {
+        lines.push("Waiting for the first one.".to_owned());
+    } else if state.extent.messages == 0 {
+        lines.push("This capture holds no Ck that could be read.".to_owned());
+        lines.push(format!("{} shows its TCP connections;", key(Command::View(Tab::Connections))));
+        lines.push("--port takes a port for Ck whatever it looks like.".to_owned());
+    }
+    for (at, line) in lines.iter().enumerate() {
+        let y = area.y + 2 + at as u16;
+        if y < area.bottom() {
+            put(buffer, (area.x + 2, y), area.width.saturating_sub(2), line, Style::new(), false);
+        }
+    }
+}
+
+fn procedure_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, time: u16) {
+    let panel = &state.procedures;
+    let mut clock = state.setup.time.clock(view, &state.setup.zone);
+    if let Some(before) = panel.cursor.top.checked_sub(1).and_then(|at| panel.rows.get(at)) {
+        clock.next(view.record(view.journal.first_and_last(before.procedure).0).time);
+    }
+    let table = Table {
+        columns: procedures::COLUMNS,
+        shown: &panel.shown,
+        sorted: Some(panel.sort),
+        count: panel.rows.len(),
+        numbers: state.extent.procedures as usize,
+        cursor: panel.cursor,
+        active: state.prompt.is_none(),
+    };
+    table.draw(buffer, area, &state.setup.theme, &mut |row, column| {
+        let marked = view.journal.messages(panel.rows[row].procedure).any(|message| state.is_marked(message));
+        panel.cell(view, &look(state, if marked { "*" } else { "" }, time), &mut clock, row, column)
+    });
+    if panel.rows.is_empty() {
+        empty(state, buffer, area, "procedures");
+    }
+}
+
+fn message_table(state: &State, view: View<'_>, buffer: &mut Buffer, (area, time): (Rect, u16), active: bool) {
+    let panel = &state.messages;
+    let mut clock = state.setup.time.clock(view, &state.setup.zone);
+    if let Some(before) = panel.cursor.top.checked_sub(1).and_then(|at| state.message_at(at)) {
+        clock.next(view.record(before).time);
+    }
+    let table = Table {
+        columns: messages::COLUMNS,
+        shown: &panel.shown,
+        sorted: None,
+        count: panel.count,
+        numbers: state.extent.messages as usize,
+        cursor: panel.cursor,
+        active,
+    };
+    table.draw(buffer, area, &state.setup.theme, &mut |row, column| {
+        let Some(message) = state.message_at(row) else { return (String::new(), Style::new()) };
+        let mark = match state.marks.get(&message) {
+            Some(mark) if mark.comment.is_some() => ";",
+            Some(mark) if mark.marked => "*",
+            _ => "",
+        };
+        messages::cell(view, &look(state, mark, time), &mut clock, message, column)
+    });
+    if panel.count == 0 {
+        empty(state, buffer, area, "messages");
+    }
+}
+
+fn connection_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, time: u16) {
+    let panel = &state.connections;
+    let mut clock = state.setup.time.clock(view, &state.setup.zone);
+    let table = Table {
+        columns: connections::COLUMNS,
+        shown: &panel.shown,
+        sorted: Some(panel.sort),
+        count: panel.rows.len(),
+        numbers: state.extent.connections as usize,
+        cursor: panel.cursor,
+        active: state.prompt.is_none(),
+    };
+    table.draw(buffer, area, &state.setup.theme, &mut |row, column| {
+        connections::cell(view, &look(state, "", time), &mut clock, panel.rows[row], column)
+    });
+    if panel.rows.is_empty() {
+        put(buffer, (area.x + 2, area.y + 2), area.width - 2, "No TCP connections.", Style::new(), false);
+    }
+}
+
+fn detail(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
+    let Some(index) = state.connections.selected() else { return };
+    let mut clock = state.setup.time.clock(view, &state.setup.zone);
+    let room = usize::from(area.width).saturating_sub(13).max(8);
+    let mut y = area.y;
+    for (name, value) in connections::detail(view, &state.names, &mut clock, index) {
+        if y < area.bottom() {
+            put(buffer, (area.x + 1, y), 10, name, state.setup.theme.dim, false);
+        }
+        for line in wrapped(&value, room) {
+            if y >= area.bottom() {
+                return;
+            }
+            put(buffer, (area.x + 12, y), area.width.saturating_sub(12), &line, Style::new(), false);
+            y += 1;
+        }
+    }
+}
+
+/// `text` in lines of at most `room` columns, broken at spaces where there are some.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive(' ') {
+        let line = lines.last_mut().expect("there is always a last line");
+        if line.is_empty() || width(line) + width(word.trim_end()) <= room {
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+fn finding_list(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
+    let (panel, theme) = (&state.findings, &state.setup.theme);
+    if panel.rows.is_empty() {
+        let text = if state.shown.is_restricted() {
+            "No findings among what is shown."
+        } else {
+            "No findings: everything is as the Recommendation says."
+        };
+        put(buffer, (area.x + 2, area.y + 1), area.width - 2, text, Style::new(), false);
+        return;
+    }
+    for (line, row) in panel.rows.iter().skip(panel.cursor.top).take(usize::from(area.height)).enumerate() {
+        let y = area.y + line as u16;
+        match *row {
+            Row::Group(severity, code, count) => {
+                let sign = if panel.is_open((severity, code)) { "▾" } else { "▸" };
+                let text = format!("{sign} {:<7}  {:<22}", severity.to_string(), code.name());
+                put(buffer, (area.x, y), 36, &text, theme.severity(Some(severity)), false);
+                let many = if count == 1 { "message" } else { "messages" };
+                put(
+                    buffer,
+                    (area.x + 36, y),
+                    area.width.saturating_sub(36),
+                    &format!("{count} {many}"),
+                    Style::new(),
+                    false,
+                );
+            }
+            Row::Message(index, _, code) => {
+                let record = view.record(index);
+                let decoded = view.decoded(record);
+                let found = view.diagnostics(index, &decoded).into_iter().find(|found| found.code == code);
+                let text = found.map_or_else(String::new, |found| escaped(&found.text).into_owned());
+                let head = format!("    {:>6} {}", index + 1, escaped(view.name(record)));
+                let room = area.width / 2;
+                let head = shorten(&head, usize::from(room)).into_owned();
+                put(buffer, (area.x, y), room, &head, theme.strong, false);
+                let x = area.x + width(&head).max(36) as u16 + 2;
+                put(buffer, (x, y), area.width.saturating_sub(x), &text, Style::new(), false);
+            }
+        }
+        if panel.cursor.top + line == panel.cursor.at {
+            buffer.set_style(Rect::new(area.x, y, area.width, 1), theme.selected);
+        }
+    }
+}
+
+fn ladder(state: &State, view: View<'_>, buffer: &mut Buffer, (area, time): (Rect, u16), active: bool) {
+    if state.flow.ladder.rows.is_empty() {
+        return empty(state, buffer, area, "procedure is selected");
+    }
+    let clock = (state.setup.time.clock(view, &state.setup.zone), time);
+    let is_marked = |message| state.is_marked(message);
+    flow::Drawing { panel: &state.flow, theme: &state.setup.theme, clock, active, is_marked: &is_marked }
+        .draw(buffer, area);
+}
+
+fn fields(state: &State, buffer: &mut Buffer, area: Rect, active: bool) {
+    let panel = &state.messages;
+    let Some((message, _)) = panel.made else { return };
+    if panel.as_text {
+        return text(state, buffer, area);
+    }
+    let mut area = area;
+    let comment = state.marks.get(&message).and_then(|mark| mark.comment.as_ref());
+    if let Some(comment) = comment.filter(|_| area.height > 2) {
+        let line = format!(" ; {}", escaped(comment));
+        let y = area.bottom() - 1;
+        put(buffer, (area.x, y), area.width, &line, state.setup.theme.mark, false);
+        area.height -= 1;
+    }
+    let names = panel.visible.iter().map(|&at| &panel.fields.lines[at]).filter(|line| line.kind != Kind::Heading);
+    let name_width =
+        names.map(|line| name_of(line, panel).len().min(34)).max().unwrap_or(0).min(usize::from(area.width) * 2 / 5);
+    for (line, &at) in panel.visible.iter().skip(panel.field.top).take(usize::from(area.height)).enumerate() {
+        let y = area.y + line as u16;
+        field_line(state, buffer, Rect { y, height: 1, ..area }, &panel.fields.lines[at], name_width as u16);
+        if panel.field.top + line == panel.field.at {
+            let look = if active { state.setup.theme.selected } else { state.setup.theme.passive };
+            buffer.set_style(Rect { y, height: 1, ..area }, look);
+        }
+    }
+}
+
+fn name_of(line: &Line, panel: &messages::Panel) -> String {
+    let sign = match line.children {
+        0 => "",
+        _ if line.is_folded(&panel.toggled) => "▸ ",
+        _ => "▾ ",
+    };
+    format!("{:1$}{sign}{2}", "", 2 * usize::from(line.depth), line.name)
+}
+
+fn field_line(state: &State, buffer: &mut Buffer, area: Rect, line: &Line, name_width: u16) {
+    let theme = &state.setup.theme;
+    let name = name_of(line, &state.messages);
+    let look = match line.kind {
+        Kind::Heading => return put(buffer, (area.x, area.y), area.width, &name, theme.strong, false),
+        Kind::Found(severity) => {
+            let style = theme.severity(Some(severity));
+            put(buffer, (area.x, area.y), area.width, &format!("{name}: {}", line.value), style, false);
+            return;
+        }
+        Kind::Absent(true) => theme.error,
+        Kind::Absent(false) => theme.dim,
+        Kind::Field => Style::new(),
+    };
+    put(buffer, (area.x, area.y), name_width, &name, theme.dim, false);
+    let x = name_width + 2;
+    let room = area.width.saturating_sub(x);
+    // The note stands behind the value where both fit; a value that needs the room gets it.
+    let note = width(&line.note) as u16;
+    let value_room = room.saturating_sub(note + 2).max(room.min(width(&line.value) as u16));
+    let value = if line.kind == Kind::Absent(true) { format!("✗ {}", line.value) } else { line.value.clone() };
+    put(buffer, (area.x + x, area.y), value_room, &value, look, false);
+    let end = x + (width(&value) as u16).min(value_room) + 2;
+    put(buffer, (area.x + end, area.y), area.width.saturating_sub(end), &line.note, theme.dim, false);
+}
+
+/// The JSON text, indented, the selected field's first line set off.
+fn text(state: &State, buffer: &mut Buffer, area: Rect) {
+    let fields = &state.messages.fields;
+    let lines = json_lines(fields);
+    for (line, text) in lines.iter().skip(state.messages.text_top).take(usize::from(area.height)).enumerate() {
+        put(buffer, (area.x + 1, area.y + line as u16), area.width - 1, text, Style::new(), false);
+    }
+}
+
+/// The payload as indented JSON, as far as it is JSON; else as it is.
+fn json_lines(fields: &Fields) -> Vec<String> {
+    let payload = &fields.bytes[fields.header..];
+    let text = String::from_utf8_lossy(payload).into_owned();
+    let mut lines = vec![String::new()];
+    let (mut depth, mut in_string, mut escape) = (0_usize, false, false);
+    let open = |lines: &mut Vec<String>, depth: usize| lines.push(" ".repeat(2 * depth.min(32)));
+    for c in text.chars() {
+        let line = lines.last_mut().expect("there is always a last line");
+        if in_string {
+            line.push(c);
+            in_string = escape || c != '"';
+            escape = !escape && c == '\\';
+            continue;
+        }
+        match c {
+            ' ' | '\n' | '\r' | '\t' => {}
+            '{' | '[' => {
+                line.push(c);
+                depth += 1;
+                open(&mut lines, depth);
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                open(&mut lines, depth);
+                lines.last_mut().expect("one was just pushed").push(c);
+            }
+            ',' => {
+                line.push(c);
+                open(&mut lines, depth);
+            }
+            ':' => line.push_str(": "),
+            _ => {
+                in_string = c == '"';
+                line.push(c);
+            }
+        }
+    }
+    lines.iter().map(|line| crate::output::escape::escaped_json(line).into_owned()).collect()
+}
+
+fn help(state: &State, buffer: &mut Buffer, area: Rect, top: usize) {
+    let theme = &state.setup.theme;
+    put(
+        buffer,
+        (area.x, area.y),
+        area.width,
+        "─▶ Help: keys, names for the : line, what they do ",
+        theme.accent,
+        false,
+    );
+    let names = 16;
+    for (line, help) in
+        overlay::help(&state.setup.keymap).iter().skip(top).take(usize::from(area.height) - 1).enumerate()
+    {
+        let y = area.y + 1 + line as u16;
+        match help {
+            HelpLine::Empty => {}
+            HelpLine::Heading(heading) => put(buffer, (area.x + 1, y), area.width - 1, heading, theme.strong, false),
+            HelpLine::Command(keys, name, sentence) => {
+                put(buffer, (area.x + 2, y), 13, keys, theme.accent, false);
+                put(buffer, (area.x + 16, y), names, name, theme.dim, false);
+                let x = 17 + names;
+                put(buffer, (area.x + x, y), area.width.saturating_sub(x), sentence, Style::new(), false);
+            }
+        }
+    }
+}
+
+fn diff(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, (pair, top): ([u32; 2], usize)) {
+    let theme = &state.setup.theme;
+    let [one, other] = pair.map(|index| Fields::new(view, index));
+    let pairs = overlay::compare(&one.lines, &other.lines);
+    let names = (area.width / 4).clamp(10, 30);
+    let value = (area.width - names - 6) / 2;
+    let title = |index: u32| format!("{} {}", index + 1, escaped(view.name(view.record(index))));
+    put(buffer, (area.x, area.y), area.width, "  Compared", theme.accent, false);
+    for (at, index) in pair.into_iter().enumerate() {
+        let x = area.x + names + 4 + at as u16 * (value + 1);
+        put(buffer, (x, area.y), value, &title(index), theme.strong, false);
+    }
+    for (line, pair) in pairs.iter().skip(top).take(usize::from(area.height) - 1).enumerate() {
+        let y = area.y + 1 + line as u16;
+        let (sign, style) = if pair.differs() { ("≠", theme.warning) } else { ("=", theme.dim) };
+        put(buffer, (area.x + 1, y), 1, sign, style, false);
+        put(buffer, (area.x + 3, y), names, &pair.name, theme.dim, false);
+        for (at, text) in pair.values.iter().enumerate() {
+            let x = area.x + names + 4 + at as u16 * (value + 1);
+            put(buffer, (x, y), value, text.as_deref().unwrap_or("-"), style, false);
+        }
+    }
+}
+
+/// What happened last, or how the source and the view stand.
+fn status(state: &State, buffer: &mut Buffer, area: Rect) {
+    let theme = &state.setup.theme;
+    let right = standing(state);
+    let room = area.width.saturating_sub(width(&right) as u16 + 1);
+    put(buffer, (area.x + room, area.y), area.width - room, &right, theme.dim, true);
+    let (text, style) = match (&state.said, state.status.problems.first()) {
+        (Some((text, wrong)), _) => (escaped(text).into_owned(), if *wrong { theme.warning } else { Style::new() }),
+        (None, Some(problem)) => {
+            let more = state.status.problems.len() - 1;
+            let more = if more > 0 { format!(" (+{more})") } else { String::new() };
+            (format!("! {}{more}", escaped(problem)), theme.warning)
+        }
+        (None, None) => (String::new(), Style::new()),
+    };
+    put(buffer, (area.x, area.y), room, &text, style, false);
+}
+
+/// Counts, progress, and what is behind.
+fn standing(state: &State) -> String {
+    let mut told = Vec::new();
+    if state.search.1.is_some() {
+        told.push("searching…".to_owned());
+    }
+    let behind = state.there.saturating_sub(state.extent.messages);
+    match state.paused {
+        true if behind > 0 => told.push(format!("paused, {behind} messages behind")),
+        true => told.push("paused".to_owned()),
+        false => {}
+    }
+    if state.status.lost > 0 {
+        told.push(format!("{} packets lost", state.status.lost));
+    }
+    match (state.status.phase, state.status.read) {
+        (Phase::Growing, Some((done, all))) if all > 0 => told.push(format!("reading {}%", done.min(all) * 100 / all)),
+        (Phase::Growing, _) if state.tail => told.push("following".to_owned()),
+        (Phase::Growing, _) => told.push("growing".to_owned()),
+        (Phase::Cancelled, _) => told.push("stopped early".to_owned()),
+        (Phase::Done, _) => {}
+    }
+    let marked = state.marks.values().filter(|mark| mark.marked).count();
+    if marked > 0 {
+        told.push(format!("{marked} marked"));
+    }
+    told.push(format!("{} procedures, {} messages", state.extent.procedures, state.extent.messages));
+    told.join(" · ")
+}
+
+fn hints(state: &State, buffer: &mut Buffer, area: Rect) {
+    let theme = &state.setup.theme;
+    let mut x = area.x;
+    let typed = [("enter", "do it"), ("esc", "leave it"), ("tab", "complete"), ("up", "what was typed before")];
+    let from_table = || {
+        keymap::entries().filter_map(|entry| {
+            let (word, tabs) = entry.hint?;
+            let key = state.setup.keymap.keys(entry.command).first()?.to_string();
+            let fits =
+                tabs.contains(&state.tab) || (entry.command == Command::Pause && state.status.phase == Phase::Growing);
+            fits.then_some((key, word))
+        })
+    };
+    let hints: Vec<(String, &str)> = if state.prompt.is_some() {
+        typed.map(|(key, word)| (key.to_owned(), word)).to_vec()
+    } else {
+        from_table().collect()
+    };
+    for (key, word) in hints {
+        let wide = (width(&key) + width(word) + 3) as u16;
+        if x + wide > area.right() + 2 {
+            break;
+        }
+        put(buffer, (x, area.y), wide, &key, theme.accent, false);
+        put(buffer, (x + width(&key) as u16 + 1, area.y), width(word) as u16, word, theme.dim, false);
+        x += wide;
+    }
+}
+
+/// `filter (display filter): `
+fn label(command: Command) -> String {
+    let entry = keymap::entry_of(command);
+    match (command, entry.argument) {
+        (Command::CommandLine, _) => ":".to_owned(),
+        (Command::Filter, _) => "/".to_owned(),
+        (_, Argument::Asked(what) | Argument::Optional(what)) => format!("{} ({what}): ", entry.name),
+        (_, Argument::None) => format!("{}: ", entry.name),
+    }
+}
+
+/// The part of what is typed that is on screen, and the columns before the cursor in it.
+fn window(state: &State, label: &str, text: &str, at: usize) -> (String, usize) {
+    let room = usize::from(state.size.0).saturating_sub(width(label) + 1).max(4);
+    let before: Vec<char> = text[..at].chars().collect();
+    let mut start = before.len();
+    let mut columns = 0;
+    while start > 0 {
+        let wide = width(&before[start - 1].to_string());
+        if columns + wide >= room {
+            break;
+        }
+        columns += wide;
+        start -= 1;
+    }
+    let shown: String = before[start..].iter().collect::<String>() + &text[at..];
+    (shown, columns)
+}
+
+/// What is being typed, in place of the status line, with completions above it.
+fn prompt(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
+    let Some(prompt) = &state.prompt else { return };
+    let (area, theme) = (layout.status, &state.setup.theme);
+    buffer.set_style(area, Style::reset());
+    put(buffer, (area.x, area.y), area.width, &" ".repeat(usize::from(area.width)), Style::new(), false);
+    let label = label(prompt.command);
+    put(buffer, (area.x, area.y), area.width, &label, theme.accent, false);
+    let (text, _) = window(state, &label, &prompt.line.text, prompt.line.at);
+    let x = width(&label) as u16;
+    let room = area.width.saturating_sub(x);
+    let (style, note) = judged(state, view);
+    put(buffer, (x, area.y), room, &text, style, false);
+    let end = x + width(&text) as u16 + 2;
+    if !note.is_empty() && end + 12 < area.width {
+        put(buffer, (end, area.y), area.width - end, &escaped(&note), theme.dim, true);
+    }
+    completions(state, view, buffer, layout);
+}
+
+/// How what is typed looks: as it is understood; and what is wrong with it.
+fn judged(state: &State, view: View<'_>) -> (Style, String) {
+    let theme = &state.setup.theme;
+    match &state.prompt {
+        Some(prompt) if prompt.command == Command::Filter && !prompt.line.text.trim().is_empty() => {
+            match super::filter::compile(&prompt.line.text, &view.journal.definitions, &state.setup.zone) {
+                Ok(_) => (theme.valid, "✓".to_owned()),
+                Err(fault) => (theme.error, format!("✗ {}", fault.text)),
+            }
+        }
+        _ => (Style::new(), String::new()),
+    }
+}
+
+fn completions(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
+    let Some(prompt) = &state.prompt else { return };
+    let (taken, all) = state.completions(prompt, view);
+    if all.is_empty() || (all.len() == 1 && prompt.line.text.ends_with(&all[0])) {
+        return;
+    }
+    let first = prompt.choice.unwrap_or(0).saturating_sub(MOST_COMPLETIONS - 1);
+    let shown = &all[first..all.len().min(first + MOST_COMPLETIONS)];
+    let wide = shown.iter().map(|text| width(text)).max().unwrap_or(0).min(60) as u16 + 2;
+    let label = label(prompt.command);
+    let (_, before) = window(state, &label, &prompt.line.text, prompt.line.at);
+    let x = ((width(&label) + before).saturating_sub(taken) as u16).min(layout.status.width.saturating_sub(wide));
+    for (line, text) in shown.iter().enumerate() {
+        let y = layout.status.y.saturating_sub((shown.len() - line) as u16);
+        let style =
+            if prompt.choice == Some(first + line) { state.setup.theme.field } else { state.setup.theme.selected };
+        buffer.set_style(Rect::new(x, y, wide.min(layout.status.width - x), 1), Style::reset());
+        let padded = format!(" {:<1$}", escaped(text), usize::from(wide) - 1);
+        put(buffer, (x, y), wide, &padded, style, false);
+    }
+}

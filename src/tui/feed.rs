@@ -1,0 +1,62 @@
+//! Where the interface gets what it shows: a journal that may still grow, behind a lock that is held only for a look.
+
+use crate::capture::Block;
+use crate::journal::{Journal, View};
+
+/// Whether more is to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// More is to come.
+    #[default]
+    Growing,
+    /// Everything was read; numbers are final.
+    Done,
+    /// Reading was stopped before the end; numbers are final.
+    Cancelled,
+}
+
+/// How a source stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Changes whenever the journal does.
+    pub generation: u64,
+    /// Whether more is to come.
+    pub phase: Phase,
+    /// Bytes read and bytes in all, where the source has an end.
+    pub read: Option<(u64, u64)>,
+    /// Packets that were lost before they could be looked at.
+    pub lost: u64,
+    /// What could not be read, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// A source of procedures.
+pub trait Feed: Send + Sync {
+    /// Shows what there is to `look`, which must be quick: the analysis may be waiting.
+    fn with(&self, look: &mut dyn FnMut(View<'_>));
+    /// How it stands.
+    fn status(&self) -> Status;
+    /// Stops reading; what was read stays.
+    fn cancel(&self);
+}
+
+/// A journal that grows no more.
+#[derive(Debug)]
+pub struct Still {
+    /// What was seen.
+    pub journal: Journal,
+    /// The capture's bytes.
+    pub blocks: Vec<Block>,
+}
+
+impl Feed for Still {
+    fn with(&self, look: &mut dyn FnMut(View<'_>)) {
+        look(View { journal: &self.journal, blocks: &self.blocks });
+    }
+
+    fn status(&self) -> Status {
+        Status { generation: 1, phase: Phase::Done, ..Status::default() }
+    }
+
+    fn cancel(&self) {}
+}

@@ -1,0 +1,167 @@
+//! The loop between the terminal and the state: alone here are a clock, the terminal and files.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossterm::clipboard::CopyToClipboard;
+use crossterm::event::{
+    self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event,
+};
+use crossterm::execute;
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use super::draw;
+use super::feed::{Feed, Phase};
+use super::state::{Effect, Setup, State};
+use crate::journal::View;
+use crate::output::fields::{self, Field};
+use crate::output::jsonl;
+use crate::output::read::Listing;
+use crate::output::style::Styles;
+
+/// How long to wait for a key while nothing changes: a signal is noticed this late.
+const IDLE: Duration = Duration::from_millis(250);
+/// How long to wait for a key while the journal grows.
+const GROWING: Duration = Duration::from_millis(50);
+/// Between two looks at what is new, at least this many times as long as the last look took.
+const REST: u32 = 8;
+
+/// Shows `feed` until the user leaves; what to remember of how it was arranged.
+///
+/// # Errors
+/// Those of the terminal, and a column in `setup` that does not exist.
+pub fn run(feed: &dyn Feed, setup: Setup, stop: &Arc<AtomicBool>) -> anyhow::Result<State> {
+    let size = crossterm::terminal::size()?;
+    let mut state = State::new(setup, size).map_err(anyhow::Error::msg)?;
+    let mut screen = Screen::enter()?;
+    let mut looked: Option<(Instant, Duration)> = None;
+    while !stop.load(Ordering::Relaxed) {
+        let status = feed.status();
+        let growing = status.phase == Phase::Growing;
+        let due = looked.is_none_or(|(when, took)| !growing || when.elapsed() >= took * REST);
+        let mut more = false;
+        let mut drawn = Ok(());
+        feed.with(&mut |view| {
+            if due && status != state.status {
+                let start = Instant::now();
+                state.refresh(view, status.clone());
+                looked = Some((start, start.elapsed()));
+            }
+            more = state.work(view);
+            drawn = screen.draw(&state, view);
+        });
+        drawn?;
+        let wait = if more {
+            Duration::ZERO
+        } else if growing || !due {
+            GROWING
+        } else {
+            IDLE
+        };
+        if event::poll(wait)? && take_events(feed, &mut state, &mut screen)? {
+            break;
+        }
+    }
+    Ok(state)
+}
+
+/// Takes what was typed, all of it before the next frame; whether to leave.
+fn take_events(feed: &dyn Feed, state: &mut State, screen: &mut Screen) -> anyhow::Result<bool> {
+    loop {
+        let event = event::read()?;
+        if let Event::Resize(..) = event {
+            screen.terminal.autoresize()?;
+        }
+        let mut effect = Effect::None;
+        feed.with(&mut |view| effect = state.event(event.clone(), view));
+        match effect {
+            Effect::None => {}
+            Effect::Quit => return Ok(true),
+            Effect::Cancel => feed.cancel(),
+            Effect::Copy(text) => execute!(stdout(), CopyToClipboard::to_clipboard_from(text))?,
+            Effect::Save(path, messages) => save_and_say(feed, state, &path, &messages),
+        }
+        if !event::poll(Duration::ZERO)? {
+            return Ok(false);
+        }
+    }
+}
+
+fn save_and_say(feed: &dyn Feed, state: &mut State, path: &str, messages: &[u32]) {
+    let mut saved = Ok(());
+    feed.with(&mut |view| saved = save(view, state, Path::new(path), messages));
+    match saved {
+        Ok(()) => state.say(format!("{path}: {} messages", messages.len())),
+        Err(error) => state.say_wrong(format!("{path}: {error}")),
+    }
+}
+
+/// Writes messages to a new file, as its name says.
+fn save(view: View<'_>, state: &State, path: &Path, messages: &[u32]) -> io::Result<()> {
+    let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or("");
+    if !matches!(kind, "jsonl" | "csv" | "txt") {
+        return Err(io::Error::other("expected a name that ends in .jsonl, .csv or .txt"));
+    }
+    let mut out = BufWriter::new(File::create_new(path)?);
+    match kind {
+        "jsonl" => messages.iter().try_for_each(|&index| jsonl::message(&mut out, view, index))?,
+        "csv" => {
+            let fields = Field::columns(&view.journal.definitions);
+            fields::csv_header(&mut out, &view.journal.definitions, &fields)?;
+            messages.iter().try_for_each(|&index| fields::csv(&mut out, view, index, &fields))?;
+        }
+        _ => {
+            let clock = state.setup.time.clock(view, &state.setup.zone);
+            let mut listing = Listing::new(view, clock, Styles::plain(), usize::MAX, true);
+            messages.iter().try_for_each(|&index| listing.write(&mut out, index))?;
+        }
+    }
+    out.flush()
+}
+
+/// The terminal while it is ours; given back when dropped, however that comes.
+struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    fn enter() -> io::Result<Self> {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            leave();
+            before(panic);
+        }));
+        enable_raw_mode()?;
+        execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste)?;
+        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(stdout()))? })
+    }
+
+    fn draw(&mut self, state: &State, view: View<'_>) -> io::Result<()> {
+        self.terminal.draw(|frame| {
+            draw::draw(state, view, frame.buffer_mut());
+            if let Some(place) = draw::cursor(state) {
+                frame.set_cursor_position(place);
+            }
+        })?;
+        Ok(())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+/// Gives the terminal back. What fails here cannot be mended any more.
+pub fn leave() {
+    let _ = disable_raw_mode();
+    let _ =
+        execute!(stdout(), DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen, crossterm::cursor::Show);
+}

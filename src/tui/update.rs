@@ -1,0 +1,829 @@
+//! What keys, the mouse and commands do to the state. Pure: what has to be done outside is the answer.
+
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Rect;
+
+use super::keymap::{self, Argument, Command};
+use super::layout::{LEAST, Layout, Pane};
+use super::line::Line;
+use super::list::Step;
+use super::scan::{Carried, Search};
+use super::state::{Effect, Overlay, Prompt, State};
+use super::tab::Tab;
+use super::{bytes, connections, filter, messages, procedures};
+use crate::journal::{NONE, View};
+
+/// Lines that a turn of the wheel scrolls.
+const WHEEL: isize = 3;
+/// What was typed is remembered so many times.
+const HISTORY: usize = 100;
+
+impl State {
+    /// Takes what the terminal says.
+    pub fn event(&mut self, event: Event, view: View<'_>) -> Effect {
+        let effect = match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => self.key(key, view),
+            Event::Mouse(mouse) => self.mouse(mouse, view),
+            Event::Paste(text) => {
+                if let Some(prompt) = &mut self.prompt {
+                    prompt.line.insert(&text);
+                }
+                Effect::None
+            }
+            Event::Resize(columns, rows) => {
+                self.size = (columns, rows);
+                Effect::None
+            }
+            _ => Effect::None,
+        };
+        self.settle(view);
+        effect
+    }
+
+    fn key(&mut self, key: KeyEvent, view: View<'_>) -> Effect {
+        if self.prompt.is_some() {
+            return self.prompt_key(key, view);
+        }
+        let Some(command) = self.setup.keymap.command(key.into()) else {
+            self.say_wrong(format!("{} does nothing; ? lists the keys", super::key::Key::from(key)));
+            return Effect::None;
+        };
+        self.said = None;
+        self.run(command, None, view)
+    }
+
+    /// Does a command, with an argument if it was told one.
+    pub fn run(&mut self, command: Command, argument: Option<&str>, view: View<'_>) -> Effect {
+        if let (Argument::Asked(_), None) = (keymap::entry_of(command).argument, argument) {
+            self.ask(command, view);
+            return Effect::None;
+        }
+        if self.overlay.is_some() && self.in_overlay(command) {
+            return Effect::None;
+        }
+        let told = argument.unwrap_or("").trim();
+        match command {
+            Command::Quit => return Effect::Quit,
+            Command::Back => _ = self.back(),
+            Command::Leave if !self.back() => return Effect::Quit,
+            Command::Cancel => return self.cancel(),
+            Command::CommandLine => return self.command_line(told, view),
+            Command::Save => return self.save(told),
+            Command::Copy => return self.copy(view),
+            Command::View(tab) => self.show(tab, view),
+            Command::Open => self.open(view),
+            Command::Goto => self.goto(told, view),
+            Command::Filter => self.filter(told, view),
+            Command::FilterValue => self.filter_value(view),
+            Command::Follow => self.follow(told, view),
+            Command::Search => {
+                told.clone_into(&mut self.search.0);
+                self.search_again(false, view);
+            }
+            Command::SearchNext => self.search_again(false, view),
+            Command::SearchPrevious => self.search_again(true, view),
+            Command::Mark | Command::MarkRelated | Command::Unmark | Command::Comment => {
+                self.marking(command, told, view);
+            }
+            Command::Diff => self.diff(view),
+            Command::Help => self.overlay = Some(Overlay::Help(0)),
+            Command::Alias => self.alias(told, view),
+            Command::Pause => self.pause(view),
+            Command::Tail => self.follow_tail(view),
+            Command::Sort | Command::Reverse | Command::Columns => self.arrange_table(command, told, view),
+            Command::Up => self.step(Step::Lines(-1), view),
+            Command::Down => self.step(Step::Lines(1), view),
+            Command::PageUp => self.step(Step::Pages(-1), view),
+            Command::PageDown => self.step(Step::Pages(1), view),
+            Command::First => self.step(Step::First, view),
+            Command::Last => self.step(Step::Last, view),
+            Command::Left => self.sideways(false, view),
+            Command::Right => self.sideways(true, view),
+            _ => self.arrange(command, view),
+        }
+        self.settle(view);
+        Effect::None
+    }
+
+    /// What only changes how things look.
+    fn arrange(&mut self, command: Command, view: View<'_>) {
+        match command {
+            Command::NextPane => self.turn_pane(1),
+            Command::PreviousPane => self.turn_pane(Pane::of(self.tab).len() - 1),
+            Command::Zoom => self.zoomed = !self.zoomed,
+            Command::Grow => self.split = (self.split + 5).min(80),
+            Command::Shrink => self.split = self.split.saturating_sub(5).max(20),
+            Command::Time => {
+                self.setup.time = self.setup.time.next();
+                self.say(format!("times are {}", self.setup.time.name()));
+            }
+            Command::Json => self.messages.as_text = !self.messages.as_text,
+            Command::LaneLeft => self.flow.move_lane(false),
+            Command::LaneRight => self.flow.move_lane(true),
+            Command::FoldLane => self.flow.fold_lane(),
+            Command::ExpandAll => {
+                match self.tab {
+                    Tab::Findings => self.findings.fold_all(),
+                    _ => self.procedures.fold_all(),
+                }
+                self.rebuild(view);
+            }
+            _ => {}
+        }
+    }
+
+    fn turn_pane(&mut self, by: usize) {
+        let panes = Pane::of(self.tab);
+        let at = panes.iter().position(|pane| *pane == self.pane()).unwrap_or(0);
+        self.panes.insert(self.tab, panes[(at + by) % panes.len()]);
+    }
+
+    fn step(&mut self, step: Step, view: View<'_>) {
+        let layout = Layout::of(self, view);
+        let pane = self.pane();
+        let lines = layout.lines(pane);
+        match (self.tab, pane) {
+            (Tab::Procedures, _) => self.procedures.cursor.step(step, self.procedures.rows.len(), lines - lines.min(1)),
+            (Tab::Connections, _) => {
+                self.connections.cursor.step(step, self.connections.rows.len(), lines - lines.min(1));
+            }
+            (Tab::Findings, _) => self.findings.cursor.step(step, self.findings.rows.len(), lines),
+            (Tab::Messages, Pane::List) => self.messages.cursor.step(step, self.messages.count, lines - lines.min(1)),
+            (_, Pane::Ladder) => {
+                let height = self.flow.height(layout.area(Pane::Ladder), layout.time);
+                self.flow.cursor.step(step, self.flow.ladder.rows.len(), height);
+            }
+            (_, Pane::Fields) if self.messages.as_text => scroll(&mut self.messages.text_top, step, 4096),
+            (_, Pane::Fields) => {
+                self.messages.field.step(step, self.messages.visible.len(), lines);
+                self.messages.select_bytes();
+            }
+            (_, Pane::Bytes) => {
+                let width = bytes::per_line(layout.area(Pane::Bytes).width) as isize;
+                let page = width * lines as isize;
+                self.step_byte(step, width, page);
+            }
+            _ => scroll(&mut self.statistics_top, step, 1000),
+        }
+        if self.tail && pane == self.pane() && matches!(step, Step::Lines(..0) | Step::Pages(..0) | Step::First) {
+            self.tail = false;
+        }
+        if step == Step::Last && self.status.phase == super::feed::Phase::Growing {
+            self.tail = true;
+        }
+    }
+
+    fn step_byte(&mut self, step: Step, line: isize, page: isize) {
+        let last = self.messages.fields.bytes.len().saturating_sub(1);
+        let at = self.messages.byte;
+        self.messages.byte = match step {
+            Step::Lines(by) => at.saturating_add_signed(by * line),
+            Step::Pages(by) => at.saturating_add_signed(by * page),
+            Step::First => 0,
+            Step::Last => last,
+        }
+        .min(last);
+        self.messages.select_field();
+    }
+
+    fn sideways(&mut self, right: bool, view: View<'_>) {
+        match (self.tab, self.pane()) {
+            (Tab::Procedures, _) => {
+                let selected = self.procedures.selected();
+                if self.procedures.fold(view, right) {
+                    let first = self.procedures.selected().or(selected);
+                    self.rebuild(view);
+                    first.map(|procedure| self.procedures.select(procedure));
+                }
+            }
+            (Tab::Findings, _) if self.findings.fold(right) => self.rebuild(view),
+            (_, Pane::Fields) => self.messages.fold(right),
+            (_, Pane::Bytes) => {
+                self.step_byte(Step::Lines(if right { 1 } else { -1 }), 1, 1);
+            }
+            (_, Pane::Ladder) => {
+                let scroll = &mut self.flow.scroll;
+                *scroll = if right { scroll.saturating_add(8).min(4000) } else { scroll.saturating_sub(8) };
+            }
+            _ => {}
+        }
+    }
+
+    /// Shows a view, with the same message, procedure or connection selected as far as it has it.
+    fn show(&mut self, tab: Tab, view: View<'_>) {
+        let (message, procedure) = (self.message(view), self.procedure(view));
+        let connection = message.map(|message| view.record(message).connection);
+        let from_connection = (self.tab == Tab::Connections).then(|| self.connections.selected()).flatten();
+        if tab == self.tab {
+            return;
+        }
+        self.zoomed = false;
+        self.tab = tab;
+        match tab {
+            Tab::Messages => {
+                let first = from_connection.and_then(|connection| first_of(view, connection));
+                if let Some(message) = message.or(first) {
+                    self.select_message(message);
+                }
+            }
+            Tab::Procedures | Tab::Flow => {
+                if let Some(procedure) = procedure {
+                    self.select_procedure(procedure, view);
+                }
+                self.settle(view);
+                if let (Tab::Flow, Some(message)) = (tab, message) {
+                    self.flow.select(message);
+                }
+            }
+            Tab::Connections => {
+                if let Some(connection) = connection {
+                    self.connections.select(connection);
+                }
+            }
+            Tab::Findings | Tab::Statistics => {}
+        }
+    }
+
+    fn select_procedure(&mut self, procedure: u32, view: View<'_>) {
+        if !self.procedures.select(procedure) && procedure < self.extent.procedures {
+            self.procedures.reveal(view, procedure);
+            self.rebuild(view);
+            self.procedures.select(procedure);
+        }
+    }
+
+    fn open(&mut self, view: View<'_>) {
+        let before = self.tab;
+        match (self.tab, self.pane()) {
+            (Tab::Procedures, _) => self.show(Tab::Flow, view),
+            (Tab::Connections | Tab::Findings | Tab::Flow, Pane::List | Pane::Ladder) => {
+                self.show(Tab::Messages, view);
+                self.panes.insert(Tab::Messages, Pane::Fields);
+            }
+            (_, Pane::List) => _ = self.panes.insert(self.tab, Pane::Fields),
+            (_, Pane::Fields) => {
+                let folded = self.messages.line().is_some_and(|line| line.is_folded(&self.messages.toggled));
+                self.messages.fold(folded);
+            }
+            _ => {}
+        }
+        if before != self.tab {
+            self.behind.push(before);
+        }
+    }
+
+    /// Closes what is in front, or goes back; whether there was anything to do.
+    fn back(&mut self) -> bool {
+        if self.overlay.take().is_some() || self.search.1.take().is_some() || std::mem::take(&mut self.zoomed) {
+            return true;
+        }
+        let first = Pane::of(self.tab)[0];
+        if self.pane() != first {
+            self.panes.insert(self.tab, first);
+            return true;
+        }
+        let before = self.behind.pop().unwrap_or_default();
+        std::mem::replace(&mut self.tab, before) != before
+    }
+
+    /// Stops the first of what can be stopped.
+    fn cancel(&mut self) -> Effect {
+        if self.search.1.take().is_some() {
+            self.say("search stopped");
+            return Effect::None;
+        }
+        if self.shown.is_restricted() && self.shown.scan.next < self.extent.messages {
+            self.shown.filter = None;
+            self.shown.carried = None;
+            self.shown.restart();
+            self.say("filter stopped and removed");
+            return Effect::None;
+        }
+        if self.status.phase == super::feed::Phase::Growing {
+            self.say("reading stopped; what was read stays");
+            return Effect::Cancel;
+        }
+        Effect::Quit
+    }
+
+    fn in_overlay(&mut self, command: Command) -> bool {
+        let page = isize::from(self.size.1 as i16) - 4;
+        let by = match command {
+            Command::Up => -1,
+            Command::Down => 1,
+            Command::PageUp => -page,
+            Command::PageDown => page,
+            Command::First => isize::MIN,
+            Command::Back | Command::Leave | Command::Quit | Command::Cancel => {
+                self.overlay = None;
+                return true;
+            }
+            Command::View(_) => {
+                self.overlay = None;
+                return false;
+            }
+            _ => return true,
+        };
+        let last = super::overlay::lines(self).saturating_sub(usize::from(self.size.1).saturating_sub(4));
+        if let Some(Overlay::Help(top) | Overlay::Diff(_, top)) = &mut self.overlay {
+            *top = top.saturating_add_signed(by).min(last);
+        }
+        true
+    }
+
+    fn goto(&mut self, told: &str, view: View<'_>) {
+        let number = told.parse::<u32>().ok().and_then(|number| number.checked_sub(1));
+        let (count, what) = match self.tab {
+            Tab::Connections => (self.extent.connections, "connection"),
+            Tab::Procedures | Tab::Flow => (self.extent.procedures, "procedure"),
+            _ => (self.extent.messages, "message"),
+        };
+        match number.filter(|&number| number < count) {
+            None => self.say_wrong(format!("no {what} {told:?}; expected 1 to {count}")),
+            Some(number) if what == "connection" => self.connections.select(number),
+            Some(number) if what == "procedure" => self.select_procedure(number, view),
+            Some(number) => {
+                self.tab = Tab::Messages;
+                self.select_message(number);
+            }
+        }
+    }
+
+    fn filter(&mut self, told: &str, view: View<'_>) {
+        self.shown.filter = None;
+        if !told.is_empty() {
+            match filter::compile(told, &view.journal.definitions, &self.setup.zone) {
+                Ok(filter) => self.shown.filter = Some((told.to_owned(), filter)),
+                Err(fault) => self.say_wrong(fault.text),
+            }
+        }
+        self.restrict(view);
+    }
+
+    /// The filter that selects what the selected value selects.
+    fn filter_value(&mut self, view: View<'_>) {
+        let field = (self.pane() == Pane::Fields).then(|| self.messages.line()).flatten();
+        let text = match field {
+            Some(line) => filter::on_value(&view.journal.definitions, &line.path, &line.raw),
+            None => self.message(view).map(|message| filter::on_message(view, message)),
+        };
+        match text {
+            Some(text) => self.filter(&text, view),
+            None => self.say_wrong("nothing here to filter on"),
+        }
+    }
+
+    fn follow(&mut self, told: &str, view: View<'_>) {
+        let had = self.shown.carried.take();
+        let chosen = if told.is_empty() { self.identifier(view) } else { Some(told.to_owned()) };
+        match chosen {
+            // The same once more: no longer.
+            Some(text) if had.as_ref().is_some_and(|had| had.text == text) => self.say("no longer followed"),
+            Some(text) => self.shown.carried = Some(Carried { text }),
+            None if had.is_some() => self.say("no longer followed"),
+            None => self.say_wrong("no identifier here; select a session ID, a KMA ID or the like, or type one"),
+        }
+        self.restrict(view);
+    }
+
+    /// The identifier under the cursor: the selected field's value, else the most telling one of the message.
+    fn identifier(&self, view: View<'_>) -> Option<String> {
+        if self.pane() == Pane::Fields {
+            let line = self.messages.line().filter(|line| line.children == 0 && !line.raw.is_empty())?;
+            let hash = if line.path == "MessageID" { "#" } else { "" };
+            return Some(format!("{hash}{}", line.raw));
+        }
+        let texts = &view.journal.texts;
+        let own = self.procedure(view).map(|procedure| &view.journal.procedures[procedure as usize]);
+        let of_procedure = own.and_then(|it| texts.get(it.session).or_else(|| texts.get(it.key_relay_request)));
+        let record = self.message(view).map(|message| view.record(message));
+        let of_message = || record?.identifiers.iter().rev().find_map(|&id| texts.get(id));
+        of_procedure.or_else(of_message).map(str::to_owned)
+    }
+
+    /// Looks anew for what is shown.
+    fn restrict(&mut self, view: View<'_>) {
+        let message = self.message(view);
+        self.shown.restart();
+        // A little at once, so that what is small changes without flicker.
+        self.work(view);
+        self.rebuild(view);
+        if let Some(message) = message {
+            self.select_message(message);
+        }
+    }
+
+    fn search_again(&mut self, backward: bool, view: View<'_>) {
+        if self.search.0.is_empty() {
+            self.say_wrong("nothing to search for yet; ctrl-f asks");
+            return;
+        }
+        let at = match (self.tab, self.message(view)) {
+            (Tab::Messages, _) | (_, None) => self.messages.cursor.at,
+            (_, Some(message)) => {
+                self.select_message(message);
+                self.messages.cursor.at
+            }
+        };
+        self.search.1 = Some(Search::new(&self.search.0, at, backward));
+        self.work(view);
+    }
+
+    fn marking(&mut self, command: Command, told: &str, view: View<'_>) {
+        let messages: Vec<u32> = match (command, self.tab, self.procedure(view)) {
+            (Command::Unmark, ..) => {
+                self.marks.values_mut().for_each(|mark| mark.marked = false);
+                Vec::new()
+            }
+            (Command::MarkRelated, _, Some(procedure)) => {
+                let all = view.journal.related(procedure).into_iter().chain([procedure]);
+                all.flat_map(|procedure| view.journal.messages(procedure)).collect()
+            }
+            (Command::Mark, Tab::Procedures, Some(procedure)) => view.journal.messages(procedure).collect(),
+            _ => self.message(view).into_iter().collect(),
+        };
+        if command == Command::Comment {
+            let comment = (!told.is_empty()).then(|| told.to_owned());
+            messages.into_iter().for_each(|message| self.mark(view, message).comment.clone_from(&comment));
+            self.messages.made = None;
+        } else {
+            let on = messages.iter().any(|&message| !self.is_marked(message));
+            messages.into_iter().for_each(|message| self.mark(view, message).marked = on);
+            if command == Command::Mark && self.tab != Tab::Flow {
+                self.step(Step::Lines(1), view);
+            }
+        }
+        self.tidy_marks();
+        let count = self.marks.values().filter(|mark| mark.marked).count();
+        if command != Command::Comment {
+            self.say(format!("{count} messages marked"));
+        }
+    }
+
+    fn diff(&mut self, view: View<'_>) {
+        let marked: Vec<u32> = self.marks.iter().filter(|(_, mark)| mark.marked).map(|(&index, _)| index).collect();
+        let pair = match (marked[..].as_ref(), self.message(view)) {
+            (&[one, other], _) => Some([one, other]),
+            (&[one], Some(selected)) if one != selected => Some([one.min(selected), one.max(selected)]),
+            _ => None,
+        };
+        match pair {
+            Some(pair) => self.overlay = Some(Overlay::Diff(pair, 0)),
+            None => self.say_wrong("mark two messages to compare (space in Messages), or one and select another"),
+        }
+    }
+
+    fn alias(&mut self, told: &str, view: View<'_>) {
+        match self.named(view) {
+            Some(name) => {
+                self.names.call(&name, told);
+                self.rebuild(view);
+            }
+            None => self.say_wrong("nobody here to name"),
+        }
+    }
+
+    /// The name that an alias would stand for: the sender's, or the KM's.
+    fn named(&self, view: View<'_>) -> Option<String> {
+        match self.tab {
+            Tab::Flow => self.flow.lane().map(str::to_owned),
+            Tab::Procedures => self.procedures.selected().map(|procedure| self.names.km(view, procedure)),
+            Tab::Connections => {
+                let index = self.connections.selected()?;
+                let connection = &view.journal.connections[index as usize];
+                let side = crate::output::ladder::Identities::km_side(connection);
+                Some(self.names.lane(view, index, side).name)
+            }
+            _ => self.message(view).map(|message| {
+                let record = view.record(message);
+                self.names.lane(view, record.connection, record.side).name
+            }),
+        }
+    }
+
+    fn pause(&mut self, view: View<'_>) {
+        self.paused = !self.paused;
+        if !self.paused {
+            self.extent.messages = view.journal.records.len() as u32;
+            self.extent.procedures = view.journal.procedures.len() as u32;
+            self.extent.connections = view.journal.connections.len() as u32;
+            self.rebuild(view);
+        }
+    }
+
+    fn follow_tail(&mut self, view: View<'_>) {
+        self.tail = !self.tail;
+        self.say(if self.tail { "following what is new" } else { "no longer following" });
+        if self.tail {
+            self.step(Step::Last, view);
+        }
+    }
+
+    fn arrange_table(&mut self, command: Command, told: &str, view: View<'_>) {
+        let (columns, shown, sort) = match self.tab {
+            Tab::Procedures => (procedures::COLUMNS, &self.procedures.shown, &mut self.procedures.sort),
+            Tab::Connections => (connections::COLUMNS, &self.connections.shown, &mut self.connections.sort),
+            Tab::Messages if command == Command::Columns => (messages::COLUMNS, &self.messages.shown, &mut (0, false)),
+            _ => return self.say_wrong("this view has its order"),
+        };
+        let fault = match command {
+            Command::Columns => self.show_columns(self.tab, told).err(),
+            Command::Reverse => {
+                sort.1 = !sort.1;
+                None
+            }
+            _ if told.is_empty() => {
+                let at = shown.iter().position(|&index| index == sort.0).map_or(0, |at| at + 1);
+                *sort = (shown[at % shown.len()], false);
+                None
+            }
+            _ => match columns.iter().position(|column| column.key == told) {
+                Some(index) => {
+                    *sort = (index, false);
+                    None
+                }
+                None => super::table::chosen(columns, &[told]).err(),
+            },
+        };
+        match fault {
+            Some(fault) => self.say_wrong(fault),
+            None => self.rebuild(view),
+        }
+    }
+
+    fn copy(&mut self, view: View<'_>) -> Effect {
+        let field = matches!(self.pane(), Pane::Fields).then(|| self.messages.line()).flatten();
+        let text = match (field, self.tab) {
+            (Some(line), _) => Some(line.raw.clone()),
+            (None, Tab::Connections) => self.connections.selected().map(|index| {
+                let connection = &view.journal.connections[index as usize];
+                format!("{} {}", connection.ends[0], connection.ends[1])
+            }),
+            _ => self.message(view).map(|message| {
+                let mut line = Vec::new();
+                // Writing to memory does not fail.
+                let _ = crate::output::jsonl::message(&mut line, view, message);
+                String::from_utf8_lossy(&line).trim_end().to_owned()
+            }),
+        };
+        match text.filter(|text| !text.is_empty()) {
+            Some(text) => {
+                self.say(format!("copied {} characters", text.chars().count()));
+                Effect::Copy(text)
+            }
+            None => {
+                self.say_wrong("nothing here to copy");
+                Effect::None
+            }
+        }
+    }
+
+    fn save(&mut self, told: &str) -> Effect {
+        let marked: Vec<u32> = self.marks.iter().filter(|(_, mark)| mark.marked).map(|(&index, _)| index).collect();
+        let shown = || (0..self.messages.count).filter_map(|at| self.message_at(at)).collect();
+        let messages = if marked.is_empty() { shown() } else { marked };
+        if told.is_empty() || messages.is_empty() {
+            self.say_wrong("nothing to save, or no file to save it to");
+            return Effect::None;
+        }
+        Effect::Save(told.to_owned(), messages)
+    }
+
+    fn ask(&mut self, command: Command, view: View<'_>) {
+        let text = match command {
+            Command::Filter => self.shown.filter.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
+            Command::Search => self.search.0.clone(),
+            Command::Columns => self.columns(self.tab),
+            Command::Comment => {
+                let message = self.message(view);
+                let mark = message.and_then(|message| self.marks.get(&message));
+                mark.and_then(|mark| mark.comment.clone()).unwrap_or_default()
+            }
+            _ => String::new(),
+        };
+        let past = self.history.get(&command).map_or(0, Vec::len);
+        self.prompt = Some(Prompt { command, line: Line::new(text), past, choice: None });
+    }
+
+    fn prompt_key(&mut self, key: KeyEvent, view: View<'_>) -> Effect {
+        let Some(mut prompt) = self.prompt.take() else { return Effect::None };
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Esc => return Effect::None,
+            KeyCode::Char('c' | 'g') if control => return Effect::None,
+            KeyCode::Enter => return self.answer(&prompt, view),
+            KeyCode::Up | KeyCode::Down => self.remember(&mut prompt, key.code == KeyCode::Up),
+            KeyCode::Tab | KeyCode::BackTab => self.complete(&mut prompt, key.code == KeyCode::Tab, view),
+            KeyCode::Backspace if prompt.line.text.is_empty() => return Effect::None,
+            _ => {
+                prompt.line.key(key);
+                prompt.choice = None;
+            }
+        }
+        self.prompt = Some(prompt);
+        Effect::None
+    }
+
+    fn answer(&mut self, prompt: &Prompt, view: View<'_>) -> Effect {
+        let text = prompt.line.text.clone();
+        let is_filter = prompt.command == Command::Filter && !text.trim().is_empty();
+        let compiled = is_filter.then(|| filter::compile(&text, &view.journal.definitions, &self.setup.zone));
+        if let Some(Err(fault)) = compiled {
+            self.say_wrong(fault.text);
+            self.prompt = Some(prompt.clone());
+            return Effect::None;
+        }
+        let history = self.history.entry(prompt.command).or_default();
+        if !text.is_empty() && history.last() != Some(&text) {
+            history.push(text.clone());
+            let excess = history.len().saturating_sub(HISTORY);
+            history.drain(..excess);
+        }
+        self.said = None;
+        self.run(prompt.command, Some(&text), view)
+    }
+
+    fn remember(&self, prompt: &mut Prompt, older: bool) {
+        let Some(history) = self.history.get(&prompt.command) else { return };
+        prompt.past = if older { prompt.past.saturating_sub(1) } else { (prompt.past + 1).min(history.len()) };
+        prompt.line = Line::new(history.get(prompt.past).cloned().unwrap_or_default());
+        prompt.choice = None;
+    }
+
+    /// Puts the next completion in the place of the word at the cursor.
+    fn complete(&self, prompt: &mut Prompt, forward: bool, view: View<'_>) {
+        let (taken, all) = self.completions(prompt, view);
+        let Some(count) = std::num::NonZeroUsize::new(all.len()) else { return };
+        let next = match prompt.choice {
+            None if forward => 0,
+            None => count.get() - 1,
+            Some(at) if forward => (at + 1) % count,
+            Some(at) => (at + count.get() - 1) % count,
+        };
+        prompt.line.complete(taken, &all[next]);
+        // One that stands alone is done; of several the next can be had.
+        prompt.choice = (count.get() > 1).then_some(next);
+    }
+
+    /// Bytes before the cursor that a completion takes the place of, and all completions.
+    pub fn completions(&self, prompt: &Prompt, view: View<'_>) -> (usize, Vec<String>) {
+        let before = &prompt.line.text[..prompt.line.at];
+        let words = |words: Vec<&str>, separator: char| {
+            let start = before.rfind(separator).map_or(0, |at| at + separator.len_utf8());
+            let begun = &before[start..];
+            // Once chosen, the others with the same beginning are gone; so all are offered then.
+            let fits = |word: &&&str| prompt.choice.is_some() || word.starts_with(begun);
+            let all: Vec<String> = words.iter().filter(fits).map(|word| (*word).to_owned()).collect();
+            (begun.len(), all)
+        };
+        match prompt.command {
+            Command::CommandLine => words(keymap::entries().map(|entry| entry.name).collect(), ' '),
+            Command::Columns | Command::Sort => {
+                let columns = match self.tab {
+                    Tab::Messages => messages::COLUMNS,
+                    Tab::Connections => connections::COLUMNS,
+                    _ => procedures::COLUMNS,
+                };
+                words(columns.iter().map(|column| column.key).collect(), ',')
+            }
+            Command::Filter => filter::complete(&prompt.line.text, prompt.line.at, view),
+            _ => (0, Vec::new()),
+        }
+    }
+
+    /// A command by its name, with what stands after it.
+    fn command_line(&mut self, told: &str, view: View<'_>) -> Effect {
+        let (name, argument) = told.split_once(' ').unwrap_or((told, ""));
+        if name.is_empty() {
+            return Effect::None;
+        }
+        if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            return self.run(Command::Goto, Some(name), view);
+        }
+        match keymap::named(name) {
+            Ok(entry) if entry.command == Command::CommandLine => Effect::None,
+            Ok(entry) => {
+                let argument = (!argument.is_empty()).then_some(argument);
+                self.run(entry.command, argument, view)
+            }
+            Err(fault) => {
+                self.say_wrong(fault);
+                Effect::None
+            }
+        }
+    }
+
+    fn mouse(&mut self, mouse: MouseEvent, view: View<'_>) -> Effect {
+        if self.size.0 < LEAST.0 || self.size.1 < LEAST.1 || self.prompt.is_some() {
+            return Effect::None;
+        }
+        let by = match mouse.kind {
+            MouseEventKind::ScrollDown => WHEEL,
+            MouseEventKind::ScrollUp => -WHEEL,
+            MouseEventKind::Down(MouseButton::Left) => {
+                self.click(mouse.column, mouse.row, view);
+                return Effect::None;
+            }
+            _ => return Effect::None,
+        };
+        let command = if by > 0 { Command::Down } else { Command::Up };
+        if self.overlay.is_some() {
+            (0..WHEEL).for_each(|_| _ = self.in_overlay(command));
+            return Effect::None;
+        }
+        self.enter(mouse.column, mouse.row, view);
+        self.step(Step::Lines(by), view);
+        Effect::None
+    }
+
+    /// Puts the cursor into the pane at a place.
+    fn enter(&mut self, x: u16, y: u16, view: View<'_>) -> Option<Rect> {
+        let (pane, area) = Layout::of(self, view).at(x, y)?;
+        if Pane::of(self.tab).contains(&pane) {
+            self.panes.insert(self.tab, pane);
+        }
+        Some(area)
+    }
+
+    fn click(&mut self, x: u16, y: u16, view: View<'_>) {
+        let layout = Layout::of(self, view);
+        if y == layout.tabs.y {
+            if let Some(tab) = super::draw::tab_at(self, x) {
+                self.overlay = None;
+                self.run(Command::View(tab), None, view);
+            }
+            return;
+        }
+        let Some(area) = self.overlay.is_none().then(|| self.enter(x, y, view)).flatten() else { return };
+        let line = usize::from(y - area.y);
+        let row = line.checked_sub(1);
+        match (self.tab, self.pane()) {
+            (Tab::Findings, _) => self.findings.cursor.at = self.findings.cursor.top + line,
+            (_, Pane::Fields) if !self.messages.as_text => {
+                self.messages.field.at =
+                    (self.messages.field.top + line).min(self.messages.visible.len().saturating_sub(1));
+                self.messages.select_bytes();
+            }
+            (_, Pane::Bytes) => {
+                let start = (self.messages.byte_top + line) * bytes::per_line(area.width);
+                if let Some(at) = bytes::byte_at(x - area.x, start, area.width) {
+                    self.messages.byte = at;
+                    self.messages.select_field();
+                }
+            }
+            (_, Pane::Ladder) => {
+                if let Some(at) = self.flow.row_at(area, layout.time, line as u16) {
+                    self.flow.cursor.at = at;
+                }
+            }
+            (tab, Pane::List) => self.click_row(tab, row, (x - area.x, area.width), view),
+            _ => {}
+        }
+    }
+
+    /// A click on a line of a table selects it, one on its heading sorts by the column.
+    fn click_row(&mut self, tab: Tab, row: Option<usize>, (x, width): (u16, u16), view: View<'_>) {
+        let (columns, shown, numbers) = match tab {
+            Tab::Procedures => (procedures::COLUMNS, &self.procedures.shown, self.extent.procedures),
+            Tab::Connections => (connections::COLUMNS, &self.connections.shown, self.extent.connections),
+            _ => (messages::COLUMNS, &self.messages.shown, self.extent.messages),
+        };
+        let numbers = numbers as usize;
+        let column = super::table::column_at(columns, shown, numbers, (width, x));
+        let cursor = match tab {
+            Tab::Procedures => &mut self.procedures.cursor,
+            Tab::Connections => &mut self.connections.cursor,
+            Tab::Messages => &mut self.messages.cursor,
+            _ => return,
+        };
+        let sort = match tab {
+            Tab::Procedures => &mut self.procedures.sort,
+            Tab::Connections => &mut self.connections.sort,
+            _ => &mut (0, false),
+        };
+        match (row, column) {
+            (Some(row), _) => cursor.at = cursor.top + row,
+            (None, Some(column)) => {
+                *sort = (column, sort.0 == column && !sort.1);
+                self.rebuild(view);
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+fn scroll(top: &mut usize, step: Step, most: usize) {
+    *top = match step {
+        Step::Lines(by) => top.saturating_add_signed(by),
+        Step::Pages(by) => top.saturating_add_signed(by * 10),
+        Step::First => 0,
+        Step::Last => most,
+    }
+    .min(most);
+}
+
+/// The first message of a connection.
+fn first_of(view: View<'_>, connection: u32) -> Option<u32> {
+    let found = view.journal.records.iter().position(|record| record.connection == connection);
+    found.map(|index| index as u32).filter(|&index| index != NONE)
+}

@@ -1,0 +1,407 @@
+//! The terminal interface: keys go in through the public update function, the screen comes out of a test backend.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ckscope::analyzer::{Analyzer, Options};
+use ckscope::capture::Batch;
+use ckscope::capture::file::Reader;
+use ckscope::dissect::Definitions;
+use ckscope::tui::config::{self, Config};
+use ckscope::tui::key::Key;
+use ckscope::tui::keymap::{self, Keymap};
+use ckscope::tui::theme::{Depth, Theme};
+use ckscope::tui::{Effect, Feed, Phase, Setup, State, Status, Still, draw};
+use crossterm::event::{Event, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier};
+
+/// A capture that was read, with the interface in front of it.
+struct Screen {
+    feed: Still,
+    state: State,
+}
+
+impl Screen {
+    fn of(capture: &str, size: (u16, u16)) -> Self {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures").join(capture);
+        let (mut reader, errors) = Reader::open(&[path]);
+        assert!(errors.is_empty(), "{errors:?}");
+        let mut analyzer = Analyzer::new(Options::new(Arc::new(Definitions::q4164())));
+        let mut batch = Batch::default();
+        while reader.read_batch(&mut batch, 1024) {
+            analyzer.batch(&batch);
+        }
+        analyzer.finish();
+        let feed = Still { journal: analyzer.into_journal(), blocks: reader.blocks().to_vec() };
+        let setup = Setup { name: capture.to_owned(), ..Setup::default() };
+        let state = State::new(setup, size).expect("the default columns exist");
+        let mut screen = Self { feed, state };
+        let status = screen.feed.status();
+        screen.look(|state, view| state.refresh(view, status.clone()));
+        screen
+    }
+
+    fn look<T>(&mut self, mut act: impl FnMut(&mut State, ckscope::journal::View<'_>) -> T) -> T {
+        let Self { feed, state } = self;
+        let mut result = None;
+        feed.with(&mut |view| result = Some(act(state, view)));
+        result.expect("the feed shows what it has")
+    }
+
+    fn event(&mut self, event: &Event) -> Effect {
+        self.look(|state, view| {
+            let effect = state.event(event.clone(), view);
+            while state.work(view) {}
+            effect
+        })
+    }
+
+    /// Keys by name with spaces between them; `'text'` is typed letter by letter, `~` for a space.
+    fn keys(mut self, keys: &str) -> Self {
+        for word in keys.split_whitespace() {
+            if let Some(text) = word.strip_prefix('\'') {
+                text.trim_end_matches('\'')
+                    .chars()
+                    .for_each(|c| self.press(if c == '~' { ' ' } else { c }.to_string()));
+            } else {
+                self.press(word.to_owned());
+            }
+        }
+        self
+    }
+
+    fn press(&mut self, key: String) {
+        let key: Key = if key == " " { "space".parse() } else { key.parse() }.expect("a key");
+        self.event(&Event::Key(key.into()));
+    }
+
+    fn buffer(&mut self) -> Buffer {
+        let (width, height) = self.state.size;
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test backend");
+        self.look(|state, view| {
+            terminal.draw(|frame| draw::draw(state, view, frame.buffer_mut())).expect("a test backend");
+        });
+        terminal.backend().buffer().clone()
+    }
+
+    fn text(&mut self) -> String {
+        let buffer = self.buffer();
+        let line = |y| {
+            let cells = (0..buffer.area.width).map(|x| buffer[(x, y)].symbol());
+            cells.collect::<String>().trim_end().to_owned()
+        };
+        (0..buffer.area.height).map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
+
+#[test]
+fn every_view_at_three_sizes() {
+    let walks = [
+        ("procedures", "*"),
+        ("flow", "enter"),
+        ("messages", "3 j j tab j"),
+        ("connections", "4 j"),
+        ("findings", "5 *"),
+        ("statistics", "6"),
+        ("help", "?"),
+    ];
+    for (name, keys) in walks {
+        for (width, height) in SIZES {
+            let text = Screen::of("failures.pcapng", (width, height)).keys(keys).text();
+            insta::assert_snapshot!(format!("tui_{name}_{width}x{height}"), text);
+        }
+    }
+}
+
+#[test]
+fn a_display_filter_restricts_every_list_and_a_wrong_one_says_where() {
+    let mut screen = Screen::of("failures.pcapng", (120, 40)).keys("3 / 'ck.command_code~==~0x1406 enter");
+    assert_eq!(screen.state.messages.count, 2);
+    assert!(screen.text().contains("2 of 13 messages"));
+    assert_eq!(screen.state.procedures.rows.len(), 2);
+    screen = screen.keys("/ ctrl-u 'ck.nothing~== enter");
+    assert!(screen.state.prompt.is_some(), "what is wrong stays to be mended");
+    assert!(screen.text().contains('✗'));
+    screen = screen.keys("esc / ctrl-u enter");
+    assert_eq!(screen.state.messages.count, 13);
+    // The selected value, from the fields.
+    screen = screen.keys("g tab j f");
+    assert_eq!(
+        screen.state.shown.filter.as_ref().map(|(text, _)| text.as_str()),
+        Some("ck.source_kma_id == \"KMA-1\"")
+    );
+}
+
+#[test]
+fn the_readme_shows_the_screen_as_it_is() {
+    let readme = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README");
+    let screen = Screen::of("failures.pcapng", (80, 24)).keys("enter").text();
+    assert!(readme.contains(screen.trim_end()), "{screen}");
+}
+
+#[test]
+fn a_walk_with_a_look_after_each_step() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
+    let mut seen = String::new();
+    let steps = [
+        "right",
+        "j",
+        "space",
+        "enter",
+        "tab",
+        "esc",
+        "j",
+        "T",
+        "2",
+        "esc",
+        "1",
+        "s",
+        "S",
+        "u",
+        "3",
+        "G",
+        "tab",
+        "j",
+        "j",
+        "tab",
+        "right",
+        "v",
+        "\\",
+        "esc",
+        "esc",
+        "ctrl-f '4104 enter",
+        "n",
+        "i",
+        "i",
+        "a 'Alice enter",
+        "; 'odd~one enter",
+        "k space space d",
+        "esc",
+        ": 'goto~3 enter",
+        ": 'columns~number,packet,message enter",
+        "z",
+    ];
+    for step in steps {
+        screen = screen.keys(step);
+        seen += &format!("──────── {step}\n{}\n", screen.text());
+    }
+    insta::assert_snapshot!("tui_walk", seen);
+}
+
+#[test]
+fn a_field_and_its_bytes_are_selected_together() {
+    let mut screen = Screen::of("all-procedures.pcapng", (120, 40)).keys("3 tab j");
+    let line = screen.state.messages.line().expect("a field").clone();
+    assert_eq!(line.name, "Source KMA ID");
+    let bytes = line.bytes.clone().expect("it has bytes");
+    let text = String::from_utf8_lossy(&screen.state.messages.fields.bytes[bytes.clone()]).into_owned();
+    assert_eq!(text, "\"Source KMA ID\":\"KMA-1\"");
+    let on =
+        |buffer: &Buffer| buffer.content.iter().filter(|cell| cell.bg == Theme::default().field.bg.unwrap()).count();
+    // Two digits and a character each.
+    assert_eq!(on(&screen.buffer()), 3 * text.len());
+    // And the other way round: the first byte of the next member.
+    screen.state.messages.byte = bytes.end + 1;
+    screen = screen.keys("tab right left");
+    assert_eq!(screen.state.messages.line().expect("a field").name, "Destination KMA ID");
+}
+
+#[test]
+fn a_tiny_screen_says_so_and_works_again_when_it_grows() {
+    let mut screen = Screen::of("all-procedures.pcapng", (39, 9));
+    assert!(screen.text().starts_with("terminal too small"));
+    for size in [(0, 0), (1, 1), (40, 10), (500, 3), (20, 200), (80, 24)] {
+        screen.event(&Event::Resize(size.0, size.1));
+        for keys in ["1", "2", "3", "4", "5", "6", "?", "esc", "/ 'x esc"] {
+            screen = screen.keys(keys);
+            screen.buffer();
+        }
+    }
+    assert!(screen.keys("1").text().contains("key-relay-distributed"));
+}
+
+#[test]
+fn without_colours_nothing_is_lost() {
+    for keys in ["", "2", "3 tab j", "5 *", "space", "/ 'x"] {
+        let mut coloured = Screen::of("failures.pcapng", (120, 40)).keys(keys);
+        let mut plain = Screen::of("failures.pcapng", (120, 40)).keys(keys);
+        plain.state.setup.theme = Theme::default().for_depth(Depth::None);
+        assert_eq!(coloured.text(), plain.text());
+        let buffer = plain.buffer();
+        assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+        assert!(buffer.content.iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)));
+    }
+}
+
+#[test]
+fn red_is_for_failure_only() {
+    for keys in ["1", "2", "3", "4", "5", "6", "?"] {
+        let buffer = Screen::of("session.pcapng", (120, 40)).keys(keys).buffer();
+        assert!(buffer.content.iter().all(|cell| cell.fg != Color::Red && cell.bg != Color::Red), "view {keys}");
+    }
+    let buffer = Screen::of("failures.pcapng", (120, 40)).buffer();
+    assert!(buffer.content.iter().any(|cell| cell.fg == Color::Red));
+}
+
+#[test]
+fn text_of_the_capture_cannot_move_the_cursor() {
+    for capture in ["unknown-parameter.pcapng", "malformed-json.pcapng", "decoys.pcapng"] {
+        for keys in ["1", "2", "3 tab j j", "3 tab v", "4", "5 *"] {
+            let text = Screen::of(capture, (120, 40)).keys(keys).text();
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{capture} {keys}");
+        }
+    }
+}
+
+#[test]
+fn every_command_is_in_the_table_once_and_reached_by_its_name() {
+    let mut names = HashMap::new();
+    for entry in keymap::entries() {
+        assert!(names.insert(entry.name, entry.command).is_none(), "{} twice", entry.name);
+        assert_eq!(keymap::named(entry.name).expect("its own name").command, entry.command);
+        assert_eq!(keymap::entry_of(entry.command).name, entry.name);
+    }
+    let keymap = Keymap::new(&HashMap::new()).expect("no key twice");
+    let help = Screen::of("session.pcapng", (200, 100)).keys("?").text();
+    for entry in keymap::entries() {
+        assert!(help.contains(entry.help), "help lacks {}", entry.name);
+        for key in keymap.keys(entry.command) {
+            assert_eq!(keymap.command(*key), Some(entry.command));
+            assert_eq!(key.to_string().parse::<Key>().as_ref(), Ok(key));
+        }
+    }
+}
+
+#[test]
+fn the_shipped_configuration_is_what_there_is_without_one() {
+    let sample = Config::read(config::SAMPLE).expect("it is understood");
+    let setup = |config: &Config| config.setup(String::new(), TimeZone::UTC, Depth::True).expect("all of it exists");
+    let (sample, none) = (setup(&sample), setup(&Config::default()));
+    assert_eq!((sample.theme, sample.time), (none.theme, none.time));
+    for entry in keymap::entries() {
+        assert_eq!(sample.keymap.keys(entry.command), none.keymap.keys(entry.command), "{}", entry.name);
+        assert!(config::SAMPLE.contains(&format!("\n{} = ", entry.name)), "{} is not in it", entry.name);
+    }
+    let (sample, none) = (State::new(sample, (80, 24)).unwrap(), State::new(none, (80, 24)).unwrap());
+    assert_eq!(sample.procedures.shown, none.procedures.shown);
+    assert_eq!(sample.messages.shown, none.messages.shown);
+    assert_eq!(sample.connections.shown, none.connections.shown);
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_what_there_is() {
+    let fault = |text: &str| {
+        let set_up = |config: Config| config.setup(String::new(), TimeZone::UTC, Depth::True).map(|_| ());
+        Config::read(text).and_then(set_up).expect_err("it is wrong")
+    };
+    assert!(fault("tyme = \"delta\"").contains("tyme"));
+    assert!(fault("time = \"soon\"").contains("absolute, relative, delta"));
+    assert!(fault("[keys]\nfly = [\"f\"]").contains("no such command"));
+    assert!(fault("[keys]\nhelp = [\"hyper-x\"]").contains("is no key"));
+    assert!(fault("[keys]\nhelp = [\"q\"]").contains("both"));
+    assert!(fault("[colors]\nsky = { foreground = \"blue\" }").contains("no such part"));
+    assert!(fault("[colors]\nerror = { foreground = \"reddish\" }").contains("is no colour"));
+}
+
+#[test]
+fn marks_follow_their_messages_when_numbers_become_final() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
+    let growing = Status { generation: 2, ..Status::default() };
+    screen.state = State::new(Setup::default(), (80, 24)).unwrap();
+    screen.look(|state, view| state.refresh(view, growing.clone()));
+    screen = screen.keys("3 G space");
+    let last = screen.state.messages.count as u32 - 1;
+    assert!(screen.state.is_marked(last));
+    let done = Status { generation: 3, phase: Phase::Done, ..Status::default() };
+    screen.look(|state, view| state.refresh(view, done.clone()));
+    assert!(screen.state.is_marked(last));
+    assert_eq!(screen.state.messages.cursor.at as u32, last);
+}
+
+#[test]
+fn a_pause_says_how_far_behind_it_is_and_loses_nothing() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
+    let all = screen.state.extent;
+    screen.state = State::new(Setup::default(), (80, 24)).unwrap();
+    screen = screen.keys("p");
+    screen.look(|state, view| state.refresh(view, Status { generation: 2, ..Status::default() }));
+    assert!(screen.text().contains(&format!("paused, {} messages behind", all.messages)), "{}", screen.text());
+    screen = screen.keys("p");
+    assert_eq!(screen.state.extent, all);
+}
+
+#[test]
+fn effects_are_told_not_done() {
+    let key = |key: &str| Event::Key(KeyEvent::from(key.parse::<Key>().unwrap()));
+    let mut screen = Screen::of("session.pcapng", (80, 24));
+    assert_eq!(screen.event(&key("q")), Effect::Quit);
+    assert!(matches!(screen.event(&key("y")), Effect::Copy(text) if text.starts_with("{\"number\":1,")));
+    screen = screen.keys("w 'out.jsonl");
+    let all = (0..screen.state.extent.messages).collect();
+    assert_eq!(screen.event(&key("enter")), Effect::Save("out.jsonl".to_owned(), all));
+}
+
+#[test]
+fn a_click_selects_and_sorts() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
+    let click = |column, row| {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    };
+    screen.event(&click(5, 4));
+    assert_eq!(screen.state.procedures.cursor.at, 2);
+    screen.event(&click(25, 1));
+    assert_eq!(screen.state.procedures.sort, (3, false));
+    screen.event(&click(25, 1));
+    assert_eq!(screen.state.procedures.sort, (3, true));
+    screen.event(&click(17, 0));
+    assert_eq!(screen.state.tab, ckscope::tui::tab::Tab::Flow);
+}
+
+/// Keys that the table has, letters to type, and sizes.
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let keys: Vec<Key> = keymap::entries().flat_map(|entry| entry.keys).map(|key| key.parse().unwrap()).collect();
+    let typed: Vec<Key> = "abe0 /\"(="
+        .chars()
+        .map(|c| if c == ' ' { "space".to_owned() } else { c.to_string() })
+        .chain(["enter", "esc", "tab", "backspace", "left"].map(str::to_owned))
+        .map(|key| key.parse().unwrap())
+        .collect();
+    let key = |keys: Vec<Key>| prop::sample::select(keys).prop_map(|key| Event::Key(key.into()));
+    let mouse = (0..130_u16, 0..45_u16, 0..3_usize).prop_map(|(column, row, kind)| {
+        let kind =
+            [MouseEventKind::Down(MouseButton::Left), MouseEventKind::ScrollDown, MouseEventKind::ScrollUp][kind];
+        Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    });
+    let size = (0..130_u16, 0..45_u16).prop_map(|(columns, rows)| Event::Resize(columns, rows));
+    prop::collection::vec(prop_oneof![8 => key(keys), 4 => key(typed), 3 => mouse, 1 => size], 1..60)
+}
+
+const CAPTURES: [&str; 6] = [
+    "all-procedures.pcapng",
+    "failures.pcapng",
+    "malformed-json.pcapng",
+    "decoys.pcapng",
+    "unanswered.pcapng",
+    "appendix-ii-failures-grpc-status.pcapng",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #[test]
+    fn no_keys_make_it_panic(events in events(), capture in prop::sample::select(CAPTURES.to_vec())) {
+        let mut screen = Screen::of(capture, (120, 40));
+        for event in events {
+            screen.event(&event);
+            screen.buffer();
+        }
+    }
+}
