@@ -15,6 +15,7 @@ use crate::output::jsonl;
 use crate::packet::{Flags, PacketParser};
 use crate::stream::{Arrival, GapCause, Piece, Side, Stamp, Stream};
 use crate::time::Timestamp;
+use crate::tls::{Secrets, Session};
 
 /// Small, so that few packets meet the ends of many batches.
 const BATCH: usize = 7;
@@ -62,6 +63,31 @@ pub fn stream(mut bytes: &[u8]) {
     }
     stream.end(&mut |piece| framer.piece(&codes, piece, &mut |_| found += 1));
     framer.end(&codes, &mut |_| found += 1);
+}
+
+/// A connection over TLS: a key log behind its length, and pieces of both streams. Each begins with what it is (bit 0:
+/// whose; bit 1: a gap; bit 2: the key log comes now), and its length, of a gap in multiples of 2 to the bits above.
+pub fn tls(bytes: &[u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return };
+    let (key_log, mut rest) = rest.split_at(rest.len().min(u16::from_be_bytes(*length).into()));
+    let (mut session, mut secrets, mut delivered) = (Session::new(true), Secrets::default(), 0);
+    let mut stamp = Stamp { packet: 0, time: Timestamp(0) };
+    let mut deliver = |_: Side, piece: Piece<'_>| delivered += usize::from(matches!(piece, Piece::Bytes { .. }));
+    while let Some((&[what, high, low], after)) = rest.split_first_chunk() {
+        let length = u16::from_be_bytes([high, low]);
+        stamp.packet += 1;
+        let side = if what & 1 == 0 { Side::Initiator } else { Side::Responder };
+        if what & 4 != 0 && secrets.add(key_log).secrets > 0 {
+            session.retry(&secrets, &mut deliver);
+        }
+        let (payload, after) = after.split_at(if what & 2 == 0 { after.len().min(length.into()) } else { 0 });
+        rest = after;
+        let gap = Piece::Gap { bytes: u64::from(length) << (what >> 3), cause: GapCause::NotCaptured, until: None };
+        let piece = if what & 2 == 0 { Piece::Bytes { bytes: payload, place: None, stamp } } else { gap };
+        session.piece(side, true, piece, &secrets, &mut deliver);
+    }
+    [Side::Initiator, Side::Responder].into_iter().for_each(|side| session.end(side, &secrets, &mut deliver));
+    assert_eq!(session.held_bytes(), 0, "nothing waits after the end");
 }
 
 /// Both directions of a connection of HTTP/2, as a list of pieces: a byte whose bits say which side's it is, whether

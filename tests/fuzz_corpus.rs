@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use support::messages::TABLES;
 use support::sample_captures;
+use support::tls::{self, Chunk};
 
 /// A few cuts of each capture, all of a small one's beginning.
 const CUTS: usize = 40;
@@ -87,6 +88,39 @@ fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat().into_bytes())
 }
 
+/// The connections of the captures over TLS, as what is fuzzed.
+fn tls_scripts() -> Vec<Vec<u8>> {
+    let captures = sample_captures().into_iter().filter(|path| path.to_string_lossy().contains("-tls"));
+    let scripts = captures.flat_map(|path| {
+        let key_log = tls::key_log(&path);
+        let mut script = (key_log.len() as u16).to_be_bytes().to_vec();
+        script.extend(key_log.as_bytes());
+        tls::connections(&path).0.into_iter().map(move |recorded| {
+            let pieces = recorded.chunks.iter().map(|(side, chunk)| match chunk {
+                Chunk::Bytes(bytes, _) => [&[*side as u8 | 4][..], &(bytes.len() as u16).to_be_bytes(), bytes].concat(),
+                Chunk::Gap(bytes) => [&[*side as u8 | 2][..], &(*bytes as u16).to_be_bytes()].concat(),
+            });
+            [script.clone(), pieces.collect::<Vec<_>>().concat()].concat()
+        })
+    });
+    scripts.collect()
+}
+
+#[test]
+fn no_flipped_bits_of_a_connection_make_tls_panic() {
+    for script in tls_scripts() {
+        fuzz::tls(&script);
+        for version in 0..100 {
+            let mut flipped = script.clone();
+            for flip in 0..FLIPS {
+                let chance = scatter(version * FLIPS + flip);
+                flipped[(chance >> 8) as usize % script.len()] ^= 1 << (chance & 7);
+            }
+            fuzz::tls(&flipped);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -133,6 +167,7 @@ proptest! {
         fuzz::capture_file(&bytes);
         fuzz::packet(&bytes);
         fuzz::stream(&bytes);
+        fuzz::tls(&bytes);
         fuzz::payload(&bytes);
         fuzz::http2(&bytes);
         fuzz::protobuf(&bytes);

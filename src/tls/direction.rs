@@ -14,7 +14,7 @@ const MAX_SLACK: u64 = 1 << 14;
 const MAX_UPDATES: usize = 2;
 
 /// What an attempt costs besides the bytes that it decrypts, in bytes: so much does setting it up take.
-const ATTEMPT: u64 = 128;
+const ATTEMPT: u64 = 512;
 
 /// Work that attempts may cost, in bytes decrypted: as every byte of a connection brings a little of it, what a capture
 /// made to cause work can cause is a multiple of its size.
@@ -23,9 +23,9 @@ pub(super) struct Budget(u64);
 
 impl Budget {
     /// What a connection begins with: enough to get over a segment lost early.
-    const FIRST: u64 = 256 * 1024;
+    const FIRST: u64 = 64 * 1024;
     /// Bytes decrypted in vain, for each byte that comes.
-    const PER_BYTE: u64 = 48;
+    const PER_BYTE: u64 = 32;
 
     /// A record came.
     pub fn earn(&mut self, bytes: usize) {

@@ -129,9 +129,7 @@ impl Session {
             if !self.facts.decrypted && self.facts.undecrypted() == 0 {
                 self.note(Reason::Unfinished);
             }
-        }
-        self.directions[side as usize].messages = Vec::new();
-        if self.directions.iter().all(|direction| direction.ended) {
+            self.directions.iter_mut().for_each(|direction| direction.messages = Vec::new());
             self.hello.transcript = Vec::new();
         }
         // What can only be told by what follows is told now: nothing follows.
@@ -318,7 +316,7 @@ impl Session {
         match record.kind {
             Kind::HANDSHAKE => self.messages(side, record.body, false, secrets),
             Kind::ALERT => self.alert(side, record.body, record.stamp),
-            Kind::CHANGE_CIPHER_SPEC if self.version() != TLS13 => self.directions[side as usize].change_keys(),
+            Kind::CHANGE_CIPHER_SPEC if self.keys_may_change() => self.directions[side as usize].change_keys(),
             Kind::APPLICATION_DATA if self.hello.server.is_some() => {
                 self.directions[side as usize].keys_have_changed();
                 self.protected(side, record, secrets, deliver);
@@ -329,6 +327,15 @@ impl Session {
             }
             // Compatibility with middleboxes (RFC 8446 D.4), and heartbeats.
             _ => {}
+        }
+    }
+
+    /// Whether a ChangeCipherSpec is more than TLS 1.3's courtesy to middleboxes, which may stand before a ServerHello
+    /// (RFC 8446 D.4).
+    fn keys_may_change(&self) -> bool {
+        match &self.hello.server {
+            Some(server) => server.version != TLS13,
+            None => self.facts.client.is_none(),
         }
     }
 
@@ -367,11 +374,15 @@ impl Session {
         let is_client = self.facts.client == Some(side);
         let early = is_client && client.is_some_and(|hello| hello.early_data);
         let is_early = early && direction.epochs.first().is_some_and(|epoch| epoch.phase < Phase::Application);
-        let handshake = if is_client { Label::ClientHandshake } else { Label::ServerHandshake };
         let is_new = self.facts.records[side as usize][0] == 0;
-        // Until content comes, what is protected is the handshake.
-        let unlogged =
-            client.filter(|hello| self.version() == TLS13 && is_new && secrets.get(handshake, &hello.random).is_none());
+        let labels = match is_client {
+            true => [Label::ClientTraffic, Label::ClientHandshake],
+            false => [Label::ServerTraffic, Label::ServerHandshake],
+        };
+        // Once something was opened, the handshake's secret is there or not needed any more.
+        let needed = if is_new { &labels[..] } else { &labels[..1] };
+        let lacks = |hello: &&ClientHello| needed.iter().any(|label| secrets.get(*label, &hello.random).is_none());
+        let unlogged = client.filter(lacks).filter(|_| self.version() == TLS13);
         match unlogged {
             _ if is_early => Reason::EarlyData,
             Some(hello) => Reason::NoSecret { random: hello.random },

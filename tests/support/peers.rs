@@ -135,6 +135,8 @@ pub enum Say<'a> {
     Echo(&'a [u8]),
     /// To the client program, which says nothing of it: a command.
     Command(&'a [u8]),
+    /// The server has heard this, which the client program was told to say by other means.
+    Hears(&'a [u8]),
     /// The client comes to the end of its input, and goes.
     Close,
 }
@@ -216,6 +218,7 @@ impl Server {
                 Say::Client(text) => say_and_hear(&mut input, &mut self.ends.1, text),
                 Say::Server(text) => say_and_hear(&mut self.ends.0, &mut output, text),
                 Say::Echo(text) => say_and_hear(&mut input, &mut output, text),
+                Say::Hears(text) => hear(&mut self.ends.1, text),
                 Say::Command(text) => {
                     // A command must be all that the client reads at once, and be carried out before it reads on.
                     thread::sleep(Duration::from_millis(200));
@@ -240,12 +243,17 @@ impl Server {
 fn say_and_hear(mouth: &mut ChildStdin, ear: &mut ChildStdout, text: &[u8]) {
     thread::scope(|scope| {
         scope.spawn(|| mouth.write_all(text).and_then(|()| mouth.flush()));
-        let (mut heard, mut buffer) = (Vec::new(), [0; 16 * 1024]);
-        while !heard.windows(text.len()).any(|part| part == text) {
-            match ear.read(&mut buffer) {
-                Ok(count @ 1..) => heard.extend_from_slice(&buffer[..count]),
-                _ => break,
-            }
-        }
+        hear(ear, text);
     });
+}
+
+/// Listens until `text` was heard, or nothing more will be.
+fn hear(ear: &mut ChildStdout, text: &[u8]) {
+    let (mut heard, mut buffer) = (Vec::new(), [0; 16 * 1024]);
+    while !text.is_empty() && !heard.windows(text.len()).any(|part| part == text) {
+        match ear.read(&mut buffer) {
+            Ok(count @ 1..) => heard.extend_from_slice(&buffer[..count]),
+            _ => return,
+        }
+    }
 }

@@ -37,19 +37,21 @@ const FEW: [usize; 4] = [17, 300, 40, 2];
 /// That every byte of a script comes out of what was recorded, and that nothing is said to be missing.
 fn assert_decrypts(what: &str, conversation: &Conversation, secrets: &Secrets, script: &[Say<'_>]) -> Decrypted {
     let found = conversation.recorded.decrypt(secrets);
-    let said = |wanted: bool| -> Vec<u8> {
-        let texts = script.iter().filter_map(|say| match say {
-            Say::Client(text) if wanted => Some(*text),
-            Say::Server(text) if !wanted => Some(*text),
-            _ => None,
-        });
-        texts.flatten().copied().collect()
-    };
     let suite = found.facts.suite.and_then(suite_name);
-    assert!(found.by_role() == [said(true), said(false)], "{what}: {suite:?}: {:?}", found.facts);
+    assert!(found.by_role() == [said(script, true), said(script, false)], "{what}: {suite:?}: {:?}", found.facts);
     assert_eq!((found.facts.reason, found.gaps.len(), found.facts.undecrypted()), (None, 0, 0), "{what}");
     assert!(found.facts.decrypted, "{what}");
     found
+}
+
+/// What one end says in a script, the client or the server.
+fn said(script: &[Say<'_>], client: bool) -> Vec<u8> {
+    let texts = script.iter().filter_map(|say| match say {
+        Say::Client(text) if client => Some(*text),
+        Say::Server(text) if !client => Some(*text),
+        _ => None,
+    });
+    texts.flatten().copied().collect()
 }
 
 /// Runs `act` on every case, as many at a time as there are cores.
@@ -235,6 +237,7 @@ fn decrypts_what_resumes_an_earlier_session() {
     }
 }
 
+/// A server takes 0-RTT data of a session once, and none of a session that was not closed.
 #[test]
 fn decrypts_0_rtt_data_and_says_so_where_it_stays_closed() {
     if !is_there("openssl") {
@@ -242,28 +245,29 @@ fn decrypts_0_rtt_data_and_says_so_where_it_stays_closed() {
     }
     let pki = Pki::new();
     let (texts, early) = (texts(&FEW), data(99, 2000));
-    let later = script(&texts);
     let file = pki.0.write("early", &early);
     let session = pki.file("early-session").display().to_string();
-    let mut server = Server::openssl(&pki, "", &["-tls1_3", "-early_data"]);
-    let first = server.openssl_client(&pki, &["-quiet", "-sess_out", &session], &later);
-    assert_decrypts("before 0-RTT", &first, &first.secrets(), &later);
-    let options = ["-quiet", "-sess_in", &session, "-early_data", file.to_str().unwrap()];
-    let found = server.openssl_client(&pki, &options, &later);
-    let whole: Vec<Say<'_>> = [Say::Client(&early)].into_iter().chain(script(&texts)).collect();
-    assert_decrypts("0-RTT", &found, &found.secrets(), &whole);
+    for accepted in [true, false] {
+        let mut server = Server::openssl(&pki, "", &["-tls1_3", "-early_data"]);
+        let close = accepted.then_some(Say::Close);
+        let before: Vec<Say<'_>> = script(&texts).into_iter().chain(close).collect();
+        let at_the_end = if accepted { "-no_ign_eof" } else { "-ign_eof" };
+        let first = server.openssl_client(&pki, &["-quiet", at_the_end, "-sess_out", &session], &before);
+        assert_decrypts("before 0-RTT", &first, &first.secrets(), &before);
+        let options = ["-quiet", "-sess_in", &session, "-early_data", file.to_str().unwrap()];
+        let taken = if accepted { &early[..] } else { &[] };
+        let hears = Say::Hears(taken);
+        let after: Vec<Say<'_>> = [hears].into_iter().chain(script(&texts)).collect();
+        let found = server.openssl_client(&pki, &options, &after);
+        let whole: Vec<Say<'_>> = [Say::Client(&early)].into_iter().chain(script(&texts)).collect();
+        assert_decrypts("0-RTT", &found, &found.secrets(), &whole);
 
-    let closed = found.recorded.decrypt(&secrets(&only(&found.key_log, |line| !line.contains("EARLY"))));
-    let [said, answered] = script(&texts).iter().fold([Vec::new(), Vec::new()], |[mut said, mut answered], say| {
-        match say {
-            Say::Client(text) => said.extend_from_slice(text),
-            Say::Server(text) => answered.extend_from_slice(text),
-            Say::Echo(_) | Say::Command(_) | Say::Close => {}
-        }
-        [said, answered]
-    });
-    assert!(closed.by_role() == [&said[..], &answered[..]], "{:?}", closed.facts);
-    assert_eq!((closed.facts.reason, closed.gaps.len()), (Some(Reason::EarlyData), 1));
+        let unlogged = secrets(&only(&found.key_log, |line| !line.contains("EARLY")));
+        let closed = found.recorded.decrypt(&unlogged);
+        assert!(closed.by_role() == [said(&after, true), said(&after, false)], "{:?}", closed.facts);
+        let gaps = usize::from(accepted);
+        assert_eq!((closed.facts.reason, closed.gaps.len()), (Some(Reason::EarlyData), gaps), "accepted: {accepted}");
+    }
 }
 
 /// The interactive commands of `s_client`: a line of one letter.
