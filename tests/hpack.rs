@@ -68,8 +68,10 @@ fn what_is_no_hpack_is_refused() {
     assert_eq!(fault(&[0x3f, 0xe2, 0x1f]), HpackError::SizeUpdate(4097));
 }
 
+type List = &'static [(&'static str, &'static str)];
+
 /// RFC 7541 C.3 to C.6: the requests and responses, each with what its blocks say. Table size by default, or 256.
-const VECTORS: [(Option<u32>, [&str; 3], [&[(&str, &str)]; 3]); 4] = [
+const VECTORS: [(Option<u32>, [&str; 3], [List; 3]); 4] = [
     // C.3
     (
         None,
@@ -112,7 +114,7 @@ const VECTORS: [(Option<u32>, [&str; 3], [&[(&str, &str)]; 3]); 4] = [
     ),
 ];
 
-const REQUESTS: [&[(&str, &str)]; 3] = [
+const REQUESTS: [List; 3] = [
     &[(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "www.example.com")],
     &[
         (":method", "GET"),
@@ -130,7 +132,7 @@ const REQUESTS: [&[(&str, &str)]; 3] = [
     ],
 ];
 
-const RESPONSES: [&[(&str, &str)]; 3] = [
+const RESPONSES: [List; 3] = [
     &[
         (":status", "302"),
         ("cache-control", "private"),

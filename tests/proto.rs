@@ -116,7 +116,7 @@ fn every_kind_of_field_has_a_value() {
     let mut place = DynamicMessage::new(site);
     place.set_field_by_name("city", text("Geneva"));
     place.set_field_by_name("floors", Value::List(vec![Value::I32(-1), Value::I32(2)]));
-    let limits = [("a".to_owned().into(), Value::I32(1))];
+    let limits = [("a".to_owned(), Value::I32(1))];
     let bytes = encoded(
         &vendor.relay,
         &[
@@ -214,7 +214,9 @@ fn ckscope(schema: &Path, includes: &[&Path]) -> Output {
     let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/appendix-ii-grpc.pcapng");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ckscope"));
     command.args(["read", "--format", "jsonl", "--proto"]).arg(schema);
-    includes.iter().for_each(|folder| drop(command.arg("--proto-path").arg(folder)));
+    for folder in includes {
+        command.arg("--proto-path").arg(folder);
+    }
     command.arg(capture).output().unwrap()
 }
 

@@ -94,9 +94,9 @@ pub fn analyze_file_with(path: &Path, cut: Cut, options: Options) -> Printed {
     assert!(errors.is_empty(), "{errors:?}");
     let mut analyzer = Analyzer::new(Options { threads: cut.threads, ..options });
     let mut batch = Batch::default();
-    reader.key_logs_ahead().into_iter().for_each(|log| {
+    for log in reader.key_logs_ahead() {
         analyzer.add_secrets(log);
-    });
+    }
     while reader.read_batch(&mut batch, cut.batch) {
         analyzer.batch(&batch);
     }
