@@ -8,11 +8,12 @@ use crate::analyzer::{Analyzer, Options};
 use crate::capture::file::Reader;
 use crate::capture::{Batch, LinkType};
 use crate::dissect::{CommandCode, Decoded, Definitions, Encoding, Payload};
+use crate::framing::http2::Http2;
 use crate::framing::{CommandCodes, Framer};
 use crate::journal::View;
 use crate::output::jsonl;
 use crate::packet::{Flags, PacketParser};
-use crate::stream::{Arrival, Stamp, Stream};
+use crate::stream::{Arrival, GapCause, Piece, Side, Stamp, Stream};
 use crate::time::Timestamp;
 
 /// Small, so that few packets meet the ends of many batches.
@@ -54,13 +55,50 @@ pub fn stream(mut bytes: &[u8]) {
         stamp = Stamp { packet: stamp.packet + 1, time: Timestamp(stamp.time.0 + 20_000_000) };
         let missing = u32::from(missing);
         let arrival = Arrival { stamp, sequence, flags: Flags(flags), bytes: payload, place: None, missing };
-        let mut sink = |piece: crate::stream::Piece<'_>| framer.piece(&codes, piece, &mut |_| found += 1);
+        let mut sink = |piece: Piece<'_>| framer.piece(&codes, piece, &mut |_| found += 1);
         stream.arrived(&arrival, &mut sink);
         stream.acknowledged(Some(acknowledged), stamp.time, &mut sink);
         sequence = sequence.wrapping_add(payload.len() as u32);
     }
     stream.end(&mut |piece| framer.piece(&codes, piece, &mut |_| found += 1));
     framer.end(&codes, &mut |_| found += 1);
+}
+
+/// Both directions of a connection of HTTP/2, as a list of pieces: a byte whose bits say which side's it is, whether
+/// it is missing, and, of the first, whether the connection was joined midway; how many of the bytes that follow it has.
+pub fn http2(mut bytes: &[u8]) {
+    const SERVER: u8 = 1;
+    const MISSING: u8 = 2;
+    const MIDWAY: u8 = 4;
+    let midway = bytes.first().is_some_and(|first| first & MIDWAY != 0);
+    let (mut http2, mut found) = (Http2::new(), 0);
+    let mut stamp = Stamp { packet: 0, time: Timestamp(0) };
+    while let Some((&[kind, length], rest)) = bytes.split_first_chunk() {
+        let (piece, rest) = rest.split_at(rest.len().min(length.into()));
+        bytes = rest;
+        stamp.packet += 1;
+        let piece = match kind & MISSING {
+            0 if piece.is_empty() => continue,
+            0 => Piece::Bytes { bytes: piece, place: None, stamp },
+            _ => Piece::Gap { bytes: length.into(), cause: GapCause::NotCaptured, until: Some(stamp) },
+        };
+        let side = if kind & SERVER == 0 { Side::Initiator } else { Side::Responder };
+        http2.piece(side, !midway, piece, &mut |_| found += 1);
+    }
+    [Side::Initiator, Side::Responder].into_iter().for_each(|side| http2.end(side, &mut |_| found += 1));
+}
+
+/// A message of gRPC, of whichever kind it can be.
+pub fn protobuf(bytes: &[u8]) {
+    let schemas = &Q4164.schemas;
+    let named = ["NotifyKeyRelay", "KeyRelay", "KeyReservation", "KeyAllocation"].map(|method| {
+        schemas.method(&format!("/qkdn.ck.v1.CkInterface/{method}")).expect("the built-in schema has it")
+    });
+    let ends = named.into_iter().flat_map(|method| [method.input, method.output]).chain([schemas.guess(bytes)]);
+    for schema in ends.flatten() {
+        let payload = Payload { bytes, encoding: Encoding::Protobuf(schema), truncated: false };
+        Decoded::new(&Q4164, schemas.code(schema), payload);
+    }
 }
 
 /// A payload, behind its command code.

@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ckscope::analyzer::Options;
 use serde_json::{Map, Value};
-use support::analysis::{PLAIN, Printed, analyze_file, diagnostics, objects};
+use support::analysis::{
+    PLAIN, Printed, analyze_file, analyze_file_with, diagnostics, objects, options, options_with_schema,
+};
 use support::shared_captures;
 
 fn folders(of: &Path) -> Vec<PathBuf> {
@@ -30,11 +33,26 @@ fn foreign_captures() -> Vec<PathBuf> {
     shared.into_iter().filter(|folder| folder.is_dir() && name(folder) != "ck").collect()
 }
 
-/// Ck over plain TCP between another controller and other KMs: what is printed, and what the peers logged.
+/// Ck between another controller and other KMs, of whatever binding: what is printed, and what the peers logged.
 fn ck_captures() -> Vec<(PathBuf, Printed)> {
     let Some(shared) = shared_captures() else { return Vec::new() };
-    let plain = folders(&shared.join("ck")).into_iter().filter(|folder| name(folder).starts_with("plain-"));
-    plain.map(|folder| (folder.clone(), analyze_file(&capture_in(&folder).unwrap(), PLAIN))).collect()
+    let logged = folders(&shared.join("ck")).into_iter().filter(|folder| folder.join("messages.jsonl").exists());
+    logged
+        .map(|folder| {
+            let printed = analyze_file_with(&capture_in(&folder).unwrap(), PLAIN, options_for(&folder));
+            (folder, printed)
+        })
+        .collect()
+}
+
+/// With the schema and the secrets that lie beside a capture.
+fn options_for(folder: &Path) -> Options {
+    let schema = folder.join("ck_vendor.proto");
+    let mut options = if schema.exists() { options_with_schema(&schema) } else { options() };
+    if let Ok(keys) = std::fs::read(folder.join("keys.log")) {
+        options.secrets.add(&keys);
+    }
+    options
 }
 
 fn truth(folder: &Path, file: &str) -> Vec<Value> {
@@ -84,7 +102,7 @@ fn procedures_are_those_that_the_peers_logged() {
             let messages: Value = integers(&known["messages"]).iter().map(|id| numbers[id]).collect();
             let same = found.iter().find(|found| {
                 found["messages"] == messages
-                    && agrees(known.as_object().unwrap(), found, &["id", "messages", "related"])
+                    && agrees(known.as_object().unwrap(), found, &["id", "messages", "related", "optional"])
             });
             let found = same.unwrap_or_else(|| panic!("{}: no {known} in\n{}", name(&folder), printed.procedures));
             ids.insert(known["id"].as_u64().unwrap(), found["id"].as_u64().unwrap());

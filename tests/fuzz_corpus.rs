@@ -114,11 +114,28 @@ proptest! {
     }
 
     #[test]
+    fn no_frames_make_http2_panic(
+        frames in prop::collection::vec((0..10u8, any::<[u8; 2]>(), 0..4u8, prop::collection::vec(any::<u8>(), 0..40)), 0..20),
+        kinds in prop::collection::vec(0..8u8, 1..20),
+        size in 1..80usize,
+    ) {
+        let frame = |(kind, [flags, _], stream, payload): &(u8, [u8; 2], u8, Vec<u8>)| {
+            [&[0, 0, payload.len() as u8, *kind, *flags, 0, 0, 0, *stream][..], payload].concat()
+        };
+        let frames: Vec<u8> = frames.iter().flat_map(frame).collect();
+        let stream = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frames[..]].concat();
+        let pieces = stream.chunks(size).zip(kinds.iter().cycle());
+        fuzz::http2(&pieces.flat_map(|(piece, kind)| [&[*kind, piece.len() as u8][..], piece].concat()).collect::<Vec<u8>>());
+    }
+
+    #[test]
     fn no_bytes_make_any_stage_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         fuzz::capture_file(&bytes);
         fuzz::packet(&bytes);
         fuzz::stream(&bytes);
         fuzz::payload(&bytes);
+        fuzz::http2(&bytes);
+        fuzz::protobuf(&bytes);
         fuzz::analyzer(&bytes);
     }
 }

@@ -4,7 +4,7 @@ use super::sink::{Origin, Sink};
 use crate::framing::http2::{self, Detected, Event, Http2};
 use crate::framing::{CommandCodes, Framer, Pdu};
 use crate::journal::Side;
-use crate::stream::{Backlog, Piece};
+use crate::stream::{Backlog, Piece, Stamp};
 
 /// Bytes of a direction looked at before it is not taken for HTTP/2 any more: a connection joined midway shows a chain
 /// of frame headers within a few of its default frame size (RFC 9113 4.2).
@@ -24,6 +24,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// Everything that `side` sent so far is there.
+    fn is_whole(&self, side: Side) -> bool {
+        self.from_the_start[side as usize] && !self.gaps[side as usize]
+    }
+
     fn origin<'a>(&self, side: Side, messages: &'a mut u32) -> Origin<'a> {
         let other = side.other() as usize;
         let midway = !self.from_the_start[other] || self.gaps[other];
@@ -40,6 +45,8 @@ pub struct Application {
     undetected: Option<Box<[Backlog; 2]>>,
     /// By side: they are not.
     not_http2: [bool; 2],
+    /// By side: bytes in which, joined midway, a frame was looked for at every place.
+    searched: [usize; 2],
     /// Messages found, by side.
     messages: [u32; 2],
     is_ck: bool,
@@ -54,7 +61,7 @@ impl Application {
             self.detect(side, piece, context, sink);
         }
         if let Some(http2) = &mut self.http2 {
-            let from_the_start = context.from_the_start[side as usize];
+            let from_the_start = context.is_whole(side);
             http2.piece(side, from_the_start, piece, &mut give(&mut self.messages, context, sink));
             return;
         }
@@ -71,28 +78,22 @@ impl Application {
     /// Looks whether the connection is HTTP/2, with a piece that nothing has taken yet.
     fn detect(&mut self, side: Side, piece: Piece<'_>, context: Context, sink: &mut Sink<'_>) {
         let index = side as usize;
-        let from_the_start = context.from_the_start[index] && !context.gaps[index];
+        let from_the_start = context.is_whole(side);
         let Piece::Bytes { bytes, stamp, .. } = piece else {
-            self.undetected = None;
+            self.undetected.iter_mut().for_each(|held| held[index].clear());
             return;
         };
         if self.not_http2[index] || self.framers.iter().flatten().any(Framer::is_ck) {
             return;
         }
-        let held = self.undetected.as_ref().map_or(0, |held| held[index].len());
-        let detected = match &self.undetected {
-            Some(held) if !held[index].is_empty() => {
-                http2::detect(from_the_start, &[held[index].bytes(), bytes].concat())
-            }
-            _ => http2::detect(from_the_start, bytes),
-        };
-        match detected {
+        let held = self.undetected.as_ref().filter(|held| !held[index].is_empty());
+        let all = held.map(|held| [held[index].bytes(), bytes].concat());
+        let all = all.as_deref().unwrap_or(bytes);
+        match http2::detect(from_the_start, all) {
             Detected::No if from_the_start => self.not_http2[index] = true,
-            // Joined inside a frame; a later packet may begin with one.
-            Detected::No => {
-                self.undetected.iter_mut().for_each(|held| held[index].clear());
-            }
-            Detected::NeedMore if held + bytes.len() > MAX_UNDETECTED => self.not_http2[index] = true,
+            // Joined inside a frame: one may begin later.
+            Detected::No => return self.look_on(index, all, (bytes, stamp), (context, sink)),
+            Detected::NeedMore if all.len() > MAX_UNDETECTED => self.not_http2[index] = true,
             Detected::NeedMore => {
                 self.undetected.get_or_insert_default()[index].extend(bytes, stamp);
             }
@@ -103,6 +104,32 @@ impl Application {
         }
     }
 
+    /// Looks for frames behind the first byte of `all`, what was held and the piece at hand; after [`MAX_UNDETECTED`]
+    /// bytes only where pieces begin.
+    fn look_on(
+        &mut self,
+        index: usize,
+        all: &[u8],
+        (bytes, stamp): (&[u8], Stamp),
+        (context, sink): (Context, &mut Sink<'_>),
+    ) {
+        let from = if self.searched[index] > MAX_UNDETECTED { (all.len() - bytes.len()).max(1) } else { 1 };
+        let rest = &all[from.min(all.len())..];
+        let (at, is_sure) = if self.searched[index] > MAX_UNDETECTED && http2::detect(false, rest) == Detected::No {
+            (rest.len(), false)
+        } else {
+            http2::next_chance(rest)
+        };
+        self.searched[index] += at;
+        let held = &mut self.undetected.get_or_insert_default()[index];
+        if is_sure {
+            held.consume(from + at);
+            return self.become_http2(context, sink);
+        }
+        held.extend(bytes, stamp);
+        held.consume(from + at);
+    }
+
     /// What was held of either direction is HTTP/2's.
     fn become_http2(&mut self, context: Context, sink: &mut Sink<'_>) {
         self.framers = [None, None];
@@ -111,7 +138,7 @@ impl Application {
         for (side, held) in SIDES.into_iter().zip(held.iter()) {
             for (bytes, stamp) in held.runs() {
                 let piece = Piece::Bytes { bytes, place: None, stamp };
-                let from_the_start = context.from_the_start[side as usize];
+                let from_the_start = context.is_whole(side);
                 http2.piece(side, from_the_start, piece, &mut give(&mut self.messages, context, sink));
             }
         }
@@ -153,7 +180,10 @@ impl Application {
     /// A packet not later than those that brought what may still become messages of an earlier packet.
     pub fn held_since(&self) -> Option<u32> {
         let framed = self.framers.iter().flatten().filter_map(Framer::held_since);
-        framed.chain(self.http2.as_ref().and_then(|http2| http2.held_since())).min()
+        let undetected = self.undetected.iter().flat_map(|held| held.iter());
+        let undetected = undetected.filter(|held| http2::begins_with_frames(held.bytes()));
+        let undetected = undetected.filter_map(Backlog::since).map(|stamp| stamp.packet);
+        framed.chain(self.http2.as_ref().and_then(|http2| http2.held_since())).chain(undetected).min()
     }
 
     /// Bytes buffered outside the framers of Ck, whose bound is small.

@@ -41,8 +41,10 @@ impl Sink<'_> {
     }
 
     fn name(&self, message: &GrpcMessage<'_>) -> Named {
-        let (method, length) = (self.method(message.path), message.bytes.len());
-        match (message.path, method, message.is_request) {
+        // What may be another call's path says nothing.
+        let path = message.path.filter(|_| !message.path_uncertain);
+        let (method, length) = (self.method(path), message.bytes.len());
+        match (path, method, message.is_request) {
             (_, Some(method), Some(is_request)) => {
                 let schema = if is_request { method.input } else { method.output };
                 schema.map_or(Named::NotOurs, Named::Message)
@@ -146,6 +148,11 @@ fn failure(end: &CallEnd<'_>) -> Option<String> {
         (Some(status), ..) => Some(format!("grpc-status {status} ({}){message}", grpc_status_name(status))),
         (None, Some(status), _) if status != 200 => Some(format!("HTTP status {status}")),
         // NO_ERROR: the server does not want the rest of the request (RFC 9113 8.1).
+        (None, ..)
+            if end.reset.is_none() && end.client == Some(end.side.other()) && end.messages[end.side as usize] == 0 =>
+        {
+            Some("it ended without a response and without a grpc-status in the capture".to_owned())
+        }
         (None, _, Some(code)) if code != 0 => Some(format!("stream reset with {}", error_name(code))),
         _ => None,
     }

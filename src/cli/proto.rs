@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
+use miette::Diagnostic as _;
 use prost_reflect::DescriptorPool;
 
 /// Bytes of a schema file: thousands of times what a service needs.
@@ -24,11 +25,21 @@ pub fn compile(file: &Path, includes: &[PathBuf]) -> anyhow::Result<DescriptorPo
         compiler.include_imports(true).open_file(file)?;
         Ok(compiler.descriptor_pool())
     });
-    compiled.map_err(|error| anyhow!("{}", explain(&name.to_string(), &error)))
+    compiled.map_err(|error| anyhow!("{}: {error}", place(file, &error)))
 }
 
-/// What is wrong and where, in the manner of our own errors.
-fn explain(name: &str, error: &protox::Error) -> String {
-    let text = error.to_string();
-    if text.contains(".proto:") || text.contains(name) { text } else { format!("{name}: {text}") }
+/// Where the fault is: `file:line:column`, as far as the compiler says.
+fn place(file: &Path, error: &protox::Error) -> String {
+    // Its own name of the file leaves out the folder that it was found in.
+    let name = match error.file() {
+        Some(imported) if !file.ends_with(imported) => imported.to_owned(),
+        _ => file.display().to_string(),
+    };
+    let label = error.labels().and_then(|mut labels| labels.next());
+    let contents = label.zip(error.source_code());
+    let contents = contents.and_then(|(label, source)| {
+        let contents = source.read_span(label.inner(), 0, 0).ok()?;
+        Some((contents.line() + 1, contents.column() + 1))
+    });
+    contents.map_or(name.clone(), |(line, column)| format!("{name}:{line}:{column}"))
 }

@@ -196,9 +196,12 @@ impl Feed for Shared {
     }
 }
 
+/// How long the interface has to end after a signal.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// Sets `stop` when the process is asked to end, so that the terminal is given back first.
 fn stop_on_signals(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let stop = Arc::clone(stop);
     let wanted = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()];
     let signals = {
@@ -215,6 +218,10 @@ fn stop_on_signals(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
                 else => return,
             }
             stop.store(true, Ordering::Relaxed);
+            tokio::time::sleep(GRACE).await;
+            // Reading from a terminal that hung up does not come back, so nobody looks at `stop`.
+            terminal::leave();
+            std::process::exit(1);
         });
     });
     Ok(())

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 
 use super::ranges::Ranges;
 use crate::dissect::{CommandCode, IDENTIFIERS, Identifier, Message, Outcome};
-use crate::journal::{Finding, Journal, Record, Side, State, TextId};
+use crate::journal::{Binding, Finding, Journal, Record, Side, State, TextId};
 use crate::prefetch::prefetch;
 use crate::time::{Span, Timestamp};
 
@@ -158,7 +158,8 @@ impl Transactions {
         let side = response.side as usize;
         let found = self.connections.get_mut(response.connection as usize).and_then(|connection| {
             let connection = connection.as_deref_mut()?;
-            let question = Question { journal, response, outcome, answers: &message.answers, guesses };
+            let same_call = response.binding == Binding::Grpc && !message.across_connections;
+            let question = Question { journal, response, outcome, answers: &message.answers, guesses, same_call };
             let trusted = connection.fresh[side] <= connection.echoes[side];
             let taken = question.choose(&connection.open, trusted).and_then(|at| connection.open.remove(at));
             if let Some(open) = taken {
@@ -173,7 +174,8 @@ impl Transactions {
         });
         let found = match found {
             None if message.across_connections => {
-                let question = Question { journal, response, outcome, answers: &message.answers, guesses };
+                let answers = &message.answers;
+                let question = Question { journal, response, outcome, answers, guesses, same_call: false };
                 self.answer_across(&question)
             }
             found => found,
@@ -241,6 +243,8 @@ struct Question<'a> {
     outcome: Outcome,
     answers: &'a [CommandCode],
     guesses: &'a Guesses,
+    /// The request is one of the same call and no other (gRPC).
+    same_call: bool,
 }
 
 impl Question<'_> {
@@ -254,7 +258,11 @@ impl Question<'_> {
             if !self.is_asked_by(request) || request.side == self.response.side {
                 continue;
             }
-            let equal = trusted && request.message_id == self.response.message_id;
+            let equal = request.message_id == self.response.message_id;
+            if self.same_call && !equal {
+                continue;
+            }
+            let equal = equal && trusted;
             if equal {
                 echoed = echoed.or(Some(at));
             }

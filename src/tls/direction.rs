@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::keys;
 use super::opener::Opener;
 use super::record::{Cutter, Kind, Record};
-use super::suite::Hash;
+use super::suite::Suite;
 use crate::stream::GapCause;
 
 /// Sequence numbers tried beyond the expected one, at most: as many records may be missing in a gap.
@@ -13,9 +13,37 @@ const MAX_SLACK: u64 = 1 << 14;
 /// Generations of a traffic secret tried after a gap in which KeyUpdates may lie.
 const MAX_UPDATES: usize = 2;
 
-/// Attempts that may fail on a connection before lost records are not searched for any more: ends the work that a
-/// capture made to cause it could cause.
-pub(super) const MAX_ATTEMPTS: u32 = 1 << 16;
+/// What an attempt costs besides the bytes that it decrypts, in bytes: so much does setting it up take.
+const ATTEMPT: u64 = 128;
+
+/// Work that attempts may cost, in bytes decrypted: as every byte of a connection brings a little of it, what a capture
+/// made to cause work can cause is a multiple of its size.
+#[derive(Debug)]
+pub(super) struct Budget(u64);
+
+impl Budget {
+    /// What a connection begins with: enough to get over a segment lost early.
+    const FIRST: u64 = 256 * 1024;
+    /// Bytes decrypted in vain, for each byte that comes.
+    const PER_BYTE: u64 = 48;
+
+    /// A record came.
+    pub fn earn(&mut self, bytes: usize) {
+        self.0 = self.0.saturating_add(bytes as u64 * Self::PER_BYTE);
+    }
+
+    /// Pays, if there is enough left.
+    fn pay(&mut self, cost: u64) -> Option<()> {
+        self.0 = self.0.checked_sub(cost)?;
+        Some(())
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Self::FIRST)
+    }
+}
 
 /// Which keys a record was protected with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,17 +61,17 @@ pub(super) enum Phase {
 pub(super) struct Epoch {
     pub phase: Phase,
     pub opener: Opener,
-    /// The traffic secret and its hash; none in TLS 1.2.
-    pub secret: Option<(Hash, Vec<u8>)>,
+    /// The traffic secret and its suite; none in TLS 1.2.
+    pub secret: Option<(Suite, Vec<u8>)>,
 }
 
 impl Epoch {
     /// The keys after a KeyUpdate.
-    fn updated(&self, suite: super::suite::Suite) -> Option<Self> {
-        let (hash, secret) = self.secret.as_ref()?;
-        let secret = keys::next_secret(*hash, secret)?;
-        let opener = keys::tls13(suite, &secret)?;
-        Some(Self { phase: self.phase, opener, secret: Some((*hash, secret)) })
+    fn updated(&self) -> Option<Self> {
+        let (suite, secret) = self.secret.as_ref()?;
+        let secret = keys::next_secret(suite.hash, secret)?;
+        let opener = keys::tls13(*suite, &secret)?;
+        Some(Self { phase: self.phase, opener, secret: Some((*suite, secret)) })
     }
 }
 
@@ -69,14 +97,22 @@ pub(super) struct Direction {
     pub protected: bool,
     /// In the order in which they are used, the current one first.
     pub epochs: Vec<Epoch>,
+    /// Those that KeyUpdates in a gap would have made after the last of them.
+    unseen: Vec<Epoch>,
     /// Number of the next record.
     sequence: u64,
     /// How many records may have been lost since the last one that was opened.
     slack: u64,
+    /// Which keys, and how many lost records, to try first with the next record: where the budget ended the search.
+    resume: (usize, u64),
+    /// The keys of the last record that was opened.
+    pub reached: Option<Phase>,
     /// The nonce that a record carried, and its number.
     nonce: Option<(u64, u64)>,
     /// Content that may be missing: bytes and why.
     pub lost: Option<(u64, GapCause)>,
+    /// Some of it may be 0-RTT data.
+    pub lost_early: bool,
     /// Bytes are missing from the capture.
     pub has_gap: bool,
 }
@@ -85,8 +121,15 @@ impl Direction {
     /// New keys come into use, not known yet.
     pub fn change_keys(&mut self) {
         self.epochs.clear();
-        (self.sequence, self.slack, self.nonce) = (0, 0, None);
+        self.unseen.clear();
+        (self.sequence, self.slack, self.resume, self.nonce) = (0, 0, (0, 0), None);
         self.protected = true;
+    }
+
+    /// New keys came into use unseen: what said so was lost, and what followed may have been.
+    pub fn keys_have_changed(&mut self) {
+        self.change_keys();
+        self.slack = 1;
     }
 
     /// So many bytes were lost, in at most so many records.
@@ -101,66 +144,90 @@ impl Direction {
     /// Goes on to the keys of `phase`.
     pub fn advance(&mut self, phase: Phase) {
         if let Some(index) = self.epochs.iter().position(|epoch| epoch.phase == phase).filter(|&index| index > 0) {
-            self.epochs.drain(..index);
-            (self.sequence, self.slack) = (0, 0);
+            self.go_on_to(index);
+            (self.sequence, self.slack, self.resume) = (0, 0, (0, 0));
         }
     }
 
     /// A KeyUpdate was seen.
-    pub fn update(&mut self, suite: super::suite::Suite) {
-        if let Some(updated) = self.epochs.first().and_then(|epoch| epoch.updated(suite)) {
+    pub fn update(&mut self) {
+        if let Some(updated) = self.epochs.first().and_then(Epoch::updated) {
             self.epochs = vec![updated];
-            (self.sequence, self.slack) = (0, 0);
+            self.unseen.clear();
+            (self.sequence, self.slack, self.resume) = (0, 0, (0, 0));
         }
     }
 
     /// Opens a record, where records may have been lost before it by finding out which one it is.
-    pub fn open(
-        &mut self,
-        record: &Record<'_>,
-        suite: super::suite::Suite,
-        attempts_left: &mut u32,
-        scratch: &mut Vec<u8>,
-    ) -> Option<Opened> {
+    pub fn open(&mut self, record: &Record<'_>, budget: &mut Budget, scratch: &mut Vec<u8>) -> Option<Opened> {
         for index in 0..self.epochs.len() {
-            let first = if index == 0 { self.sequence } else { 0 };
-            for sequence in self.likely(index, record).into_iter().chain(first..=first + self.slack) {
-                if let Some((kind, content)) = self.epochs[index].opener.open(sequence, record, scratch) {
-                    self.epochs.drain(..index);
-                    return Some(self.opened(record, kind, content, sequence));
-                }
-                if *attempts_left == 0 {
-                    break;
-                }
-                *attempts_left -= 1;
+            // The likely number costs one attempt, whatever there is left to pay others with.
+            let first = self.likely(index, record).unwrap_or(self.first(index));
+            if let Some(opened) = self.attempt(index, first, record, scratch) {
+                return Some(opened);
             }
         }
-        self.open_updated(record, suite, attempts_left, scratch)
+        if self.slack > 0 { self.search(record, budget, scratch) } else { None }
     }
 
-    /// Tries the keys that KeyUpdates in a gap would have made.
-    fn open_updated(
-        &mut self,
-        record: &Record<'_>,
-        suite: super::suite::Suite,
-        attempts_left: &mut u32,
-        scratch: &mut Vec<u8>,
-    ) -> Option<Opened> {
-        if self.slack == 0 || *attempts_left == 0 {
-            return None;
-        }
-        let mut epoch = self.epochs.last().filter(|epoch| epoch.phase == Phase::Application)?.updated(suite)?;
-        for _ in 0..MAX_UPDATES {
-            for sequence in 0..=self.slack {
-                if let Some((kind, content)) = epoch.opener.open(sequence, record, scratch) {
-                    self.epochs = vec![epoch];
-                    return Some(self.opened(record, kind, content, sequence));
-                }
-                *attempts_left = attempts_left.checked_sub(1)?;
+    /// The least number that the next record may have under the keys at `index`.
+    fn first(&self, index: usize) -> u64 {
+        if index == 0 { self.sequence } else { 0 }
+    }
+
+    /// Tries all numbers that the record may have, as far as the budget goes; the next record goes on from there.
+    fn search(&mut self, record: &Record<'_>, budget: &mut Budget, scratch: &mut Vec<u8>) -> Option<Opened> {
+        self.foresee_updates();
+        let cost = record.body.len() as u64 + ATTEMPT;
+        let (mut index, mut lost) = std::mem::take(&mut self.resume);
+        loop {
+            if lost > self.slack {
+                (index, lost) = (index + 1, 0);
             }
-            epoch = epoch.updated(suite)?;
+            if index >= self.epochs.len() + self.unseen.len() {
+                return None;
+            }
+            if budget.pay(cost).is_none() {
+                // The next record comes after this one, so that one more is lost.
+                self.resume = (index, lost + 1);
+                return None;
+            }
+            let sequence = self.first(index).wrapping_add(lost);
+            if let Some(opened) = self.attempt(index, sequence, record, scratch) {
+                return Some(opened);
+            }
+            lost += 1;
         }
-        None
+    }
+
+    /// Makes the keys that KeyUpdates among what was lost would have made.
+    fn foresee_updates(&mut self) {
+        let last = self.epochs.last().filter(|epoch| epoch.phase == Phase::Application);
+        if self.unseen.is_empty() {
+            self.unseen =
+                std::iter::successors(last.and_then(Epoch::updated), Epoch::updated).take(MAX_UPDATES).collect();
+        }
+    }
+
+    /// Opens a record as number `sequence` under the keys at `index` of those known and those foreseen.
+    fn attempt(&mut self, index: usize, sequence: u64, record: &Record<'_>, scratch: &mut Vec<u8>) -> Option<Opened> {
+        let epoch = self.epochs.iter().chain(&self.unseen).nth(index)?;
+        let (kind, content) = epoch.opener.open(sequence, record, scratch)?;
+        let phase = epoch.phase;
+        self.nonce = epoch.opener.carried_nonce(record).map(|nonce| (nonce, sequence));
+        self.go_on_to(index);
+        (self.sequence, self.slack, self.resume) = (sequence.wrapping_add(1), 0, (0, 0));
+        self.reached = Some(phase);
+        Some(Opened { kind, content, phase, sequence })
+    }
+
+    /// Forgets the keys before those at `index`, and what was foreseen of those after.
+    fn go_on_to(&mut self, index: usize) {
+        let mut unseen = std::mem::take(&mut self.unseen);
+        match index.checked_sub(self.epochs.len()) {
+            Some(foreseen) => self.epochs = vec![unseen.swap_remove(foreseen)],
+            None => drop(self.epochs.drain(..index)),
+        }
     }
 
     /// The number that a record has if its sender counts the nonces that records carry.
@@ -168,12 +235,5 @@ impl Direction {
         let (before, sequence) = self.nonce.filter(|_| self.slack > 0 && index == 0)?;
         let nonce = self.epochs[index].opener.carried_nonce(record)?;
         sequence.checked_add(nonce.wrapping_sub(before))
-    }
-
-    fn opened(&mut self, record: &Record<'_>, kind: Kind, content: Range<usize>, sequence: u64) -> Opened {
-        let epoch = &self.epochs[0];
-        self.nonce = epoch.opener.carried_nonce(record).map(|nonce| (nonce, sequence));
-        (self.sequence, self.slack) = (sequence + 1, 0);
-        Opened { kind, content, phase: epoch.phase, sequence }
     }
 }

@@ -158,15 +158,22 @@ fn chosen_protocol(body: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(protocol).into_owned())
 }
 
-/// The protocol that EncryptedExtensions choose (RFC 8446 4.3.1).
-pub(super) fn encrypted_alpn(body: &[u8]) -> Option<String> {
-    let mut alpn = None;
-    each_extension(&mut Cursor(body), |kind, body| {
-        if kind == extension::ALPN {
-            alpn = chosen_protocol(body);
-        }
+/// What EncryptedExtensions say (RFC 8446 4.3.1).
+#[derive(Clone, Debug, Default)]
+pub(super) struct EncryptedExtensions {
+    pub alpn: Option<String>,
+    pub early_data: bool,
+}
+
+/// Reads EncryptedExtensions.
+pub(super) fn encrypted_extensions(body: &[u8]) -> EncryptedExtensions {
+    let mut extensions = EncryptedExtensions::default();
+    each_extension(&mut Cursor(body), |kind, body| match kind {
+        extension::ALPN => extensions.alpn = chosen_protocol(body),
+        extension::EARLY_DATA => extensions.early_data = true,
+        _ => {}
     });
-    alpn
+    extensions
 }
 
 /// The certificates of a Certificate message, leaf first, as DER (RFC 8446 4.4.2, RFC 5246 7.4.2).

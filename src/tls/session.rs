@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::direction::{Direction, Epoch, MAX_ATTEMPTS, Opened, Phase};
+use super::direction::{Budget, Direction, Epoch, Opened, Phase};
 use super::facts::{Alert, Certificate, Facts, Reason};
 use super::handshake::{self, ClientHello, ServerHello, kind};
 use super::keys;
@@ -20,6 +20,8 @@ const MAX_MESSAGE: usize = 256 * 1024;
 const MAX_TRANSCRIPT: usize = 128 * 1024;
 /// Alerts kept; a connection has two.
 const MAX_ALERTS: usize = 16;
+
+const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
 
 const TLS12: u16 = 0x0303;
 const TLS13: u16 = 0x0304;
@@ -40,7 +42,7 @@ pub struct Session {
     waits_for_secrets: bool,
     /// Nothing is waited for any more.
     given_up: bool,
-    attempts_left: u32,
+    budget: Budget,
     scratch: Vec<u8>,
 }
 
@@ -50,6 +52,10 @@ struct Hello {
     client: Option<ClientHello>,
     server: Option<ServerHello>,
     encrypted_premaster: Option<Vec<u8>>,
+    /// The server asked for another ClientHello, which rejects 0-RTT data (RFC 8446 4.2.10).
+    retried: bool,
+    /// The server takes 0-RTT data.
+    early_accepted: bool,
     /// Its messages up to ClientKeyExchange.
     transcript: Vec<u8>,
 }
@@ -87,7 +93,7 @@ impl Session {
             held_bytes: 0,
             waits_for_secrets,
             given_up: false,
-            attempts_left: MAX_ATTEMPTS,
+            budget: Budget::default(),
             scratch: Vec::new(),
         }
     }
@@ -124,6 +130,10 @@ impl Session {
                 self.note(Reason::Unfinished);
             }
         }
+        self.directions[side as usize].messages = Vec::new();
+        if self.directions.iter().all(|direction| direction.ended) {
+            self.hello.transcript = Vec::new();
+        }
         // What can only be told by what follows is told now: nothing follows.
         if let Some((bytes, cause)) = self.directions[side as usize].lost.take().filter(|_| self.facts.decrypted) {
             deliver(side, Piece::Gap { bytes, cause, until: None });
@@ -148,13 +158,14 @@ impl Session {
     /// Bytes buffered.
     pub fn held_bytes(&self) -> usize {
         let cut = self.directions.iter().filter_map(|direction| direction.cutter.as_ref()).map(Cutter::held_bytes);
-        self.held_bytes + cut.sum::<usize>()
+        let messages = self.directions.iter().map(|direction| direction.messages.len()).sum::<usize>();
+        self.held_bytes + cut.sum::<usize>() + messages + self.hello.transcript.len()
     }
 
     /// A packet not later than those that brought what waits for a hello. What waits for a secret is not counted: that
     /// may never come.
     pub fn held_since(&self) -> Option<u32> {
-        if self.hello.server.is_some() {
+        if !SIDES.iter().any(|&side| self.awaits_hello(side)) {
             return None;
         }
         self.held.iter().filter_map(|held| held.stamp).map(|stamp| stamp.packet).min()
@@ -168,8 +179,11 @@ impl Session {
             }
             return;
         }
+        let waited = SIDES.map(|side| self.awaits_hello(side));
         self.take(side, cut, secrets, deliver);
-        self.release(secrets, deliver);
+        if waited != SIDES.map(|side| self.awaits_hello(side)) {
+            self.release(secrets, deliver);
+        }
     }
 
     fn take(&mut self, side: Side, cut: Cut<'_>, secrets: &Secrets, deliver: Deliver<'_>) {
@@ -188,15 +202,31 @@ impl Session {
             return true;
         }
         let Cut::Record(record) = cut else { return false };
-        match &self.hello.server {
-            None => {
-                let may_come = self.hello.client.is_some() || self.directions[side as usize].from_the_start;
-                may_come && matches!(record.kind, Kind::CHANGE_CIPHER_SPEC | Kind::APPLICATION_DATA)
+        let direction = &self.directions[side as usize];
+        if self.awaits_hello(side) {
+            return match record.kind {
+                // A server's only comes this early for the sake of middleboxes (RFC 8446 D.4).
+                Kind::CHANGE_CIPHER_SPEC => self.facts.client != Some(side.other()) || self.hello.server.is_some(),
+                Kind::APPLICATION_DATA => direction.epochs.is_empty(),
+                _ => self.hello.server.is_some() && self.is_protected(side, record),
+            };
+        }
+        let wants_keys = self.is_protected(side, record) && direction.epochs.is_empty();
+        self.waits_for_secrets && wants_keys && self.lacks_secret(secrets)
+    }
+
+    /// Whether a hello that protected records of `side` need may still come.
+    fn awaits_hello(&self, side: Side) -> bool {
+        match (&self.hello.client, &self.hello.server) {
+            (Some(_), Some(_)) => false,
+            // Nothing is protected by what was offered before a retry.
+            (Some(_), None) => !self.hello.retried,
+            // Its sender has not begun.
+            (None, Some(_)) => {
+                let client = self.facts.client.map(|client| &self.directions[client as usize]);
+                client.is_some_and(|client| client.cutter.is_none() && !client.ended)
             }
-            Some(_) => {
-                let wants_keys = self.is_protected(side, record) && self.directions[side as usize].epochs.is_empty();
-                self.waits_for_secrets && wants_keys && self.lacks_secret(secrets)
-            }
+            (None, None) => self.directions[side as usize].from_the_start,
         }
     }
 
@@ -220,9 +250,6 @@ impl Session {
 
     /// Takes what waits and need not wait any more.
     fn release(&mut self, secrets: &Secrets, deliver: Deliver<'_>) {
-        if self.held.is_empty() || (self.hello.server.is_none() && !self.given_up) {
-            return;
-        }
         self.held_bytes = 0;
         for Held { side, stamp, what } in std::mem::take(&mut self.held) {
             let cut = match (&what, stamp) {
@@ -266,6 +293,14 @@ impl Session {
         let direction = &mut self.directions[side as usize];
         direction.has_gap = true;
         direction.lose(bytes, bytes / least as u64 + 1, cause);
+        self.note_early_loss(side);
+    }
+
+    /// What was just lost of `side` may be 0-RTT data.
+    fn note_early_loss(&mut self, side: Side) {
+        let early = self.facts.client == Some(side) && self.hello.client.as_ref().is_some_and(|it| it.early_data);
+        let direction = &mut self.directions[side as usize];
+        direction.lost_early |= early && direction.reached.is_none_or(|phase| phase == Phase::Early);
     }
 
     fn note(&mut self, reason: Reason) {
@@ -276,6 +311,7 @@ impl Session {
     }
 
     fn record(&mut self, side: Side, record: &Record<'_>, secrets: &Secrets, deliver: Deliver<'_>) {
+        self.budget.earn(HEADER + record.body.len());
         if self.is_protected(side, record) {
             return self.protected(side, record, secrets, deliver);
         }
@@ -283,6 +319,10 @@ impl Session {
             Kind::HANDSHAKE => self.messages(side, record.body, false, secrets),
             Kind::ALERT => self.alert(side, record.body, record.stamp),
             Kind::CHANGE_CIPHER_SPEC if self.version() != TLS13 => self.directions[side as usize].change_keys(),
+            Kind::APPLICATION_DATA if self.hello.server.is_some() => {
+                self.directions[side as usize].keys_have_changed();
+                self.protected(side, record, secrets, deliver);
+            }
             Kind::APPLICATION_DATA => {
                 let reason = self.without_hello();
                 self.not_decrypted(side, record, reason);
@@ -294,40 +334,50 @@ impl Session {
 
     /// Why there is no ServerHello.
     fn without_hello(&self) -> Reason {
+        if self.hello.retried {
+            return Reason::EarlyData;
+        }
         let midway = self.directions.iter().all(|direction| !direction.from_the_start);
         if midway && self.hello.client.is_none() { Reason::JoinedMidway } else { Reason::HelloMissing }
     }
 
     fn protected(&mut self, side: Side, record: &Record<'_>, secrets: &Secrets, deliver: Deliver<'_>) {
-        let suite = match self.ensure_keys(side, secrets) {
-            Ok(suite) => suite,
-            Err(reason) => return self.not_decrypted(side, record, reason),
-        };
+        if let Err(reason) = self.ensure_keys(side, secrets) {
+            return self.not_decrypted(side, record, reason);
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let direction = &mut self.directions[side as usize];
-        match direction.open(record, suite, &mut self.attempts_left, &mut scratch) {
+        match direction.open(record, &mut self.budget, &mut scratch) {
             Some(opened) => {
                 self.facts.records[side as usize][0] += 1;
                 self.changed |= !std::mem::replace(&mut self.facts.decrypted, true);
                 self.opened(side, record, opened, &scratch, secrets, deliver);
             }
             None => {
-                let reason = self.why_not_opened(side);
+                let reason = self.why_not_opened(side, secrets);
                 self.not_decrypted(side, record, reason);
             }
         }
         self.scratch = scratch;
     }
 
-    fn why_not_opened(&self, side: Side) -> Reason {
+    fn why_not_opened(&self, side: Side, secrets: &Secrets) -> Reason {
         let direction = &self.directions[side as usize];
-        let early = self.hello.client.as_ref().is_some_and(|hello| hello.early_data);
+        let client = self.hello.client.as_ref();
+        let is_client = self.facts.client == Some(side);
+        let early = is_client && client.is_some_and(|hello| hello.early_data);
         let is_early = early && direction.epochs.first().is_some_and(|epoch| epoch.phase < Phase::Application);
-        match () {
-            () if is_early && self.facts.client == Some(side) => Reason::EarlyData,
-            () if direction.has_gap => Reason::Gap,
-            () if self.facts.records[side as usize][0] > 0 => Reason::Damaged,
-            () => Reason::WrongSecret,
+        let handshake = if is_client { Label::ClientHandshake } else { Label::ServerHandshake };
+        let is_new = self.facts.records[side as usize][0] == 0;
+        // Until content comes, what is protected is the handshake.
+        let unlogged =
+            client.filter(|hello| self.version() == TLS13 && is_new && secrets.get(handshake, &hello.random).is_none());
+        match unlogged {
+            _ if is_early => Reason::EarlyData,
+            Some(hello) => Reason::NoSecret { random: hello.random },
+            None if direction.has_gap => Reason::Gap,
+            None if is_new => Reason::WrongSecret,
+            None => Reason::Damaged,
         }
     }
 
@@ -336,6 +386,7 @@ impl Session {
         self.facts.records[side as usize][1] += 1;
         self.note(reason);
         self.directions[side as usize].lose(record.body.len() as u64, 1, GapCause::NotDecrypted);
+        self.note_early_loss(side);
     }
 
     fn opened(
@@ -368,7 +419,8 @@ impl Session {
         let Some((bytes, cause)) = self.directions[side as usize].lost.take() else { return };
         // In TLS 1.2 the first record of new keys is Finished.
         let before_content = if self.version() == TLS13 { 0 } else { 1 };
-        if phase == Phase::Early || sequence > before_content {
+        let early = std::mem::take(&mut self.directions[side as usize].lost_early) && self.hello.early_accepted;
+        if phase == Phase::Early || early || sequence > before_content {
             deliver(side, Piece::Gap { bytes, cause, until: Some(stamp) });
         }
     }
@@ -425,16 +477,14 @@ impl Session {
                 self.hello.encrypted_premaster = handshake::encrypted_premaster(body).map(<[u8]>::to_vec);
             }
             kind::ENCRYPTED_EXTENSIONS => {
-                self.facts.alpn = handshake::encrypted_alpn(body).or_else(|| self.facts.alpn.take());
+                let extensions = handshake::encrypted_extensions(body);
+                self.facts.alpn = extensions.alpn.or_else(|| self.facts.alpn.take());
+                self.hello.early_accepted = extensions.early_data;
                 self.changed = true;
             }
             kind::FINISHED if protected => self.directions[side as usize].advance(Phase::Application),
             kind::END_OF_EARLY_DATA if protected => self.directions[side as usize].advance(Phase::Handshake),
-            kind::KEY_UPDATE if protected => {
-                if let Some(suite) = self.suite() {
-                    self.directions[side as usize].update(suite);
-                }
-            }
+            kind::KEY_UPDATE if protected => self.directions[side as usize].update(),
             _ => {}
         }
     }
@@ -443,27 +493,38 @@ impl Session {
         let Some(hello) = handshake::client_hello(body) else { return };
         self.facts.client = Some(side);
         self.facts.sni = hello.sni.clone().or_else(|| self.facts.sni.take());
-        let transcript = std::mem::take(&mut self.hello.transcript);
-        self.hello = Hello { client: Some(hello), transcript, ..Hello::default() };
+        let before = std::mem::take(&mut self.hello);
+        // Where the directions are out of order, the answer may be there before the question.
+        let server = before.server.filter(|_| before.client.is_none());
+        self.hello = Hello { client: Some(hello), server, transcript: before.transcript, ..Hello::default() };
+        self.note_resumption();
         self.changed = true;
     }
 
     fn server_hello(&mut self, side: Side, body: &[u8]) {
-        let Some(hello) = handshake::server_hello(body).filter(|hello| !hello.is_retry()) else { return };
+        let Some(hello) = handshake::server_hello(body) else { return };
         let facts = &mut self.facts;
         facts.client = Some(side.other());
+        if hello.is_retry() {
+            self.hello.retried = true;
+            return;
+        }
         facts.version = Some(hello.version);
         facts.suite = Some(hello.suite);
         facts.group = hello.group;
         facts.alpn = hello.alpn.clone().or_else(|| facts.alpn.take());
-        facts.resumed = match &self.hello.client {
-            _ if hello.version == TLS13 => Some(hello.pre_shared_key),
-            // A server that resumes repeats the session ID, whether it found it or a ticket (RFC 5077 3.4).
-            Some(client) => Some(!hello.session.is_empty() && hello.session == client.session),
-            None => None,
-        };
         self.hello.server = Some(hello);
+        self.note_resumption();
         self.changed = true;
+    }
+
+    fn note_resumption(&mut self) {
+        self.facts.resumed = match (&self.hello.client, &self.hello.server) {
+            (_, Some(server)) if server.version == TLS13 => Some(server.pre_shared_key),
+            // A server that resumes repeats the session ID, whether it found it or a ticket (RFC 5077 3.4).
+            (Some(client), Some(server)) => Some(!server.session.is_empty() && server.session == client.session),
+            _ => None,
+        };
     }
 
     fn certificates(&mut self, side: Side, body: &[u8]) {
@@ -473,29 +534,28 @@ impl Session {
     }
 
     /// Makes the keys that open what `side` sends, if they are not there.
-    fn ensure_keys(&mut self, side: Side, secrets: &Secrets) -> Result<Suite, Reason> {
+    fn ensure_keys(&mut self, side: Side, secrets: &Secrets) -> Result<(), Reason> {
+        let known = &self.directions[side as usize].epochs;
+        if known.last().is_some_and(|epoch| epoch.phase == Phase::Application) {
+            return Ok(());
+        }
+        let known = known.last().map(|epoch| epoch.phase);
         let server = self.hello.server.as_ref().ok_or_else(|| self.without_hello())?;
         let suite = Suite::of(server.suite).ok_or(Reason::UnsupportedSuite(server.suite))?;
-        let is_whole = |direction: &Direction| direction.epochs.iter().any(|epoch| epoch.phase == Phase::Application);
-        if is_whole(&self.directions[side as usize]) {
-            return Ok(suite);
-        }
         if server.compression != 0 {
             return Err(Reason::Compressed);
         }
         let client = self.hello.client.as_ref().ok_or(Reason::HelloMissing)?;
         let made = match server.version {
             TLS12 => self.tls12_keys(side, suite, client, server, secrets),
-            TLS13 => self.tls13_keys(side, suite, client, secrets),
+            TLS13 => self.tls13_keys(side, suite, client, known, secrets),
             other => return Err(Reason::UnsupportedVersion(other)),
         };
-        let known = self.directions[side as usize].epochs.first().map(|epoch| epoch.phase);
-        let made: Vec<Epoch> = made.into_iter().filter(|epoch| known.is_none_or(|known| epoch.phase > known)).collect();
         if known.is_none() && made.is_empty() {
             return Err(Reason::NoSecret { random: client.random });
         }
         self.directions[side as usize].epochs.extend(made);
-        Ok(suite)
+        Ok(())
     }
 
     fn tls12_keys(
@@ -529,7 +589,15 @@ impl Session {
         secrets.master_of(&server.session).map(<[u8]>::to_vec)
     }
 
-    fn tls13_keys(&self, side: Side, suite: Suite, client: &ClientHello, secrets: &Secrets) -> Vec<Epoch> {
+    /// The keys of the phases after those `known`.
+    fn tls13_keys(
+        &self,
+        side: Side,
+        suite: Suite,
+        client: &ClientHello,
+        known: Option<Phase>,
+        secrets: &Secrets,
+    ) -> Vec<Epoch> {
         let labels: &[(Phase, Label)] = match self.facts.client == Some(side) {
             true if client.early_data => &[
                 (Phase::Early, Label::ClientEarly),
@@ -542,8 +610,8 @@ impl Session {
         let epoch = |&(phase, label): &(Phase, Label)| {
             let secret = secrets.get(label, &client.random)?;
             let opener = keys::tls13(suite, secret)?;
-            Some(Epoch { phase, opener, secret: Some((suite.hash, secret.to_vec())) })
+            Some(Epoch { phase, opener, secret: Some((suite, secret.to_vec())) })
         };
-        labels.iter().filter_map(epoch).collect()
+        labels.iter().filter(|(phase, _)| known.is_none_or(|known| *phase > known)).filter_map(epoch).collect()
     }
 }

@@ -160,7 +160,7 @@ impl Drop for Screen {
 }
 
 /// Gives the terminal back. What fails here cannot be mended any more.
-fn leave() {
+pub fn leave() {
     let _ = disable_raw_mode();
     let _ =
         execute!(stdout(), DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen, crossterm::cursor::Show);

@@ -67,14 +67,36 @@ pub fn diagnostics(message: &Value) -> Vec<&str> {
 }
 
 pub fn analyzer(threads: usize) -> Analyzer {
-    Analyzer::new(Options { threads, ..Options::new(Arc::clone(&Q4164)) })
+    Analyzer::new(Options { threads, ..options() })
+}
+
+/// What nobody asked to be otherwise.
+pub fn options() -> Options {
+    Options::new(Arc::clone(&Q4164))
+}
+
+/// With a vendor's schema beside the built-in one.
+pub fn options_with_schema(file: &Path) -> Options {
+    let mut compiler = protox::Compiler::new([file.parent().unwrap()]).unwrap();
+    compiler.include_imports(true).open_file(file.file_name().unwrap()).unwrap();
+    let mut definitions = Definitions::q4164();
+    definitions.add_schemas(compiler.descriptor_pool());
+    Options::new(Arc::new(definitions))
 }
 
 /// What is printed for a file, which must open.
 pub fn analyze_file(path: &Path, cut: Cut) -> Printed {
+    analyze_file_with(path, cut, options())
+}
+
+pub fn analyze_file_with(path: &Path, cut: Cut, options: Options) -> Printed {
     let (mut reader, errors) = Reader::open(&[path.to_owned()]);
     assert!(errors.is_empty(), "{errors:?}");
-    let (mut analyzer, mut batch) = (analyzer(cut.threads), Batch::default());
+    let mut analyzer = Analyzer::new(Options { threads: cut.threads, ..options });
+    let mut batch = Batch::default();
+    reader.key_logs_ahead().into_iter().for_each(|log| {
+        analyzer.add_secrets(log);
+    });
     while reader.read_batch(&mut batch, cut.batch) {
         analyzer.batch(&batch);
     }
@@ -84,8 +106,12 @@ pub fn analyze_file(path: &Path, cut: Cut) -> Printed {
 
 /// What is printed for packets that lie in no file.
 pub fn analyze_packets(all: &Batch, cut: Cut) -> Printed {
+    analyze_packets_with(all, cut, options())
+}
+
+pub fn analyze_packets_with(all: &Batch, cut: Cut, options: Options) -> Printed {
     let blocks: &[Block] = &all.blocks;
-    let mut analyzer = analyzer(cut.threads);
+    let mut analyzer = Analyzer::new(Options { threads: cut.threads, ..options });
     for packets in all.packets.chunks(cut.batch) {
         analyzer.batch(&Batch { blocks: blocks.to_vec(), packets: packets.to_vec() });
     }

@@ -3,8 +3,11 @@
 
 pub mod analysis;
 pub mod ck;
+pub mod http2;
 pub mod messages;
 pub mod packets;
+pub mod peers;
+pub mod tls;
 pub mod traffic;
 
 use std::path::{Path, PathBuf};
@@ -139,6 +142,10 @@ impl Files {
         let path = self.0.path().join(name);
         std::fs::write(&path, bytes).expect("a temporary file");
         path
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 

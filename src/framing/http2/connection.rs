@@ -240,28 +240,45 @@ impl Context<'_> {
             HeaderKind::Response => self.shared.client = Some(self.side.other()),
             HeaderKind::Other => {}
         }
-        let (stream, forgot) = self.shared.streams.open(header.stream);
+        if self.shared.streams.is_closed(header.stream) {
+            return;
+        }
+        self.make_room(tally, header.stream, stamp);
+        let stream = self.shared.streams.open(header.stream);
         let before = stream.held_bytes();
         stream.headers(self.side, kind, headers);
         let after = stream.held_bytes();
         self.shared.streams.held = self.shared.streams.held + after - before;
-        if forgot {
-            self.problem(ProblemKind::TooManyStreams, header.stream, stamp);
-        }
         if header.has(flag::END_STREAM) {
             self.end_stream(tally, header.stream, stamp);
         }
     }
 
     fn data(&mut self, tally: &mut Tally, id: u32, chunk: Chunk<'_>) {
-        let (stream, forgot) = self.shared.streams.open(id);
-        if stream.halves[self.side as usize].is_foreign {
+        if self.shared.streams.is_closed(id) {
             return;
         }
         let stamp = chunk.stamp;
-        self.with_half(tally, id, Some(stamp), |half, most, give| half.assembler.data(chunk, most, give));
-        if forgot {
-            self.problem(ProblemKind::TooManyStreams, id, stamp);
+        self.make_room(tally, id, stamp);
+        if !self.shared.streams.open(id).halves[self.side as usize].is_foreign {
+            self.with_half(tally, id, Some(stamp), |half, most, give| half.assembler.data(chunk, most, give));
+        }
+    }
+
+    /// Forgets the oldest stream if there are too many to open `id`; gives what it holds.
+    fn make_room(&mut self, tally: &mut Tally, id: u32, stamp: Stamp) {
+        let Some(oldest) = self.shared.streams.in_the_way(id) else { return };
+        self.cut_both(tally, oldest, Truncation::Undecoded, stamp);
+        self.shared.streams.close(oldest);
+        self.problem(ProblemKind::TooManyStreams, oldest, stamp);
+    }
+
+    /// Neither side's message on stream `id` will become whole.
+    fn cut_both(&mut self, tally: &mut Tally, id: u32, cause: Truncation, stamp: Stamp) {
+        for side in [Side::Initiator, Side::Responder] {
+            self.with_half_of(tally, id, side, Some(stamp), |half, _, give| {
+                half.assembler.end(cause, Some(stamp.packet), give);
+            });
         }
     }
 
@@ -302,11 +319,7 @@ impl Context<'_> {
     }
 
     fn reset(&mut self, tally: &mut Tally, id: u32, code: u32, stamp: Stamp) {
-        for side in [Side::Initiator, Side::Responder] {
-            self.with_half_of(tally, id, side, Some(stamp), |half, _, give| {
-                half.assembler.end(Truncation::StreamEnded, Some(stamp.packet), give);
-            });
-        }
+        self.cut_both(tally, id, Truncation::StreamEnded, stamp);
         if let Some(stream) = self.shared.streams.close(id) {
             (self.sink)(Event::Ended(call_end(id, &stream, self.side, self.shared.client, Some(code), stamp)));
         }
@@ -395,15 +408,18 @@ impl Giver<'_> {
     fn message(&mut self, found: &Found<'_>, encoding: grpc::Encoding) {
         self.stream.messages[self.side as usize] += 1;
         let mut truncated = found.truncated;
-        if truncated == Some(Truncation::Undecoded) {
+        if found.too_large {
             self.problem(ProblemKind::MessageTooLarge { length: found.wire_length }, found.stamp);
         }
         if found.compressed {
             let whole = grpc::decompress(found.bytes, encoding, self.inflated);
             if whole != Some(true) {
-                truncated = truncated.or(Some(Truncation::Undecoded));
                 let kind = if whole.is_none() { ProblemKind::UnknownEncoding } else { ProblemKind::Decompression };
-                self.problem(kind, found.stamp);
+                // What is cut cannot be decompressed to its end, and that it is cut is told.
+                if truncated.is_none() || whole.is_none() {
+                    self.problem(kind, found.stamp);
+                }
+                truncated = truncated.or(Some(Truncation::Undecoded));
             }
         }
         (self.sink)(Event::Message(GrpcMessage {

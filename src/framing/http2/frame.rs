@@ -117,6 +117,12 @@ impl FrameHeader {
 pub enum Chain {
     /// They surely are.
     Frames,
+    /// Whole frames, fewer, end exactly where the bytes do, and not all of them are DATA, whose header is the least
+    /// particular.
+    Exact {
+        /// How many.
+        whole: usize,
+    },
     /// They may be: what is there looks like it, but is too little.
     Open {
         /// Whole frames among them.
@@ -129,15 +135,21 @@ pub enum Chain {
 /// Frames in a row that nothing but frames looks like.
 const CERTAIN: usize = 3;
 
-/// Whether `bytes` begin with a chain of frames: [`CERTAIN`] plausible headers, each where the last frame ends, or
-/// frames that end exactly with `bytes`, not all of them DATA, whose header is the least particular.
+impl Chain {
+    /// Whether they are frames, where frames are to be expected.
+    pub fn is_likely(self) -> bool {
+        matches!(self, Self::Frames | Self::Exact { .. })
+    }
+}
+
+/// How far `bytes` begin with a chain of frames: plausible headers, each where the last frame ends.
 pub fn chain(bytes: &[u8], max_length: u32) -> Chain {
     let (mut at, mut whole, mut particular) = (0, 0, false);
     loop {
         let rest = &bytes[at..];
         let Some(header) = rest.first_chunk::<HEADER>() else {
             let is_exact = rest.is_empty() && particular;
-            return if is_exact { Chain::Frames } else { Chain::Open { whole } };
+            return if is_exact { Chain::Exact { whole } } else { Chain::Open { whole } };
         };
         let header = FrameHeader::read(header);
         if !header.is_plausible(max_length) {

@@ -72,6 +72,8 @@ pub struct Found<'a> {
     pub compressed: bool,
     pub wire_length: u32,
     pub truncated: Option<Truncation>,
+    /// Its end was given up because too much waited.
+    pub too_large: bool,
     pub stamp: Stamp,
     /// What told that it is not whole; `None` for the end of the stream.
     pub placed: Option<u32>,
@@ -186,7 +188,10 @@ impl Assembler {
         let room = most.min(MAX_MESSAGE).saturating_sub(self.body.len());
         if count > room {
             self.body.extend_from_slice(&bytes[..room]);
-            self.cut(Truncation::Undecoded, Some(chunk.stamp.packet), give);
+            self.cut(Truncation::Undecoded, Some(chunk.stamp.packet), &mut |outcome| match outcome {
+                Outcome::Message(found) => give(Outcome::Message(Found { too_large: true, ..found })),
+                outcome => give(outcome),
+            });
             self.state = if rest == 0 { State::Prefix } else { State::Discard { left: rest } };
             return;
         }
@@ -266,7 +271,16 @@ impl Assembler {
     ) {
         let (State::Body { compressed, length, .. }, Some(stamp)) = (self.state, self.stamp.take()) else { return };
         let placed = if truncated.is_some() { placed } else { Some(stamp.packet) };
-        give(Outcome::Message(Found { bytes, place, compressed, wire_length: length, truncated, stamp, placed }));
+        give(Outcome::Message(Found {
+            bytes,
+            place,
+            compressed,
+            wire_length: length,
+            truncated,
+            too_large: false,
+            stamp,
+            placed,
+        }));
     }
 }
 

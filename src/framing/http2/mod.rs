@@ -41,7 +41,7 @@ pub enum Detected {
 
 /// Whether `bytes`, the first seen of a direction, are HTTP/2: the client's preface or the server's SETTINGS
 /// (RFC 9113 3.4), or, joined midway (`from_the_start` is false), a chain of frames. Looks at the first byte on only:
-/// joined inside a frame, ask again with what the next packet begins with.
+/// joined inside a frame, [`next_chance`] tells where else to look.
 pub fn detect(from_the_start: bool, bytes: &[u8]) -> Detected {
     let common = bytes.len().min(PREFACE.len());
     if bytes[..common] == PREFACE[..common] {
@@ -49,7 +49,7 @@ pub fn detect(from_the_start: bool, bytes: &[u8]) -> Detected {
     }
     if !from_the_start {
         return match frame::chain(bytes, frame::DEFAULT_MAX_LENGTH) {
-            Chain::Frames => Detected::Yes,
+            Chain::Frames | Chain::Exact { .. } => Detected::Yes,
             Chain::Open { .. } if bytes.len() < MAX_UNDETECTED => Detected::NeedMore,
             _ => Detected::No,
         };
@@ -64,6 +64,23 @@ pub fn detect(from_the_start: bool, bytes: &[u8]) -> Detected {
         // Of a SETTINGS frame that short, the first byte is 0.
         None if bytes.first().is_none_or(|&first| first == 0) => Detected::NeedMore,
         None => Detected::No,
+    }
+}
+
+/// The first place in `bytes`, of a direction joined inside a frame, where a chain of frames may begin, and whether it
+/// surely does; `bytes.len()` if there is none.
+pub fn next_chance(bytes: &[u8]) -> (usize, bool) {
+    let chains = (0..bytes.len()).map(|start| (start, frame::chain(&bytes[start..], frame::DEFAULT_MAX_LENGTH)));
+    let found = chains.into_iter().find(|(_, chain)| *chain != Chain::None);
+    found.map_or((bytes.len(), false), |(start, chain)| (start, chain == Chain::Frames))
+}
+
+/// Whether bytes that may be HTTP/2 have whole frames in front.
+pub fn begins_with_frames(bytes: &[u8]) -> bool {
+    match frame::chain(bytes, frame::DEFAULT_MAX_LENGTH) {
+        Chain::Open { whole } | Chain::Exact { whole } => whole > 0,
+        Chain::Frames => true,
+        Chain::None => false,
     }
 }
 

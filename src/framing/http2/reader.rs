@@ -20,8 +20,8 @@ const MAX_LENGTH: u32 = (1 << 24) - 1;
 /// Bytes among which a chain of frames is looked for: three of the default length and more.
 const MAX_SCANNED: usize = 64 << 10;
 
-/// Bytes of a direction searched, over and over, before it is given up: ends the work that bytes made to look like
-/// frames could cause.
+/// Bytes searched, over and over, before a direction that does not come into step is given up: ends the work that bytes
+/// made to look like frames could cause.
 const MAX_SEARCHED: usize = 64 << 20;
 
 /// Bytes that are in no message; told with the next one.
@@ -397,7 +397,7 @@ impl Reader {
     }
 
     fn scan(&mut self, run: &mut Run<'_>, take: &mut Take<'_>) {
-        if self.backlog.is_empty() && chain(run.bytes, self.max_length) == Chain::Frames {
+        if self.backlog.is_empty() && chain(run.bytes, self.max_length).is_likely() {
             return self.enter();
         }
         self.backlog.extend(run.bytes, run.stamp);
@@ -415,7 +415,8 @@ impl Reader {
                     entry = Some(start);
                     break;
                 }
-                Chain::Open { whole } => first = first.or(Some((start, whole))),
+                // Where every place is tried, a frame or two are found by chance.
+                Chain::Open { whole } | Chain::Exact { whole } => first = first.or(Some((start, whole))),
                 Chain::None => {}
             }
         }
@@ -439,6 +440,7 @@ impl Reader {
     fn enter(&mut self) {
         self.state = State::Header;
         self.waiting = 0;
+        self.budget = MAX_SEARCHED;
     }
 
     /// Reads the backlog, without its first `start` bytes, as frames.

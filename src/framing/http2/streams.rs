@@ -1,6 +1,6 @@
 //! The open streams of a connection: what their headers said, and their messages under construction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::grpc::{Assembler, Encoding};
 use super::hpack::{Certainty, Field, Headers};
@@ -8,6 +8,9 @@ use crate::stream::Side;
 
 /// Streams remembered at once.
 const MAX_STREAMS: usize = 4096;
+
+/// Closed streams remembered: what was under way when a stream was reset still arrives (RFC 9113 5.4.2).
+const MAX_CLOSED: usize = 256;
 
 /// The longest path kept, in bytes; that of a method has a few dozen.
 const MAX_PATH: usize = 512;
@@ -81,7 +84,7 @@ impl HeaderKind {
 impl Stream {
     /// Takes what a header list says.
     pub fn headers(&mut self, side: Side, kind: HeaderKind, headers: &Headers) {
-        for field in headers.iter().filter(|field| field.certainty.1 != Certainty::Unknown) {
+        for field in headers.iter() {
             self.field(side, &field);
         }
         let is_informational = self.http_status.is_some_and(|status| (100..200).contains(&status));
@@ -92,19 +95,21 @@ impl Stream {
         if !half.headers_seen {
             half.headers_seen = true;
             half.assembler = Assembler::default();
-            if kind != HeaderKind::Other && headers.unknown() == 0 && headers.left_out() == 0 {
+            if kind != HeaderKind::Other && headers.left_out() == 0 && headers.iter().all(|field| field.is_certain()) {
                 half.is_foreign = headers.get("content-type").is_none_or(|field| !names_grpc(field.value));
             }
         }
     }
 
+    /// Of what may be another's, a path alone is kept, and marked.
     fn field(&mut self, side: Side, field: &Field<'_>) {
         let text = std::str::from_utf8(field.value).ok();
         match field.name {
-            b":path" => {
+            b":path" if field.certainty.1 != Certainty::Unknown => {
                 self.path = text.filter(|path| path.len() <= MAX_PATH).map(Into::into);
-                self.path_uncertain = field.certainty.0.min(field.certainty.1) != Certainty::Certain;
+                self.path_uncertain = !field.is_certain();
             }
+            _ if !field.is_certain() => {}
             b":status" => self.http_status = text.and_then(|status| status.parse().ok()),
             b"grpc-encoding" => self.halves[side as usize].encoding = Encoding::named(field.value),
             b"grpc-status" => self.grpc_status = text.and_then(|status| status.parse().ok()),
@@ -151,18 +156,27 @@ fn percent_decoded(text: &[u8]) -> Box<str> {
 #[derive(Debug, Default)]
 pub struct Streams {
     open: BTreeMap<u32, Stream>,
+    /// The last ones closed.
+    closed: VecDeque<u32>,
     /// Bytes of messages under construction.
     pub held: usize,
 }
 
 impl Streams {
-    /// The stream `id`, which is new if it is not open. Whether the oldest was forgotten for it.
-    pub fn open(&mut self, id: u32) -> (&mut Stream, bool) {
+    /// The stream to be closed before `id` can be opened, if there are too many.
+    pub fn in_the_way(&self, id: u32) -> Option<u32> {
         let is_full = self.open.len() >= MAX_STREAMS && !self.open.contains_key(&id);
-        if is_full && let Some((_, oldest)) = self.open.pop_first() {
-            self.held -= oldest.held_bytes();
-        }
-        (self.open.entry(id).or_default(), is_full)
+        self.open.keys().next().copied().filter(|_| is_full)
+    }
+
+    /// Whether the stream `id` was closed, as far back as that is remembered.
+    pub fn is_closed(&self, id: u32) -> bool {
+        !self.open.contains_key(&id) && self.closed.contains(&id)
+    }
+
+    /// The stream `id`, which is new if it is not open.
+    pub fn open(&mut self, id: u32) -> &mut Stream {
+        self.open.entry(id).or_default()
     }
 
     /// The stream `id`, if it is open.
@@ -174,6 +188,10 @@ impl Streams {
     pub fn close(&mut self, id: u32) -> Option<Stream> {
         let stream = self.open.remove(&id)?;
         self.held -= stream.held_bytes();
+        self.closed.push_back(id);
+        if self.closed.len() > MAX_CLOSED {
+            self.closed.pop_front();
+        }
         Some(stream)
     }
 
@@ -184,6 +202,6 @@ impl Streams {
 
     /// Bytes held.
     pub fn held_bytes(&self) -> usize {
-        self.held + self.open.len() * size_of::<Stream>()
+        self.held + self.open.len() * size_of::<Stream>() + self.closed.len() * size_of::<u32>()
     }
 }

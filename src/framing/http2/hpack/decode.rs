@@ -1,15 +1,18 @@
 //! Header blocks → header lists.
 
 use super::HpackError;
-use super::headers::{Certainty, Headers, Representation};
+use super::headers::{Certainty, Headers, MAX_LIST, Representation};
 use super::huffman;
 use super::table::{DynamicTable, Entry, STATIC};
 
 /// The table size before SETTINGS say another (RFC 9113 6.5.2).
 const DEFAULT_TABLE: usize = 4096;
 
-/// The largest table kept, in bytes, whatever is announced.
-const MAX_TABLE: usize = 256 << 10;
+/// The largest table kept, in bytes, whatever is announced: a byte can stand for an entry as large as the table.
+const MAX_TABLE: usize = 64 << 10;
+
+/// Bytes that a block may expand to before it is given up; what is beyond [`MAX_LIST`] is read, but not kept.
+const MAX_EXPANDED: usize = 4 * MAX_LIST;
 
 /// Decodes the header blocks of one direction.
 #[derive(Debug)]
@@ -77,6 +80,9 @@ impl Decoder {
                 0x00..=0x0f => self.literal(block, 4, Representation::NotIndexed, headers)?,
             }
             begun = true;
+            if headers.expanded() > MAX_EXPANDED {
+                return Err(HpackError::Expansion);
+            }
         }
         Ok(())
     }
@@ -86,11 +92,13 @@ impl Decoder {
             return Err(HpackError::LateSizeUpdate);
         }
         // Joined midway, what the receiver allows may not have been seen.
-        let most = if self.table.is_lossy() { self.allowed.max(MAX_TABLE) } else { self.allowed };
-        if size as usize > most {
+        if size as usize > self.allowed && !self.table.is_lossy() {
             return Err(HpackError::SizeUpdate(size));
         }
         self.table.resize((size as usize).min(MAX_TABLE));
+        if size as usize > MAX_TABLE {
+            self.table.lack_oldest();
+        }
         Ok(())
     }
 

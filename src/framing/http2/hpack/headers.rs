@@ -51,6 +51,13 @@ pub struct Field<'a> {
     pub certainty: (Certainty, Certainty),
 }
 
+impl Field<'_> {
+    /// Whether both texts are what the sender meant.
+    pub fn is_certain(&self) -> bool {
+        self.certainty == (Certainty::Certain, Certainty::Certain)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: u32,
@@ -69,7 +76,8 @@ pub struct Headers {
     /// Where the field that is being read starts, and its value.
     start: usize,
     middle: usize,
-    size: usize,
+    /// As SETTINGS_MAX_HEADER_LIST_SIZE counts, with what was left out.
+    expanded: usize,
     left_out: u32,
     unknown: u32,
 }
@@ -101,10 +109,15 @@ impl Headers {
         self.unknown
     }
 
+    /// Bytes of all fields, with those left out.
+    pub(super) fn expanded(&self) -> usize {
+        self.expanded
+    }
+
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.fields.clear();
-        (self.start, self.middle, self.size) = (0, 0, 0);
+        (self.start, self.middle, self.expanded) = (0, 0, 0);
         (self.left_out, self.unknown) = (0, 0);
     }
 
@@ -139,9 +152,9 @@ impl Headers {
         index: Option<u32>,
         certainty: (Certainty, Certainty),
     ) {
-        self.size += self.text.len() - self.start + ENTRY_OVERHEAD;
-        if self.size > MAX_LIST {
-            self.size = MAX_LIST;
+        let size = self.text.len() - self.start + ENTRY_OVERHEAD;
+        self.expanded += size;
+        if self.left_out > 0 || self.expanded > MAX_LIST {
             self.left_out += 1;
             self.text.truncate(self.start);
             return;

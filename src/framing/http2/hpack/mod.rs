@@ -30,6 +30,9 @@ pub enum HpackError {
     /// A table size update that is not allowed: after a field, or beyond the limit (RFC 7541 4.2).
     #[error("a table size update after a field")]
     LateSizeUpdate,
+    /// The block expands to many times what any header list has.
+    #[error("the block expands beyond any header list")]
+    Expansion,
     /// A table size update beyond what the receiver allows (RFC 7541 6.3).
     #[error("a table size update to {0} bytes, more than the receiver allows")]
     SizeUpdate(u32),

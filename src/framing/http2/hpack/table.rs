@@ -138,6 +138,14 @@ impl DynamicTable {
         self.certain = 0;
     }
 
+    /// The sender's table is larger than this one: the oldest entries may be missing, what is here is certain.
+    pub fn lack_oldest(&mut self) {
+        if !self.lossy {
+            self.lossy = true;
+            self.certain = self.entries.len();
+        }
+    }
+
     /// Adds an entry; an empty table results if it is larger than the table (RFC 7541 4.4).
     pub fn insert(&mut self, entry: Entry) {
         let size = entry.size();
