@@ -85,7 +85,8 @@ fn draw_row(svg: &mut String, row: &Row, y: usize, clock: &mut Clock) {
         Event::Message { index, name, ids, facts, codes, failed, .. } => {
             // What failed comes first, so that it is never what is cut.
             let (failures, others): (Vec<_>, Vec<_>) = facts.iter().partition(|fact| fact.failed);
-            let facts: Vec<String> = failures.into_iter().chain(others).map(|fact| format!("{} {}", fact.label, fact.value)).collect();
+            let facts: Vec<String> =
+                failures.into_iter().chain(others).map(|fact| format!("{} {}", fact.label, fact.value)).collect();
             let codes = if codes.is_empty() { String::new() } else { format!("  [{}]", codes.join(", ")) };
             let class = if *failed { "bad" } else { "message" };
             (class, format!("{} {name} {ids}", index + 1), facts.join("  ") + &codes)
