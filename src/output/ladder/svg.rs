@@ -9,13 +9,13 @@ use crate::output::clock::Clock;
 use crate::output::escape::{escaped, shorten};
 
 /// Pixels between lanes, and of a row.
-const LANE: usize = 330;
+const LANE: usize = 460;
 const ROW: usize = 46;
 /// Left of the first lane: times. Above the first row: names.
 const LEFT: usize = 190;
 const TOP: usize = 56;
 /// Characters that fit between two lanes.
-const ROOM: usize = 52;
+const ROOM: usize = 68;
 
 /// How it looks, on screen and on paper; `ladder` so that it stays with ladders in a page.
 pub const STYLE: &str = ".ladder{font:12px system-ui,sans-serif;background:#fff}.ladder line{stroke:#456;stroke-width:1.3}\
@@ -83,7 +83,10 @@ fn draw_row(svg: &mut String, row: &Row, y: usize, clock: &mut Clock) {
     let (class, head, under) = match &row.event {
         Event::Missing { why, .. } => ("missing", why.clone(), String::new()),
         Event::Message { index, name, ids, facts, codes, failed, .. } => {
-            let facts: Vec<String> = facts.iter().map(|fact| format!("{} {}", fact.label, fact.value)).collect();
+            // What failed comes first, so that it is never what is cut.
+            let (failures, others): (Vec<_>, Vec<_>) = facts.iter().partition(|fact| fact.failed);
+            let facts: Vec<String> =
+                failures.into_iter().chain(others).map(|fact| format!("{} {}", fact.label, fact.value)).collect();
             let codes = if codes.is_empty() { String::new() } else { format!("  [{}]", codes.join(", ")) };
             let class = if *failed { "bad" } else { "message" };
             (class, format!("{} {name} {ids}", index + 1), facts.join("  ") + &codes)
