@@ -7,11 +7,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+/// Where something is said that is no problem of the capture: TLS that stays closed without secrets.
+const NOTED: [&str; 1] = ["decoys.pcapng"];
+
 /// What `ckscope COMMAND --format jsonl CAPTURE` prints, and says on stderr: something if and only if the status is 1.
 fn printed(command: &str, capture: &Path) -> String {
     let mut ckscope = Command::new(env!("CARGO_BIN_EXE_ckscope"));
     let output = ckscope.args([command, "--format", "jsonl"]).arg(capture).output().unwrap();
-    let expected = i32::from(!output.stderr.is_empty());
+    let is_noted = NOTED.iter().any(|name| capture.ends_with(name));
+    let expected = i32::from(!output.stderr.is_empty() && !is_noted);
     assert_eq!(output.status.code(), Some(expected), "{}", capture.display());
     let said = String::from_utf8(output.stderr).unwrap();
     String::from_utf8(output.stdout).unwrap() + &said

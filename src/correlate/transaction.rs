@@ -243,7 +243,8 @@ struct Question<'a> {
     outcome: Outcome,
     answers: &'a [CommandCode],
     guesses: &'a Guesses,
-    /// The request is one of the same call and no other (gRPC).
+    /// The request is one of the same call (gRPC), or one that the response names: a vendor's response may be a call
+    /// of its own.
     same_call: bool,
 }
 
@@ -259,7 +260,7 @@ impl Question<'_> {
                 continue;
             }
             let equal = request.message_id == self.response.message_id;
-            if self.same_call && !equal {
+            if self.same_call && !equal && !self.names(request) {
                 continue;
             }
             let equal = equal && trusted;
@@ -273,6 +274,14 @@ impl Question<'_> {
             }
         }
         best.map(|(_, at)| at).or(echoed)
+    }
+
+    /// Whether both have one of the identifiers that are made for an exchange.
+    fn names(&self, request: &Record) -> bool {
+        [Identifier::Session, Identifier::KeyRelayRequest].into_iter().any(|identifier| {
+            let named = self.response.identifier(identifier);
+            named.is_some() && named == request.identifier(identifier)
+        })
     }
 
     fn is_asked_by(&self, request: &Record) -> bool {
