@@ -220,7 +220,7 @@ fn several_requests_on_one_stream_are_answered_there() {
 fn a_response_whose_request_is_lost_answers_no_other_call() {
     let mut pieces = call(1, RELAY, &relay_request("A"), &relay_response("A"));
     let answer = pieces.pop().unwrap();
-    let other = call(3, RELAY, &relay_request("A"), &relay_response("A"));
+    let other = call(3, RELAY, &relay_request("B"), &relay_response("B"));
     // Stream 3 is answered, and nothing else: what stream 1 asked waits on.
     pieces.push((CLIENT, request_headers(3, RELAY)));
     pieces.push(other[1].clone());
