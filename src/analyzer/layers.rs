@@ -36,7 +36,7 @@ impl Layers {
         }
         if matches!(self.security, Security::Plain) && self.turns_out_tls(side, piece, context) {
             self.application = Application::default();
-            self.security = Security::Tls(Box::default());
+            self.security = Security::Tls(Box::new(Session::new(sink.waits_for_secrets)));
         }
         self.hand_on(side, piece, context, sink);
     }
@@ -73,7 +73,8 @@ impl Layers {
             return true;
         }
         let is_tls = detected == Detected::Yes;
-        self.security = if is_tls { Security::Tls(Box::default()) } else { Security::Plain };
+        self.security =
+            if is_tls { Security::Tls(Box::new(Session::new(sink.waits_for_secrets))) } else { Security::Plain };
         held.into_iter().for_each(|held| self.replay(&held, context, sink));
         false
     }
@@ -118,6 +119,14 @@ impl Layers {
         let Self { security, application } = self;
         if let Security::Tls(session) = security {
             session.retry(sink.secrets, &mut decrypted(application, context, sink));
+        }
+    }
+
+    /// Waits for hellos and secrets no longer.
+    pub fn give_up_waiting(&mut self, context: Context, sink: &mut Sink<'_>) {
+        let Self { security, application } = self;
+        if let Security::Tls(session) = security {
+            session.give_up(sink.secrets, &mut decrypted(application, context, sink));
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Options {
     pub threads: usize,
     /// TLS secrets.
     pub secrets: Secrets,
+    /// More secrets may come by [`Analyzer::add_secrets`]: what lacks them waits, within bounds.
+    pub waits_for_secrets: bool,
     /// A direction of a connection (index) whose bytes are wanted.
     pub tap: Option<(u32, Side)>,
 }
@@ -66,6 +68,7 @@ impl Options {
             time_out: Span::from_secs(10),
             threads: 1,
             secrets: Secrets::default(),
+            waits_for_secrets: false,
             tap: None,
         }
     }
@@ -116,7 +119,9 @@ impl Analyzer {
         let workers = options.threads.saturating_sub(1).max(1);
         let hasher = RandomState::default();
         let make = |index| {
-            Worker::new(Arc::clone(&codes), Arc::clone(&definitions), hasher.clone(), (index, workers), options.tap)
+            let (codes, definitions) = (Arc::clone(&codes), Arc::clone(&definitions));
+            let share = (index, workers);
+            Worker::new(codes, definitions, hasher.clone(), share, options.waits_for_secrets, options.tap)
         };
         Self {
             parser: PacketParser::new(),

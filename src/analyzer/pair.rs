@@ -125,6 +125,12 @@ impl Pair {
         self.deliver_held(sink, |stream, deliver| stream.give_up_holes(deliver));
     }
 
+    /// Waits for nothing any more: too much waits.
+    pub fn give_up_waiting(&mut self, sink: &mut Sink<'_>) {
+        self.give_up_holes(sink);
+        self.layers.give_up_waiting(self.without_more(), sink);
+    }
+
     fn deliver_held(&mut self, sink: &mut Sink<'_>, act: impl Fn(&mut Stream, &mut dyn FnMut(Piece<'_>))) {
         for side in SIDES {
             self.run(side, self.without_more(), sink, &act);

@@ -15,6 +15,7 @@ pub struct Sink<'a> {
     pub indexer: &'a mut Indexer,
     pub output: &'a mut Output,
     pub secrets: &'a Secrets,
+    pub waits_for_secrets: bool,
     pub tap: Option<(u32, Side)>,
     pub connection: u32,
     /// The packet at hand, and how far back messages may be placed.

@@ -42,14 +42,16 @@ struct Tools {
     codes: Arc<CommandCodes>,
     indexer: Indexer,
     secrets: Arc<Secrets>,
+    waits_for_secrets: bool,
     tap: Option<(u32, Side)>,
 }
 
 impl Tools {
     /// Where what is found on `connection` at packet `now` goes.
     fn sink<'a>(&'a mut self, output: &'a mut Output, connection: u32, now: Stamp, floor: u32) -> Sink<'a> {
-        let Self { codes, indexer, secrets, tap } = self;
-        Sink { codes, indexer, output, secrets, tap: *tap, connection, now, floor }
+        let Self { codes, indexer, secrets, waits_for_secrets, tap } = self;
+        let (waits_for_secrets, tap) = (*waits_for_secrets, *tap);
+        Sink { codes, indexer, output, secrets, waits_for_secrets, tap, connection, now, floor }
     }
 }
 
@@ -69,11 +71,12 @@ impl Worker {
         definitions: Arc<Definitions>,
         hasher: RandomState,
         (first, share): (usize, usize),
+        waits_for_secrets: bool,
         tap: Option<(u32, Side)>,
     ) -> Self {
         let indexer = Indexer::new(definitions, hasher);
         Self {
-            tools: Tools { codes, indexer, secrets: Arc::default(), tap },
+            tools: Tools { codes, indexer, secrets: Arc::default(), waits_for_secrets, tap },
             share,
             first,
             slots: Vec::new(),
@@ -169,7 +172,7 @@ impl Worker {
         self.held = (self.held + pair.held_bytes()).saturating_sub(before);
         if self.held > MAX_HELD / self.share {
             self.held -= pair.held_bytes();
-            pair.give_up_holes(&mut sink);
+            pair.give_up_waiting(&mut sink);
         }
         if let Some(facts) = pair.take_tls_news() {
             output.tls.push((task.connection, facts));

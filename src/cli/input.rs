@@ -221,6 +221,7 @@ impl InputArgs {
         key_logs.read(&mut |bytes| secrets.add(bytes))?;
         let analyzer = Analyzer::new(Options {
             secrets,
+            waits_for_secrets: !self.secrets.key_logs.is_empty(),
             ports: self.ports.clone(),
             time_out: self.timeout,
             threads: self.threads(),

@@ -265,7 +265,8 @@ impl Session {
         }
     }
 
-    fn give_up(&mut self, secrets: &Secrets, deliver: Deliver<'_>) {
+    /// Waits no longer: what lacks a hello or a secret stays closed.
+    pub fn give_up(&mut self, secrets: &Secrets, deliver: Deliver<'_>) {
         self.given_up = true;
         self.release(secrets, deliver);
     }

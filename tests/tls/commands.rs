@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use ckscope::analyzer::{Analyzer, Options};
+use ckscope::capture::Batch;
+use ckscope::capture::file::Reader;
 use ckscope::stream::Side;
 use serde_json::Value;
 
-use crate::support::analysis::objects;
+use crate::support::analysis::{objects, options};
 use crate::support::tls::{Chunk, Recorded};
 use crate::support::traffic::{Connection, Segment};
 use crate::support::{Files, Order, Pcapng};
@@ -158,4 +161,26 @@ fn the_list_of_connections_tells_what_tls_said_of_itself() {
         let list = text(&run(&["connections"], &capture, None).stdout);
         assert!(list.contains(version) && list.contains("TLS_"), "{list}");
     }
+}
+
+#[test]
+fn messages_wait_for_secrets_that_are_written_after_them() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/all-procedures-tls13.pcapng");
+    let found = |waits_for_secrets| {
+        let (mut reader, errors) = Reader::open(std::slice::from_ref(&sample));
+        assert!(errors.is_empty(), "{errors:?}");
+        let mut analyzer = Analyzer::new(Options { waits_for_secrets, ..options() });
+        let mut batch = Batch::default();
+        // After the first batch messages were sent, and no connection is closed.
+        while reader.read_batch(&mut batch, 100) {
+            analyzer.batch(&batch);
+            for log in reader.tls_key_logs(0) {
+                analyzer.add_secrets(log);
+            }
+        }
+        analyzer.finish();
+        (analyzer.journal().records.len(), analyzer.journal().procedures.len())
+    };
+    assert_eq!(found(true), (17, 8));
+    assert!(found(false).0 < 17);
 }
