@@ -2,6 +2,8 @@
 //! Alone may touch files, devices, sockets and clocks; refuses to know what the packets mean.
 
 pub mod file;
+pub mod growing;
+pub mod recording;
 pub mod spool;
 pub mod tcp;
 
