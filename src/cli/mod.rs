@@ -12,12 +12,16 @@ mod info;
 mod input;
 mod lab;
 mod lines;
+mod live;
 mod look;
 mod proto;
 mod read;
 mod report;
+mod screen;
 mod secrets;
+mod shared;
 mod shell;
+mod signals;
 mod stats;
 mod tui;
 
@@ -153,7 +157,7 @@ fn files(words: &[OsString]) -> anyhow::Result<Cli> {
     if first != "-" && !Path::new(&first).exists() {
         bail!("{}: neither a command nor a file; ckscope --help lists the commands", first.display());
     }
-    let command = if first != "-" && words.len() == 1 && tui::is_possible() { "tui" } else { "read" };
+    let command = if first != "-" && words.len() == 1 && screen::is_possible() { "tui" } else { "read" };
     let prefix = ["ckscope", command].map(OsString::from);
     Ok(Cli::parse_from(prefix.iter().chain(words)))
 }

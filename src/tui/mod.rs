@@ -33,5 +33,5 @@ pub mod theme;
 pub mod times;
 mod update;
 
-pub use feed::{Feed, Phase, Status, Still};
+pub use feed::{Feed, Phase, SourcePanel, SourceTable, Status, Still};
 pub use state::{Effect, Setup, State};
