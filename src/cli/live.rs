@@ -27,7 +27,7 @@ use crate::output::jsonl;
 use crate::output::read::Listing;
 use crate::time::Span;
 use crate::tls::{Added, Secrets};
-use crate::tui::{SourcePanel, Setup};
+use crate::tui::{Setup, SourcePanel};
 
 /// How long to wait for something new before looking whether to stop.
 const WAIT: Duration = Duration::from_millis(100);
@@ -150,7 +150,7 @@ impl Live {
 
 impl LiveArgs {
     /// Whether messages are printed; else the interface opens.
-    fn is_headless(&self) -> bool {
+    pub fn is_headless(&self) -> bool {
         self.headless || !screen::is_possible()
     }
 

@@ -1,6 +1,7 @@
 //! The command line: what was typed → what it means. One file per command; results go to stdout, everything else to
 //! stderr. Knows every stage only by its public face.
 
+mod capture;
 mod connections;
 mod dissectors;
 mod export;
@@ -16,6 +17,7 @@ mod live;
 mod look;
 mod proto;
 mod read;
+mod record;
 mod report;
 mod screen;
 mod secrets;
@@ -96,6 +98,9 @@ enum Command {
     /// Look around in captures: procedures, flows, messages, on the whole terminal
     #[command(after_long_help = tui::EXAMPLES)]
     Tui(tui::TuiArgs),
+    /// See messages and procedures as they happen: on network interfaces, in a pipe, in a file that grows
+    #[command(after_long_help = capture::EXAMPLES)]
+    Capture(Box<capture::CaptureArgs>),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(Box<lab::LabArgs>),
     /// Print a script that completes commands and options in a shell
@@ -143,6 +148,7 @@ impl Cli {
             Command::Fields(args) => args.run(),
             Command::Dissectors(args) => args.run(),
             Command::Tui(args) => args.run(),
+            Command::Capture(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),

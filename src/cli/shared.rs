@@ -15,7 +15,7 @@ use crate::analyzer::Analyzer;
 use crate::capture::Block;
 use crate::capture::file::{News, Reader};
 use crate::journal::View;
-use crate::tui::{Feed, SourcePanel, Phase, Status};
+use crate::tui::{Feed, Phase, SourcePanel, Status};
 
 /// How long the analysis waits for a look that was asked for, at most.
 const PATIENCE: Duration = Duration::from_millis(20);
