@@ -15,7 +15,7 @@ use crate::analyzer::Analyzer;
 use crate::capture::Block;
 use crate::capture::file::{News, Reader};
 use crate::journal::View;
-use crate::tui::{Feed, Phase, SourcePanel, Status};
+use crate::tui::{Feed, Phase, Status};
 
 /// How long the analysis waits for a look that was asked for, at most.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -146,12 +146,9 @@ impl Feed for Shared {
         let mut status = self.wait().status.clone();
         if let Some(source) = &self.source {
             status.lost = source.lost();
+            status.panel = source.panel();
         }
         status
-    }
-
-    fn panel(&self) -> Option<SourcePanel> {
-        self.source.as_ref()?.panel()
     }
 
     fn cancel(&self) {

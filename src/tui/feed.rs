@@ -28,6 +28,8 @@ pub struct Status {
     pub behind: u64,
     /// Packets that were lost before they could be looked at.
     pub lost: u64,
+    /// How a live source stands; none for files.
+    pub panel: Option<SourcePanel>,
     /// What could not be read, a sentence each.
     pub problems: Vec<String>,
 }
@@ -40,10 +42,6 @@ pub trait Feed: Send + Sync {
     fn status(&self) -> Status;
     /// Stops reading; what was read stays.
     fn cancel(&self);
-    /// How a live source stands; none for files.
-    fn panel(&self) -> Option<SourcePanel> {
-        None
-    }
 }
 
 /// How a live source stands, for people.

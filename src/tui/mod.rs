@@ -24,6 +24,7 @@ pub mod names;
 pub mod overlay;
 pub mod procedures;
 pub mod scan;
+mod source;
 pub mod state;
 pub mod statistics;
 pub mod tab;
