@@ -3,6 +3,7 @@
 
 pub mod file;
 pub mod growing;
+pub mod proxy;
 pub mod recording;
 pub mod spool;
 pub mod tcp;

@@ -1,6 +1,7 @@
 //! The command line: what was typed → what it means. One file per command; results go to stdout, everything else to
 //! stderr. Knows every stage only by its public face.
 
+mod ca;
 mod connections;
 mod dissectors;
 mod export;
@@ -14,6 +15,7 @@ mod lab;
 mod lines;
 mod look;
 mod proto;
+mod proxy;
 mod read;
 mod report;
 mod secrets;
@@ -92,6 +94,12 @@ enum Command {
     /// Look around in captures: procedures, flows, messages, on the whole terminal
     #[command(after_long_help = tui::EXAMPLES)]
     Tui(tui::TuiArgs),
+    /// Sit between KM and controller: decrypt, record, and pass everything on
+    #[command(after_long_help = proxy::EXAMPLES)]
+    Proxy(Box<proxy::ProxyArgs>),
+    /// Make the authority that the proxy mints certificates from
+    #[command(after_long_help = ca::EXAMPLES)]
+    Ca(ca::CaArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(Box<lab::LabArgs>),
     /// Print a script that completes commands and options in a shell
@@ -139,6 +147,8 @@ impl Cli {
             Command::Fields(args) => args.run(),
             Command::Dissectors(args) => args.run(),
             Command::Tui(args) => args.run(),
+            Command::Proxy(args) => args.run(),
+            Command::Ca(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
