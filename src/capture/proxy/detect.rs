@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use rustls::server::Acceptor;
-use rustls::{CipherSuite, NamedGroup};
+use rustls::{CipherSuite, NamedGroup, SignatureScheme};
 use tokio::time::Instant;
 
 use super::tap::Side;
@@ -25,6 +25,8 @@ pub struct Hello {
     pub suites: Vec<CipherSuite>,
     /// Groups, where they are named.
     pub groups: Option<Vec<NamedGroup>>,
+    /// Signatures.
+    pub schemes: Vec<SignatureScheme>,
 }
 
 /// What is spoken.
@@ -113,6 +115,7 @@ fn offered(hello: &rustls::server::ClientHello<'_>) -> Hello {
         name: hello.server_name().map(str::to_owned),
         alpn: hello.alpn().into_iter().flatten().map(<[u8]>::to_vec).collect(),
         suites: hello.cipher_suites().to_vec(),
+        schemes: hello.signature_schemes().to_vec(),
         groups: hello.named_groups().map(<[NamedGroup]>::to_vec),
     }
 }

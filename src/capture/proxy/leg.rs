@@ -16,6 +16,15 @@ use super::wire::Wire;
 /// How long a good-bye may take.
 pub const GOOD_BYE: Duration = Duration::from_millis(500);
 
+/// Ends a hand-shake that has not begun to encrypt, and says why.
+pub async fn refuse(mut wire: Wire, alert: AlertDescription) {
+    let end = async {
+        wire.write_all(&alert::plain(alert)).await?;
+        wire.end().await
+    };
+    let _ = tokio::time::timeout(GOOD_BYE, end).await; // whoever does not listen is not waited for
+}
+
 /// See the module.
 #[derive(Debug)]
 pub enum Leg {

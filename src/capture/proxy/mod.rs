@@ -10,6 +10,8 @@ pub mod authority;
 mod der;
 pub mod detect;
 mod gate;
+mod handshake;
+pub mod identities;
 mod leg;
 mod listen;
 pub mod mint;
@@ -22,6 +24,7 @@ pub mod report;
 mod secrets;
 mod serve;
 pub mod tap;
+mod verify;
 mod wire;
 
 use std::io;
@@ -34,6 +37,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use self::identities::Identities;
 use self::panel::{Board, Panel};
 use self::recorder::Record;
 use self::tap::Queue;
@@ -47,6 +51,33 @@ pub enum Party {
     Km,
     /// The QKDN controller.
     Controller,
+}
+
+impl Party {
+    /// The one on the other side.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Km => Self::Controller,
+            Self::Controller => Self::Km,
+        }
+    }
+
+    /// What it is called in a sentence.
+    pub fn the(self) -> &'static str {
+        match self {
+            Self::Km => "the KM",
+            Self::Controller => "the controller",
+        }
+    }
+}
+
+impl std::fmt::Display for Party {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Km => "KM",
+            Self::Controller => "controller",
+        })
+    }
 }
 
 /// Where connections go on to.
@@ -141,6 +172,7 @@ pub(crate) struct Context {
     queue: Arc<Queue>,
     say: Say,
     stop: watch::Receiver<bool>,
+    identities: Option<Identities>,
 }
 
 impl Context {
@@ -167,6 +199,7 @@ pub struct Running {
 /// # Errors
 /// An address cannot be listened on, a file cannot be read, or the options do not go together.
 pub fn start(options: Options, record: impl Record + 'static, say: Say) -> io::Result<Running> {
+    let (identities, warnings) = Identities::read(&options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("proxy").enable_all().build()?;
     let _guard = runtime.enter();
     let (queue, events) = Queue::new(options.queue);
@@ -176,8 +209,8 @@ pub fn start(options: Options, record: impl Record + 'static, say: Say) -> io::R
     let listeners_told = listeners.iter().map(listen::Listener::describe).collect();
     let recording = recorder::Shared::default();
     let recorder = recorder::start(events, record, recording.clone())?;
-    let warnings = Vec::new();
-    let context = Arc::new(Context { options, board: Board::default(), queue: Arc::new(queue), say, stop: stopped });
+    let (board, queue) = (Board::default(), Arc::new(queue));
+    let context = Arc::new(Context { options, board, queue, say, stop: stopped, identities });
     for listener in listeners {
         runtime.spawn(listener.run(context.clone()));
     }

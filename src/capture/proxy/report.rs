@@ -2,6 +2,12 @@
 //! [`HandOff`], and its lines for people and for the comments of recorded packets.
 
 use std::fmt;
+use std::net::IpAddr;
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::extensions::GeneralName;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// One side's half of a hand-off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +69,51 @@ pub struct HandOff {
     pub differs: Vec<String>,
     /// Why it failed, if it did.
     pub refusal: Option<Refusal>,
+}
+
+impl Certificate {
+    /// What there is to say about this one.
+    pub fn of(der: &CertificateDer<'_>) -> Self {
+        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else {
+            return Self { subject: "a certificate that cannot be read".to_owned(), ..Self::default() };
+        };
+        let names = certificate.subject_alternative_name().ok().flatten();
+        let names = names.map(|names| names.value.general_names.iter().map(name).collect()).unwrap_or_default();
+        let validity = certificate.validity();
+        Self {
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            names,
+            key: key(certificate.public_key()),
+            validity: [validity.not_before, validity.not_after].map(|time| time.to_string()),
+            serial: certificate.raw_serial_as_string(),
+        }
+    }
+}
+
+fn name(name: &GeneralName<'_>) -> String {
+    match name {
+        GeneralName::DNSName(name) => format!("DNS:{name}"),
+        GeneralName::URI(name) => format!("URI:{name}"),
+        GeneralName::RFC822Name(name) => format!("email:{name}"),
+        GeneralName::DirectoryName(name) => format!("directory:{name}"),
+        GeneralName::IPAddress(octets) => match (<[u8; 4]>::try_from(*octets), <[u8; 16]>::try_from(*octets)) {
+            (Ok(octets), _) => format!("IP:{}", IpAddr::from(octets)),
+            (_, Ok(octets)) => format!("IP:{}", IpAddr::from(octets)),
+            _ => "IP:?".to_owned(),
+        },
+        GeneralName::OtherName(id, _) => format!("other:{id}"),
+        _ => "other".to_owned(),
+    }
+}
+
+fn key(info: &SubjectPublicKeyInfo<'_>) -> String {
+    match info.parsed() {
+        Ok(PublicKey::RSA(key)) => format!("RSA of {} bits", key.key_size()),
+        Ok(PublicKey::EC(point)) => format!("EC of {} bits", point.key_size()),
+        _ if info.algorithm.algorithm.to_id_string() == "1.3.101.112" => "Ed25519".to_owned(),
+        _ => format!("key of kind {}", info.algorithm.algorithm),
+    }
 }
 
 impl HandOff {

@@ -8,10 +8,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::detect::{Kind, detect};
+use super::handshake::{Roles, Shake};
 use super::leg::Leg;
 use super::listen::dialler;
 use super::panel::Entry;
 use super::relay::{Ended, Relay};
+use super::report::{HandOff, Refusal};
 use super::tap::{Side, Tap, What};
 use super::wire::Wire;
 use super::{Context, Party, now};
@@ -78,17 +80,57 @@ impl Connection<'_> {
                 return Ok(self.told(&Ended::Reset(side)));
             }
         };
-        let [dialler, dialled] = match kind {
-            Kind::Plain => ends.map(Leg::Plain),
-            Kind::Tls(..) => ends.map(Leg::Plain),
+        let Some([dialler, dialled]) = self.legs(ends, kind, tap).await else {
+            return Ok("no TLS hand-shake".to_owned());
         };
-        tap.put(now(), What::Established(Vec::new()));
         let mut stop = self.context.stop.clone();
         let stop = async {
             let _ = stop.wait_for(|stop| *stop).await; // without a sender the proxy is gone
         };
         let ended = Relay::new(dialler, dialled, tap, &self.entry.counters).run(stop, options.drain).await;
         Ok(self.told(&ended))
+    }
+
+    /// Both sides' plain streams; none if TLS came to nothing.
+    async fn legs(&self, ends: [Wire; 2], kind: Kind, tap: &Tap) -> Option<[Leg; 2]> {
+        let (client, hello) = match kind {
+            Kind::Plain => {
+                tap.put(now(), What::Established(Vec::new()));
+                return Some(ends.map(Leg::Plain));
+            }
+            Kind::Tls(client, hello) => (client, hello),
+        };
+        let parties = Roles { client: self.party(client), server: self.party(client.other()) };
+        let address = if client == Side::Dialler { self.goal.ip() } else { self.peer.ip() };
+        let identities = self.context.identities.as_ref();
+        let Some(mut shake) = identities.and_then(|all| Shake::new(all, &hello, parties, address)) else {
+            tap.put(now(), What::Established(vec!["TLS, passed on unopened".to_owned()]));
+            return Some(ends.map(Leg::Plain));
+        };
+        let [dialler, dialled] = ends;
+        let turned = client == Side::Dialled;
+        let (client, server) = if turned { (dialled, dialler) } else { (dialler, dialled) };
+        let patience = self.context.options.handshake;
+        let shaken = timeout(patience, shake.run(client, server)).await;
+        let late = shaken.is_err();
+        self.handed_off(shake.report, late, tap);
+        let legs = shaken.ok()?.ok()?;
+        Some(if turned { [legs.server, legs.client] } else { [legs.client, legs.server] })
+    }
+
+    /// Puts the report where it is looked for.
+    fn handed_off(&self, mut report: HandOff, late: bool, tap: &Tap) {
+        if late {
+            let why = format!("no TLS hand-shake within {:?}", self.context.options.handshake);
+            report.refusal.get_or_insert(Refusal { who: "the proxy".to_owned(), whom: "both".to_owned(), why, ..Refusal::default() });
+        }
+        let failed = report.refusal.as_ref().map(ToString::to_string);
+        tap.put(now(), What::Established(report.lines()));
+        self.entry.handed_off(Arc::new(report));
+        if let Some(refusal) = failed {
+            [Side::Dialler, Side::Dialled].into_iter().for_each(|side| tap.put(now(), What::Finished(side)));
+            self.context.note(format!("{} to {}: {refusal}", self.peer, self.goal));
+        }
     }
 
     async fn dial(&self) -> io::Result<TcpStream> {
@@ -98,10 +140,10 @@ impl Connection<'_> {
         timeout(options.connect, socket.connect(self.goal)).await.unwrap_or_else(|_| Err(late()))
     }
 
-    fn party(&self, side: Side) -> &'static str {
+    fn party(&self, side: Side) -> Party {
         match (side, self.context.options.dialler) {
-            (Side::Dialler, Party::Km) | (Side::Dialled, Party::Controller) => "the KM",
-            (Side::Dialler, Party::Controller) | (Side::Dialled, Party::Km) => "the controller",
+            (Side::Dialler, dialler) => dialler,
+            (Side::Dialled, dialler) => dialler.other(),
         }
     }
 
@@ -110,9 +152,9 @@ impl Connection<'_> {
         let text = match ended {
             Ended::Finished => return "closed".to_owned(),
             Ended::Stopped => return "stopped".to_owned(),
-            Ended::Reset(side) => return format!("reset by {}", self.party(*side)),
-            Ended::Alert(side, alert) => format!("{} ended it with alert {alert:?}", self.party(*side)),
-            Ended::Failed(side, why) => format!("TLS with {} broke: {why}", self.party(*side)),
+            Ended::Reset(side) => return format!("reset by {}", self.party(*side).the()),
+            Ended::Alert(side, alert) => format!("{} ended it with alert {alert:?}", self.party(*side).the()),
+            Ended::Failed(side, why) => format!("TLS with {} broke: {why}", self.party(*side).the()),
         };
         self.context.note(format!("{} to {}: {text}", self.peer, self.goal));
         text
