@@ -5,12 +5,14 @@ mod support;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ckscope::analyzer::{Analyzer, Options};
 use ckscope::capture::file::{News, Reader, Tail};
-use ckscope::capture::growing::{Growing, spool};
+use ckscope::capture::growing::Growing;
 use ckscope::capture::recording::{self, Recording};
 use ckscope::capture::spool::{Interface, TLS_KEY_LOG};
+use ckscope::capture::watch::Watch;
 use ckscope::capture::{Batch, LinkType};
 use ckscope::journal::View;
 use ckscope::time::Span;
@@ -118,8 +120,12 @@ proptest! {
 fn a_pipe_is_followed_through_a_spool() {
     let path = sample("failures.pcapng");
     let growing = Growing::new();
-    let follower = Follower::new(&growing);
-    assert!(spool(&std::fs::read(&path).unwrap()[..], "-", &growing).unwrap().is_none());
+    let mut follower = Follower::new(&growing);
+    let watch = Watch::pipe(std::fs::File::open(&path).unwrap(), "pipe", None, &growing).unwrap();
+    while follower.catch_up() != News::Over {
+        follower.tail.wait(Duration::from_secs(1));
+    }
+    assert_eq!(watch.problem(), None);
     assert_eq!(follower.finish(), (analyze_file(&path, PLAIN), Vec::new()));
 }
 

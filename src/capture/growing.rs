@@ -5,7 +5,6 @@
 //! takes disk and no memory.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -122,33 +121,3 @@ impl Growing {
         }
     }
 }
-
-/// Copies what comes from `input`, until it ends, to an unlinked temporary file that `growing` tells of.
-///
-/// # Errors
-/// The temporary file cannot be written. What ends the input early is returned instead: all before it is there.
-pub fn spool(mut input: impl io::Read, name: &str, growing: &Growing) -> io::Result<Option<io::Error>> {
-    let file = Arc::new(tempfile::tempfile()?);
-    growing.begin(name.to_owned(), Arc::clone(&file));
-    let mut chunk = vec![0; CHUNK];
-    let mut length = 0;
-    let ended = loop {
-        match input.read(&mut chunk) {
-            Ok(0) => break Ok(None),
-            Ok(count) => {
-                if let Err(error) = file.write_all_at(&chunk[..count], length) {
-                    break Err(error);
-                }
-                length += count as u64;
-                growing.grow(length);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => break Ok(Some(error)),
-        }
-    };
-    growing.end();
-    ended
-}
-
-/// Bytes copied at a time, at most.
-const CHUNK: usize = 256 * 1024;

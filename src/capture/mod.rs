@@ -3,10 +3,12 @@
 
 pub mod file;
 pub mod growing;
+pub mod live;
 pub mod proxy;
 pub mod recording;
 pub mod spool;
 pub mod tcp;
+pub mod watch;
 
 use std::fmt;
 use std::sync::Arc;

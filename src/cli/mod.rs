@@ -2,6 +2,7 @@
 //! stderr. Knows every stage only by its public face.
 
 mod ca;
+mod capture;
 mod connections;
 mod dissectors;
 mod export;
@@ -13,13 +14,18 @@ mod info;
 mod input;
 mod lab;
 mod lines;
+mod live;
 mod look;
 mod proto;
 mod proxy;
 mod read;
+mod record;
 mod report;
+mod screen;
 mod secrets;
+mod shared;
 mod shell;
+mod signals;
 mod stats;
 mod tui;
 
@@ -94,6 +100,9 @@ enum Command {
     /// Look around in captures: procedures, flows, messages, on the whole terminal
     #[command(after_long_help = tui::EXAMPLES)]
     Tui(tui::TuiArgs),
+    /// See messages and procedures as they happen: on network interfaces, in a pipe, in a file that grows
+    #[command(after_long_help = capture::EXAMPLES)]
+    Capture(Box<capture::CaptureArgs>),
     /// Sit between KM and controller: decrypt, record, and pass everything on
     #[command(after_long_help = proxy::EXAMPLES)]
     Proxy(Box<proxy::ProxyArgs>),
@@ -147,6 +156,7 @@ impl Cli {
             Command::Fields(args) => args.run(),
             Command::Dissectors(args) => args.run(),
             Command::Tui(args) => args.run(),
+            Command::Capture(args) => args.run(),
             Command::Proxy(args) => args.run(),
             Command::Ca(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
@@ -163,7 +173,7 @@ fn files(words: &[OsString]) -> anyhow::Result<Cli> {
     if first != "-" && !Path::new(&first).exists() {
         bail!("{}: neither a command nor a file; ckscope --help lists the commands", first.display());
     }
-    let command = if first != "-" && words.len() == 1 && tui::is_possible() { "tui" } else { "read" };
+    let command = if first != "-" && words.len() == 1 && screen::is_possible() { "tui" } else { "read" };
     let prefix = ["ckscope", command].map(OsString::from);
     Ok(Cli::parse_from(prefix.iter().chain(words)))
 }

@@ -30,7 +30,7 @@ Examples:
 
 /// Sit between KM and controller: decrypt, record, and pass everything on
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct ProxyArgs {
     #[command(subcommand)]
     command: Option<Command>,

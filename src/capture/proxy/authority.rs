@@ -108,8 +108,7 @@ pub fn init(directory: &Path) -> io::Result<Made> {
     // The key first: whoever finds the certificate finds its key.
     create(&key, &pair.serialize_pem(), 0o600)?;
     create(&certificate, &made.pem(), 0o644)?;
-    let octets: Vec<String> =
-        digest(&SHA256, made.der()).as_ref().iter().map(|octet| format!("{octet:02X}")).collect();
+    let octets: Vec<String> = digest(&SHA256, made.der()).as_ref().iter().map(|octet| format!("{octet:02X}")).collect();
     Ok(Made { certificate, key, fingerprint: octets.join(":") })
 }
 
@@ -126,9 +125,9 @@ fn params(key: &KeyPair) -> CertificateParams {
     // From yesterday on, for clocks that differ.
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     let yesterday = today.yesterday().unwrap_or(today);
-    params.not_before =
-        rcgen::date_time_ymd(yesterday.year().into(), yesterday.month() as u8, yesterday.day() as u8);
-    params.not_after = rcgen::date_time_ymd((today.year() + YEARS).into(), today.month() as u8, today.day().min(28) as u8);
+    params.not_before = rcgen::date_time_ymd(yesterday.year().into(), yesterday.month() as u8, yesterday.day() as u8);
+    params.not_after =
+        rcgen::date_time_ymd((today.year() + YEARS).into(), today.month() as u8, today.day().min(28) as u8);
     params
 }
 

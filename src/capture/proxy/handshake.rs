@@ -15,9 +15,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::{Acceptor, NoServerSessionStorage};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    AlertDescription, ClientConfig, Error, ProtocolVersion, ServerConfig, SupportedProtocolVersion,
-};
+use rustls::{AlertDescription, ClientConfig, Error, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::{FallibleAccept, FallibleConnect, LazyConfigAcceptor, TlsConnector, server};
 
 use super::Party;
@@ -26,7 +24,7 @@ use super::gate::{Gate, Keeper};
 use super::identities::Identities;
 use super::leg::{Leg, refuse};
 use super::peek::Flight;
-use super::report::{Certificate, HandOff, Half, Refusal};
+use super::report::{Certificate, Half, HandOff, Refusal};
 use super::secrets::Secrets;
 use super::verify::{ClientSide, ServerSide};
 use super::wire::Wire;
@@ -314,14 +312,7 @@ impl<'a> Shake<'a> {
         Failed
     }
 
-    fn refused(
-        &mut self,
-        who: &str,
-        whom: Party,
-        alert: Option<AlertDescription>,
-        why: String,
-        hint: Option<String>,
-    ) {
+    fn refused(&mut self, who: &str, whom: Party, alert: Option<AlertDescription>, why: String, hint: Option<String>) {
         let alert = alert.map(|alert| format!("{alert:?}"));
         self.report.refusal = Some(Refusal { who: who.to_owned(), whom: whom.the().to_owned(), alert, why, hint });
     }

@@ -50,7 +50,8 @@ impl Identities {
             options.revoked.iter().map(|path| revocations(path)).collect::<io::Result<Vec<_>>>()?.concat();
         let side = |trust: &Trust, party: Party| Side::read(trust, party, options.ca.is_some(), &provider, &revoked);
         let (km, controller) = (side(&options.km, Party::Km)?, side(&options.controller, Party::Controller)?);
-        let unverified = [(&km, "KM"), (&controller, "controller")].into_iter().filter(|(side, _)| side.judge.is_none());
+        let unverified =
+            [(&km, "KM"), (&controller, "controller")].into_iter().filter(|(side, _)| side.judge.is_none());
         let warnings = unverified.map(|(_, who)| format!("any certificate of the {who} is believed: none is verified"));
         let warnings = warnings.collect();
         let mint = options.ca.as_deref().map(Authority::read).transpose()?.map(Mint::new);
@@ -107,7 +108,8 @@ impl Side {
             }
             None if trust.unverified => None,
             None => {
-                let text = format!("whose certificates of the {who} to believe? give --{who}-ca FILE, or --no-verify-{who}");
+                let text =
+                    format!("whose certificates of the {who} to believe? give --{who}-ca FILE, or --no-verify-{who}");
                 return Err(io::Error::other(text));
             }
         };
@@ -120,7 +122,9 @@ fn supplied(certificate: &PathBuf, key: &Path, provider: &CryptoProvider) -> io:
     let chain = certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| about(key, error))?;
     let certified = CertifiedKey::from_der(chain, private, provider);
-    Ok(Arc::new(certified.map_err(|error| about(key, format!("{error}; is it the key of {}?", certificate.display())))?))
+    Ok(Arc::new(
+        certified.map_err(|error| about(key, format!("{error}; is it the key of {}?", certificate.display())))?,
+    ))
 }
 
 fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
@@ -135,8 +139,9 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
 /// All lists in a file of PEM, or the one that it is.
 fn revocations(path: &Path) -> io::Result<Vec<CertificateRevocationListDer<'static>>> {
     let bytes = std::fs::read(path).map_err(|error| about(path, error))?;
-    let lists: Vec<_> =
-        CertificateRevocationListDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(|error| about(path, error))?;
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| about(path, error))?;
     if !lists.is_empty() {
         return Ok(lists);
     }

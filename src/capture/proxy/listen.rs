@@ -97,7 +97,8 @@ impl Listener {
             Upstream::Redirected => redirected(stream)?,
             Upstream::Intercepted => stream.local_addr()?,
         };
-        if goal.port() == self.address.port() && (goal.ip() == self.address.ip() || self.address.ip().is_unspecified()) {
+        if goal.port() == self.address.port() && (goal.ip() == self.address.ip() || self.address.ip().is_unspecified())
+        {
             let hint = "it came to the proxy itself; see ckscope proxy rules";
             return Err(io::Error::other(format!("{} goes nowhere: {hint}", stream.peer_addr()?)));
         }

@@ -21,6 +21,7 @@ mod peek;
 pub mod recorder;
 pub mod relay;
 pub mod report;
+pub mod rules;
 mod secrets;
 mod serve;
 pub mod tap;

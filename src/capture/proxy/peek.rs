@@ -119,13 +119,13 @@ impl Peek {
                 let passes = flight.version != Some(ProtocolVersion::TLSv1_2);
                 return Some(passes.then_some(Verdict::Pass));
             }
-            (8, true) => flight.extensions(body)?,                     // EncryptedExtensions
-            (11, _) => flight.certificate(body, new)?,                 // Certificate
-            (12, false) => flight.group = key_exchange_group(body),    // ServerKeyExchange
-            (13, _) => flight.request(body, new)?,                     // CertificateRequest
-            (22, false) => {}                                          // CertificateStatus
-            (14, false) if flight.chain.is_empty() => return None,     // an anonymous server
-            (14, false) => {}                                          // ServerHelloDone
+            (8, true) => flight.extensions(body)?,     // EncryptedExtensions
+            (11, _) => flight.certificate(body, new)?, // Certificate
+            (12, false) => flight.group = key_exchange_group(body), // ServerKeyExchange
+            (13, _) => flight.request(body, new)?,     // CertificateRequest
+            (22, false) => {}                          // CertificateStatus
+            (14, false) if flight.chain.is_empty() => return None, // an anonymous server
+            (14, false) => {}                          // ServerHelloDone
             _ => return None,
         }
         let last = if new { 11 } else { 14 };

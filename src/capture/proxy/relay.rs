@@ -175,8 +175,7 @@ impl<'a> Relay<'a> {
                 let alert = if let Ended::Alert(_, alert) = ended { Some(*alert) } else { None };
                 [*side, side.other()].into_iter().for_each(|side| self.tap.put(now, What::Finished(side)));
                 let [dialler, dialled] = self.ends.map(Shared::into_leg);
-                let (guilty, other) =
-                    if *side == Side::Dialler { (dialler, dialled) } else { (dialled, dialler) };
+                let (guilty, other) = if *side == Side::Dialler { (dialler, dialled) } else { (dialled, dialler) };
                 tokio::join!(guilty.leave(None), other.leave(alert));
             }
             Ended::Stopped => {

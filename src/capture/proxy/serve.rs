@@ -122,7 +122,12 @@ impl Connection<'_> {
     fn handed_off(&self, mut report: HandOff, late: bool, tap: &Tap) {
         if late {
             let why = format!("no TLS hand-shake within {:?}", self.context.options.handshake);
-            report.refusal.get_or_insert(Refusal { who: "the proxy".to_owned(), whom: "both".to_owned(), why, ..Refusal::default() });
+            report.refusal.get_or_insert(Refusal {
+                who: "the proxy".to_owned(),
+                whom: "both".to_owned(),
+                why,
+                ..Refusal::default()
+            });
         }
         let failed = report.refusal.as_ref().map(ToString::to_string);
         tap.put(now(), What::Established(report.lines()));
