@@ -1,5 +1,6 @@
 //! `ckscope proxy`: between KM and controller.
 
+mod panel;
 mod rules;
 
 use std::net::SocketAddr;
@@ -8,14 +9,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::live::{LiveArgs, Source};
+use super::record::{self, RecordArgs};
 use super::say;
 use crate::capture::growing::Growing;
 use crate::capture::proxy::{self, Options, Party, Route, Running, Trust, Upstream};
-use crate::capture::recording::{self, Recording};
-use crate::time::Span;
+use crate::tui::SourcePanel;
+
+/// Bytes that count as one loss, where losses are told as pieces.
+const PIECE: u64 = 1460;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +35,14 @@ Examples:
 
 /// Sit between KM and controller: decrypt, record, and pass everything on
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    mut_arg("key_logs", |argument| argument
+        .help("Append the secrets of both sides' TLS to this key log (NSS format)")
+        .help_heading("Recording")
+        .action(clap::ArgAction::Set))
+)]
 pub struct ProxyArgs {
     #[command(subcommand)]
     command: Option<Command>,
@@ -41,10 +53,9 @@ pub struct ProxyArgs {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
-    recording: RecordingArgs,
-    /// Do not open the interface: say on stderr where it listens, and run until SIGINT or SIGTERM
-    #[arg(long, help_heading = "Output")]
-    headless: bool,
+    record: RecordArgs,
+    #[command(flatten)]
+    live: LiveArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -137,29 +148,6 @@ struct LimitArgs {
     queue: usize,
 }
 
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Recording")]
-struct RecordingArgs {
-    /// Record to this file [default: a temporary one]
-    #[arg(long, short, value_name = "FILE")]
-    write: Option<PathBuf>,
-    /// A new file after so many bytes
-    #[arg(long, value_name = "BYTES", requires = "write")]
-    file_size: Option<u64>,
-    /// A new file after so many seconds
-    #[arg(long, value_name = "SECONDS", requires = "write")]
-    file_duration: Option<i64>,
-    /// A new file after so many packets
-    #[arg(long, value_name = "N", requires = "write")]
-    file_packets: Option<u64>,
-    /// Keep only so many files, the newest
-    #[arg(long, value_name = "N", requires = "write")]
-    files: Option<usize>,
-    /// Append the secrets of both sides' TLS to FILE (NSS format)
-    #[arg(long, value_name = "FILE")]
-    keylog: Option<PathBuf>,
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
@@ -168,25 +156,34 @@ fn seconds(text: &str) -> Result<Duration, String> {
 impl ProxyArgs {
     /// # Errors
     /// The proxy cannot be started.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub fn run(mut self) -> anyhow::Result<ExitCode> {
         if let Some(Command::Rules(args)) = self.command {
             return args.run();
         }
+        // What other commands read, this one writes: there is nothing to open with it.
+        let key_log = self.live.analysis.secrets.key_logs.drain(..).next();
+        let definitions = self.live.definitions()?;
         let growing = Growing::new();
-        let recording = self.recording.create(growing)?;
-        // The interface on a terminal comes here, with `headless` for those who do not want it.
-        let _ = self.headless;
-        let running = proxy::start(self.options()?, recording, Arc::new(|text: &str| say(text)))?;
-        for address in running.listening() {
-            say(format_args!("listening on {address}"));
+        let headless = self.live.is_headless();
+        // On the whole terminal, what is said stands in the panel.
+        let told = move |text: &str| {
+            if headless {
+                say(text)
+            }
+        };
+        let running = proxy::start(self.options(key_log)?, self.record.begin(&growing)?, Arc::new(told))?;
+        let addresses: Vec<String> = running.listening().iter().map(ToString::to_string).collect();
+        if headless {
+            addresses.iter().for_each(|address| say(format_args!("listening on {address}")));
+            running.panel().warnings.iter().for_each(say);
         }
-        running.panel().warnings.iter().for_each(say);
-        interrupted()?;
-        finish(running)
+        let source: Arc<dyn Source> = Arc::new(running);
+        let name = format!("proxy on {}", addresses.join(", "));
+        Ok(super::status(self.live.show(&definitions, &growing, &source, name, |_| ())?))
     }
 
     /// What the proxy is to do.
-    fn options(&self) -> anyhow::Result<Options> {
+    fn options(&self, key_log: Option<PathBuf>) -> anyhow::Result<Options> {
         let Self { forward, identities, limits, .. } = self;
         Ok(Options {
             routes: forward.routes()?,
@@ -204,7 +201,7 @@ impl ProxyArgs {
                 shown: identities.km_cert.clone().zip(identities.km_key.clone()),
             },
             revoked: identities.crl.clone(),
-            key_log: self.recording.keylog.clone(),
+            key_log,
             connections: limits.max_connections,
             connect: limits.connect_timeout,
             handshake: limits.handshake_timeout,
@@ -228,45 +225,29 @@ impl ForwardArgs {
     }
 }
 
-impl RecordingArgs {
-    fn create(&self, growing: Arc<Growing>) -> anyhow::Result<Recording> {
-        let options = recording::Options {
-            path: self.write.clone(),
-            file_size: self.file_size,
-            file_duration: self.file_duration.map(Span::from_secs),
-            file_packets: self.file_packets,
-            files: self.files,
-        };
-        let name = self.write.as_ref().map_or_else(|| "a temporary file".to_owned(), |path| path.display().to_string());
-        Recording::create(options, growing).with_context(|| format!("{name}: cannot record"))
+impl Source for Running {
+    fn stop(&self) {
+        Running::stop(self);
     }
-}
 
-/// Waits for SIGINT or SIGTERM.
-fn interrupted() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminated.recv() => Ok(()),
-        }
-    })?;
-    Ok(())
-}
+    fn lost(&self) -> u64 {
+        let panel = self.panel();
+        panel.queue.lost_bytes.div_ceil(PIECE) + panel.queue.lost_events + panel.recording.lost
+    }
 
-/// Stops, and tells what is missing in the recording.
-fn finish(running: Running) -> anyhow::Result<ExitCode> {
-    let panel = running.stop();
-    let lost = panel.queue.lost_bytes > 0 || panel.queue.lost_events > 0 || panel.recording.lost > 0;
-    if lost {
-        say(format_args!(
-            "the recording is not whole: {} bytes and {} events found no room in the queue, {} packets could not be written",
-            panel.queue.lost_bytes, panel.queue.lost_events, panel.recording.lost
-        ));
+    fn problems(&self) -> Vec<String> {
+        let panel = self.panel();
+        let queue = &panel.queue;
+        let lost = (queue.lost_bytes > 0 || queue.lost_events > 0).then(|| {
+            let (bytes, events) = (queue.lost_bytes, queue.lost_events);
+            format!("{bytes} bytes and {events} events were passed on, but not recorded: the recorder fell behind; a larger --queue helps")
+        });
+        let turned = (panel.turned_away > 0)
+            .then(|| format!("{} connections were turned away; --max-connections allows for more", panel.turned_away));
+        lost.into_iter().chain(turned).chain(record::problem(&panel.recording)).collect()
     }
-    if let Some(problem) = &panel.recording.problem {
-        say(problem);
+
+    fn panel(&self) -> Option<SourcePanel> {
+        Some(panel::shown(&Running::panel(self), self.problems()))
     }
-    Ok(super::status(lost || panel.recording.problem.is_some()))
 }

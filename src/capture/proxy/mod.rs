@@ -31,8 +31,8 @@ mod wire;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
@@ -186,8 +186,7 @@ impl Context {
 /// A proxy that runs on threads of its own.
 pub struct Running {
     context: Arc<Context>,
-    runtime: Option<Runtime>,
-    recorder: Option<JoinHandle<()>>,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
     recording: recorder::Shared,
     stop: watch::Sender<bool>,
     listening: Vec<SocketAddr>,
@@ -202,22 +201,43 @@ pub struct Running {
 pub fn start(options: Options, record: impl Record + 'static, say: Say) -> io::Result<Running> {
     let (identities, warnings) = Identities::read(&options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("proxy").enable_all().build()?;
-    let _guard = runtime.enter();
+    let inside = runtime.enter();
+    let listeners = options.routes.iter().map(listen::listen).collect::<io::Result<Vec<_>>>()?;
+    drop(inside);
     let (queue, events) = Queue::new(options.queue);
     let (stop, stopped) = watch::channel(false);
-    let listeners = options.routes.iter().map(listen::listen).collect::<io::Result<Vec<_>>>()?;
-    let listening = listeners.iter().map(|listener| listener.address).collect();
-    let listeners_told = listeners.iter().map(listen::Listener::describe).collect();
     let recording = recorder::Shared::default();
     let recorder = recorder::start(events, record, recording.clone())?;
     let (board, queue) = (Board::default(), Arc::new(queue));
     let context = Arc::new(Context { options, board, queue, say, stop: stopped, identities });
+    let listening = listeners.iter().map(|listener| listener.address).collect();
+    let told = listeners.iter().map(listen::Listener::describe).collect();
     for listener in listeners {
         runtime.spawn(listener.run(context.clone()));
     }
-    drop(_guard);
-    let (runtime, recorder) = (Some(runtime), Some(recorder));
-    Ok(Running { context, runtime, recorder, recording, stop, listening, listeners: listeners_told, warnings })
+    let supervisor = supervise(context.clone(), runtime, recorder)?;
+    let supervisor = Mutex::new(Some(supervisor));
+    Ok(Running { context, supervisor, recording, stop, listening, listeners: told, warnings })
+}
+
+/// The thread that ends the proxy when it is told to stop: relays, runtime, recording, in this order.
+fn supervise(context: Arc<Context>, runtime: Runtime, recorder: JoinHandle<()>) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("proxy end".to_owned()).spawn(move || {
+        let mut stop = context.stop.clone();
+        runtime.block_on(async {
+            let _ = stop.wait_for(|stop| *stop).await; // without a sender nobody is left who wants a proxy
+            let gone = async {
+                while context.board.standing() > 0 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            // Relays end by themselves within the time to drain; this is for what is still being set up.
+            let _ = tokio::time::timeout(context.options.drain + 2 * leg::GOOD_BYE, gone).await;
+        });
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        context.queue.close();
+        let _ = recorder.join(); // if it panicked, that was said
+    })
 }
 
 impl Running {
@@ -228,46 +248,34 @@ impl Running {
 
     /// What it is doing.
     pub fn panel(&self) -> Panel {
+        let key_log = self.context.identities.as_ref().and_then(|identities| identities.key_log.as_ref()?.problem());
         Panel {
             listeners: self.listeners.clone(),
             queue: self.context.queue.status(),
             recording: self.recording.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            warnings: self.warnings.clone(),
+            warnings: self.warnings.iter().cloned().chain(key_log).collect(),
             ..self.context.board.snapshot()
         }
     }
 
-    /// Listens no more, lets what is under way arrive, ends all connections and the recording. Takes no longer than
-    /// the time to drain, and what the recorder needs for what waits.
-    pub fn stop(mut self) -> Panel {
-        self.end();
-        self.panel()
+    /// Has it listen no more, let what is under way arrive, and end all connections and the recording. Does not wait
+    /// for that.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
     }
 
-    fn end(&mut self) {
-        let Some(runtime) = self.runtime.take() else { return };
-        self.stop.send_replace(true);
-        let context = &self.context;
-        runtime.block_on(async {
-            let gone = async {
-                while context.board.standing() > 0 {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            };
-            // Relays end by themselves within the time to drain; this is for what is still being set up.
-            let _ = tokio::time::timeout(context.options.drain + leg::GOOD_BYE, gone).await;
-        });
-        runtime.shutdown_timeout(Duration::from_millis(100));
-        context.queue.close();
-        if let Some(recorder) = self.recorder.take() {
-            let _ = recorder.join(); // if it panicked, that was said
-        }
+    /// Stops it and waits for its end, which takes no longer than the time to drain, and what the recorder needs for
+    /// what waits.
+    pub fn finish(&self) {
+        self.stop();
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = supervisor.map(JoinHandle::join); // if it panicked, that was said
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end();
+        self.finish();
     }
 }
 
