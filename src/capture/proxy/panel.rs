@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::relay::Counters;
-use super::report::HandOff;
+use super::report::{HandOff, Refusal};
 use super::tap::QueueStatus;
 use crate::capture::recording::RecordingStatus;
 use crate::time::Timestamp;
@@ -66,7 +66,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct Entry {
     number: u64,
-    ends: Mutex<[SocketAddr; 2]>,
+    ends: [SocketAddr; 2],
     /// Whether the KM is the side that was dialled.
     turned: bool,
     since: Timestamp,
@@ -82,8 +82,16 @@ impl Entry {
         *lock(&self.hand_off) = Some(hand_off);
     }
 
+    /// A side minded the other after all.
+    pub fn refused(&self, refusal: Refusal) {
+        let mut hand_off = lock(&self.hand_off);
+        if let Some(known) = hand_off.as_deref() {
+            *hand_off = Some(Arc::new(HandOff { refusal: Some(refusal), ..known.clone() }));
+        }
+    }
+
     fn snapshot(&self) -> Connection {
-        let (mut ends, mut bytes) = (*lock(&self.ends), self.counters.bytes());
+        let (mut ends, mut bytes) = (self.ends, self.counters.bytes());
         if self.turned {
             ends.swap(0, 1);
             bytes.swap(0, 1);
@@ -131,7 +139,7 @@ impl Board {
         let number = state.total;
         let entry = Arc::new(Entry {
             number,
-            ends: Mutex::new(ends),
+            ends,
             turned,
             since,
             counters: Counters::default(),

@@ -34,13 +34,13 @@ impl Rules {
                 self.by_version(|version, port| format!("tproxy {version} to :{port} meta mark set {MARK} accept")),
             ]
             .concat();
-            chain(&mut out, "intercept", "filter hook prerouting priority mangle", &rules);
+            chain(&mut out, "to_proxy", "filter hook prerouting priority mangle", &rules);
         } else {
             if self.spoof_source {
                 chain(&mut out, "answers", "filter hook prerouting priority mangle", &self.answers());
             }
             let rules = self.by_version(|_, port| format!("redirect to :{port}"));
-            chain(&mut out, "redirect", "nat hook prerouting priority dstnat", &rules);
+            chain(&mut out, "to_proxy", "nat hook prerouting priority dstnat", &rules);
         }
         out.push_str("}\nEND\n");
         for version in self.routed() {

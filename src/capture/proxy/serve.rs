@@ -4,11 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::AlertDescription;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::detect::{Kind, detect};
-use super::handshake::{Roles, Shake};
+use super::handshake::{Roles, Shake, alert_hint};
 use super::leg::Leg;
 use super::listen::dialler;
 use super::panel::Entry;
@@ -88,7 +89,23 @@ impl Connection<'_> {
             let _ = stop.wait_for(|stop| *stop).await; // without a sender the proxy is gone
         };
         let ended = Relay::new(dialler, dialled, tap, &self.entry.counters).run(stop, options.drain).await;
+        if let Ended::Alert(side, alert) = ended {
+            self.refused_late(side, alert);
+        }
         Ok(self.told(&ended))
+    }
+
+    /// In TLS 1.3 a server can mind the client's certificate when the client has finished already (RFC 8446 4.4.2.4).
+    fn refused_late(&self, side: Side, alert: AlertDescription) {
+        let (who, whom) = (self.party(side), self.party(side.other()));
+        let refusal = Refusal {
+            who: who.the().to_owned(),
+            whom: whom.the().to_owned(),
+            alert: Some(format!("{alert:?}")),
+            why: "its alert says so".to_owned(),
+            hint: alert_hint(who, alert),
+        };
+        self.entry.refused(refusal);
     }
 
     /// Both sides' plain streams; none if TLS came to nothing.
@@ -158,7 +175,10 @@ impl Connection<'_> {
             Ended::Finished => return "closed".to_owned(),
             Ended::Stopped => return "stopped".to_owned(),
             Ended::Reset(side) => return format!("reset by {}", self.party(*side).the()),
-            Ended::Alert(side, alert) => format!("{} ended it with alert {alert:?}", self.party(*side).the()),
+            Ended::Alert(side, alert) => {
+                let hint = alert_hint(self.party(*side), *alert).map(|hint| format!("; {hint}")).unwrap_or_default();
+                format!("{} ended it with alert {alert:?}{hint}", self.party(*side).the())
+            }
             Ended::Failed(side, why) => format!("TLS with {} broke: {why}", self.party(*side).the()),
         };
         self.context.note(format!("{} to {}: {text}", self.peer, self.goal));
