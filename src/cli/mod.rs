@@ -1,6 +1,7 @@
 //! The command line: what was typed → what it means. One file per command; results go to stdout, everything else to
 //! stderr. Knows every stage only by its public face.
 
+mod ca;
 mod capture;
 mod connections;
 mod dissectors;
@@ -16,6 +17,7 @@ mod lines;
 mod live;
 mod look;
 mod proto;
+mod proxy;
 mod read;
 mod record;
 mod report;
@@ -101,6 +103,12 @@ enum Command {
     /// See messages and procedures as they happen: on network interfaces, in a pipe, in a file that grows
     #[command(after_long_help = capture::EXAMPLES)]
     Capture(Box<capture::CaptureArgs>),
+    /// Sit between KM and controller: decrypt, record, and pass everything on
+    #[command(after_long_help = proxy::EXAMPLES)]
+    Proxy(Box<proxy::ProxyArgs>),
+    /// Make the authority that the proxy mints certificates from
+    #[command(after_long_help = ca::EXAMPLES)]
+    Ca(ca::CaArgs),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(Box<lab::LabArgs>),
     /// Print a script that completes commands and options in a shell
@@ -149,6 +157,8 @@ impl Cli {
             Command::Dissectors(args) => args.run(),
             Command::Tui(args) => args.run(),
             Command::Capture(args) => args.run(),
+            Command::Proxy(args) => args.run(),
+            Command::Ca(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
