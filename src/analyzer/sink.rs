@@ -46,6 +46,7 @@ impl Sink<'_> {
             connection: self.connection,
             side: origin.side,
             stamp: pdu.stamp,
+            begun: pdu.begun,
             encoding: Encoding::Json,
             binding: Binding::Tcp,
             tls: origin.tls,

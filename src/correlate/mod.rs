@@ -32,6 +32,8 @@ pub struct Seen {
     pub side: Side,
     /// The packet that completed it.
     pub stamp: Stamp,
+    /// Number of the first packet that carries some of it.
+    pub begun: u32,
     /// How its payload is written.
     pub encoding: Encoding,
     /// How it travelled.
@@ -97,6 +99,7 @@ impl Correlator {
         let index = journal.records.len() as u32;
         let record = record(seen, texts, direction, journal);
         journal.records.push(record);
+        journal.note_begun(index, seen.begun);
         journal.connections[seen.connection as usize].messages += 1;
         self.note_framing(journal, index, seen);
         self.note_role(journal, index, seen, direction, definition.is_some());
