@@ -1,6 +1,6 @@
 //! From PDUs to events: where the directions of a connection put what they find.
 
-use super::work::{Event, Found, Layer, Output, Part, Tapped};
+use super::work::{Event, Found, Layer, Output, Part, Tap, Tapped};
 use crate::correlate::{FramingFacts, Seen};
 use crate::dissect::{CommandCode, Encoding, Indexer, Payload};
 use crate::framing::{CommandCodes, Pdu};
@@ -16,7 +16,7 @@ pub struct Sink<'a> {
     pub output: &'a mut Output,
     pub secrets: &'a Secrets,
     pub waits_for_secrets: bool,
-    pub tap: Option<(u32, Side)>,
+    pub tap: &'a Tap,
     pub connection: u32,
     /// The packet at hand, and how far back messages may be placed.
     pub now: Stamp,
@@ -94,12 +94,13 @@ impl Sink<'_> {
     }
 
     pub fn tap(&mut self, layer: Layer, side: Side, piece: &Piece<'_>) {
-        if self.tap == Some((self.connection, side)) {
+        let connection = self.connection;
+        if self.tap.wants(connection, side, layer) {
             let part = match piece {
-                Piece::Bytes { bytes, .. } => Part::Bytes(bytes.to_vec()),
+                Piece::Bytes { bytes, stamp, .. } => Part::Bytes(bytes.to_vec(), *stamp),
                 Piece::Gap { bytes, .. } => Part::Gap(*bytes),
             };
-            self.output.tapped.push(Tapped { layer, part });
+            self.output.tapped.push(Tapped { connection, side, layer, part });
         }
     }
 }

@@ -17,7 +17,7 @@ use super::input::{InputArgs, Started, each_batch};
 use super::report::{problems, report_leftovers, report_undecoded};
 use super::say;
 use super::secrets::KeyLogs;
-use crate::analyzer::Analyzer;
+use crate::analyzer::{Analyzer, Tap};
 use crate::capture::Block;
 use crate::capture::file::Reader;
 use crate::journal::View;
@@ -63,7 +63,7 @@ impl TuiArgs {
         }
         let config = self.config()?;
         let definitions = Arc::new(self.input.definitions.load()?);
-        let Some(started) = self.input.start(&self.input.files, definitions, None)? else {
+        let Some(started) = self.input.start(&self.input.files, definitions, Tap::Nothing)? else {
             bail!("no capture could be opened");
         };
         let setup = config.setup(name(&self.input.files), TimeZone::system(), depth()).map_err(anyhow::Error::msg)?;
