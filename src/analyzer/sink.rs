@@ -80,16 +80,17 @@ impl Sink<'_> {
     pub fn seen(&mut self, seen: Seen, placed: Option<u32>) {
         self.output.messages.push(seen);
         // What the end of its stream cuts short is known only now, and placed now.
-        let key = placed.map_or(self.now.packet, |packet| packet.max(self.floor));
-        self.push(key, Found::Message(self.output.messages.len() as u32 - 1));
+        let packet = placed.unwrap_or(self.now.packet);
+        self.push(packet, Found::Message(self.output.messages.len() as u32 - 1));
     }
 
     pub fn ended(&mut self, side: Side) {
         self.push(self.now.packet, Found::Ended { connection: self.connection, side, time: self.now.time });
     }
 
-    fn push(&mut self, key: u32, found: Found) {
-        let event = Event { key, delivered: self.now.packet, connection: self.connection, output: 0, found };
+    fn push(&mut self, packet: u32, found: Found) {
+        let key = packet.max(self.floor.min(self.now.packet));
+        let event = Event { key, packet, delivered: self.now.packet, connection: self.connection, output: 0, found };
         self.output.events.push(event);
     }
 

@@ -128,6 +128,8 @@ pub enum Found {
 pub struct Event {
     /// The packet it is placed at.
     pub key: u32,
+    /// The packet it belongs to: an earlier one if it came to light too late to be placed there.
+    pub packet: u32,
     /// The packet that brought it to light.
     pub delivered: u32,
     pub connection: u32,
@@ -138,8 +140,8 @@ pub struct Event {
 
 impl Event {
     /// Events sort by this; a stable sort keeps those of one connection in the order found.
-    pub fn order(&self) -> (u32, u32, u32) {
-        (self.key, self.delivered, self.connection)
+    pub fn order(&self) -> (u32, u32, u32, u32) {
+        (self.key, self.packet, self.delivered, self.connection)
     }
 
     /// Hands what was found to the correlation.

@@ -115,9 +115,11 @@ impl Correlator {
 
     /// One side of a connection will send nothing more from `time` on: what waits for it stays unanswered.
     pub fn ended(&mut self, journal: &mut Journal, connection: u32, side: Side, time: Timestamp) {
-        self.transactions.expire(journal, connection, time, self.time_out);
         for open in self.transactions.close(connection, side, journal) {
-            journal.find(open.message, Finding::ClosedUnanswered);
+            let limit = self.time_out;
+            let timed_out = time - journal.records[open.message as usize].time > limit;
+            let finding = if timed_out { Finding::TimedOut { limit } } else { Finding::ClosedUnanswered };
+            journal.find(open.message, finding);
             give_up(journal, open);
         }
     }

@@ -44,7 +44,11 @@ struct Event {
 enum What {
     Flags(u8),
     /// Bytes at `position` of the stream, which lie at `start` of the file.
-    Data { position: u64, start: u64, length: u32 },
+    Data {
+        position: u64,
+        start: u64,
+        length: u32,
+    },
 }
 
 /// A connection as far as it was written.
