@@ -2,8 +2,12 @@
 //! Alone may touch files, devices, sockets and clocks; refuses to know what the packets mean.
 
 pub mod file;
+pub mod growing;
+pub mod live;
+pub mod recording;
 pub mod spool;
 pub mod tcp;
+pub mod watch;
 
 use std::fmt;
 use std::sync::Arc;

@@ -96,7 +96,7 @@ impl ExportArgs {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let kind = self.kind()?;
         refuse_input(&self.out, &self.input.files)?;
-        let definitions = self.input.definitions.load()?;
+        let definitions = self.input.analysis.definitions.load()?;
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let shown = wanted.of(analysis.view());

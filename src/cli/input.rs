@@ -36,6 +36,19 @@ pub struct InputArgs {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     #[command(flatten)]
+    pub analysis: AnalysisArgs,
+    /// Threads to use [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Input")]
+    pub threads: Option<u8>,
+    /// Packets handed on at a time
+    #[arg(long, value_name = "N", default_value_t = BATCH as u32, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide = true)]
+    pub batch: u32,
+}
+
+/// How packets are analysed, wherever they come from.
+#[derive(Args, Debug, Clone)]
+pub struct AnalysisArgs {
+    #[command(flatten)]
     pub definitions: DefinitionArgs,
     #[command(flatten)]
     pub secrets: SecretArgs,
@@ -45,12 +58,6 @@ pub struct InputArgs {
     /// Call a request unanswered after this many seconds of capture time
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Input")]
     pub timeout: Span,
-    /// Threads to use [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Input")]
-    pub threads: Option<u8>,
-    /// Packets handed on at a time
-    #[arg(long, value_name = "N", default_value_t = BATCH as u32, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide = true)]
-    pub batch: u32,
 }
 
 /// Which definition files to use.
@@ -91,12 +98,34 @@ impl Analysis {
     }
 }
 
-fn seconds(text: &str) -> Result<Span, String> {
+pub(super) fn seconds(text: &str) -> Result<Span, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds, like 10 or 0.5".to_owned())?;
     if !(0.0..=1e9).contains(&seconds) {
         return Err("expected between 0 and 1000000000 seconds".to_owned());
     }
     Ok(Span((seconds * 1e9) as i64))
+}
+
+impl AnalysisArgs {
+    /// An analyzer that has seen nothing, but knows `secrets`; more come if `waits_for_secrets`.
+    pub(super) fn analyzer(
+        &self,
+        definitions: Arc<Definitions>,
+        secrets: Secrets,
+        waits_for_secrets: bool,
+        threads: usize,
+        tap: Tap,
+    ) -> Analyzer {
+        Analyzer::new(Options {
+            secrets,
+            waits_for_secrets,
+            ports: self.ports.clone(),
+            time_out: self.timeout,
+            threads,
+            tap,
+            ..Options::new(definitions)
+        })
+    }
 }
 
 impl DefinitionArgs {
@@ -149,7 +178,7 @@ impl InputArgs {
         tap: Tap,
         mut taken: impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Analysis> {
-        let definitions = Arc::new(self.definitions.load()?);
+        let definitions = Arc::new(self.analysis.definitions.load()?);
         match self.analyze_files(&self.files, definitions, tap, &mut taken)? {
             Some(analysis) => Ok(analysis),
             None => bail!("no capture could be opened"),
@@ -161,7 +190,7 @@ impl InputArgs {
     /// # Errors
     /// A definition file is wrong.
     pub fn analyze_each(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Option<Analysis>>> + '_> {
-        let definitions = Arc::new(self.definitions.load()?);
+        let definitions = Arc::new(self.analysis.definitions.load()?);
         Ok(self.files.iter().map(move |file| {
             let one = std::slice::from_ref(file);
             self.analyze_files(one, Arc::clone(&definitions), Tap::Nothing, &mut |_| Ok(()))
@@ -217,20 +246,14 @@ impl InputArgs {
         if reader.files().is_empty() {
             return Ok(None);
         }
-        let (mut key_logs, mut secrets) = (self.secrets.open()?, Secrets::default());
+        let (mut key_logs, mut secrets) = (self.analysis.secrets.open()?, Secrets::default());
         reader.key_logs_ahead().into_iter().for_each(|log| {
             secrets.add(log);
         });
         key_logs.read(&mut |bytes| secrets.add(bytes))?;
-        let waits_for_secrets = !self.secrets.key_logs.is_empty();
-        let options = Options { secrets, waits_for_secrets, tap, ..self.options(definitions) };
-        let analyzer = Analyzer::new(options);
+        let waits = !self.analysis.secrets.key_logs.is_empty();
+        let analyzer = self.analysis.analyzer(definitions, secrets, waits, self.threads(), tap);
         Ok(Some(Started { reader, key_logs, analyzer, errors: !errors.is_empty() }))
-    }
-
-    fn options(&self, definitions: Arc<Definitions>) -> Options {
-        let (ports, time_out, threads) = (self.ports.clone(), self.timeout, self.threads());
-        Options { ports, time_out, threads, ..Options::new(definitions) }
     }
 
     /// Reads what was read for `analysis` again, without saying again what could not be read, for the bytes that `tap`
@@ -246,7 +269,7 @@ impl InputArgs {
     ) -> anyhow::Result<()> {
         let definitions = Arc::clone(&analysis.journal.definitions);
         let secrets = Secrets::clone(&analysis.secrets);
-        let mut analyzer = Analyzer::new(Options { secrets, tap, ..self.options(definitions) });
+        let mut analyzer = self.analysis.analyzer(definitions, secrets, false, self.threads(), tap);
         each_batch(&mut analysis.reader.again(), self.batch as usize, self.threads(), |batch, _| {
             analyzer.batch(batch);
             taken(analyzer.take_tapped())

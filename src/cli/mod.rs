@@ -1,6 +1,7 @@
 //! The command line: what was typed → what it means. One file per command; results go to stdout, everything else to
 //! stderr. Knows every stage only by its public face.
 
+mod capture;
 mod connections;
 mod dissectors;
 mod export;
@@ -12,12 +13,17 @@ mod info;
 mod input;
 mod lab;
 mod lines;
+mod live;
 mod look;
 mod proto;
 mod read;
+mod record;
 mod report;
+mod screen;
 mod secrets;
+mod shared;
 mod shell;
+mod signals;
 mod stats;
 mod tui;
 
@@ -92,6 +98,9 @@ enum Command {
     /// Look around in captures: procedures, flows, messages, on the whole terminal
     #[command(after_long_help = tui::EXAMPLES)]
     Tui(tui::TuiArgs),
+    /// See messages and procedures as they happen: on network interfaces, in a pipe, in a file that grows
+    #[command(after_long_help = capture::EXAMPLES)]
+    Capture(Box<capture::CaptureArgs>),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(Box<lab::LabArgs>),
     /// Print a script that completes commands and options in a shell
@@ -139,6 +148,7 @@ impl Cli {
             Command::Fields(args) => args.run(),
             Command::Dissectors(args) => args.run(),
             Command::Tui(args) => args.run(),
+            Command::Capture(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
@@ -153,7 +163,7 @@ fn files(words: &[OsString]) -> anyhow::Result<Cli> {
     if first != "-" && !Path::new(&first).exists() {
         bail!("{}: neither a command nor a file; ckscope --help lists the commands", first.display());
     }
-    let command = if first != "-" && words.len() == 1 && tui::is_possible() { "tui" } else { "read" };
+    let command = if first != "-" && words.len() == 1 && screen::is_possible() { "tui" } else { "read" };
     let prefix = ["ckscope", command].map(OsString::from);
     Ok(Cli::parse_from(prefix.iter().chain(words)))
 }

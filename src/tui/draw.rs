@@ -14,7 +14,7 @@ use super::procedures::Look;
 use super::state::{Overlay, State};
 use super::tab::Tab;
 use super::table::{Table, put};
-use super::{bytes, connections, flow, messages, procedures};
+use super::{bytes, connections, flow, messages, procedures, source};
 use crate::journal::View;
 use crate::output::escape::{escaped, shorten, width};
 
@@ -64,7 +64,7 @@ fn tab_places(state: &State) -> Vec<(Tab, String, u16)> {
         x += width(&text) as u16;
         (tab, text, start)
     };
-    Tab::ALL.into_iter().enumerate().map(place).collect()
+    state.tabs().enumerate().map(place).collect()
 }
 
 /// The tab at a column of the tab bar.
@@ -135,6 +135,7 @@ fn panes(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
             (Tab::Messages, _) => message_table(state, view, buffer, (area, layout.time), active),
             (Tab::Connections, _) => connection_table(state, view, buffer, area, layout.time),
             (Tab::Findings, _) => finding_list(state, view, buffer, area),
+            (Tab::Source, _) => source::draw(state, buffer, area),
             _ => super::statistics::draw(state, buffer, area),
         }
     }
@@ -546,6 +547,9 @@ fn standing(state: &State) -> String {
         true => told.push("paused".to_owned()),
         false => {}
     }
+    if state.status.behind > BEHIND {
+        told.push(format!("{} behind", kilobytes(state.status.behind)));
+    }
     if state.status.lost > 0 {
         told.push(format!("{} packets lost", state.status.lost));
     }
@@ -562,6 +566,13 @@ fn standing(state: &State) -> String {
     }
     told.push(format!("{} procedures, {} messages", state.extent.procedures, state.extent.messages));
     told.join(" · ")
+}
+
+/// Bytes not analysed yet that are worth telling: less is only what came this moment.
+const BEHIND: u64 = 1 << 20;
+
+fn kilobytes(bytes: u64) -> String {
+    if bytes < 10_000_000 { format!("{} kB", bytes / 1000) } else { format!("{} MB", bytes / 1_000_000) }
 }
 
 fn hints(state: &State, buffer: &mut Buffer, area: Rect) {

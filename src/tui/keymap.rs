@@ -124,6 +124,7 @@ const VIEWS: &[Entry] = &[
     entry(Command::View(Tab::Connections), "connections", &["4"], "TCP connections"),
     entry(Command::View(Tab::Findings), "findings", &["5"], "diagnostics by severity and code"),
     entry(Command::View(Tab::Statistics), "statistics", &["6"], "counts and response times"),
+    entry(Command::View(Tab::Source), "source", &["7"], "how a live source stands: interfaces, proxy, recording"),
 ];
 
 const MOVING: &[Entry] = &[

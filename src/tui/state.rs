@@ -156,6 +156,8 @@ pub struct State {
     pub statistics: Statistics,
     /// First line of it on screen.
     pub statistics_top: usize,
+    /// First line on screen of view 7.
+    pub source_top: usize,
     /// What restricts the view.
     pub shown: Shown,
     /// The text searched for, and the search under way.
@@ -210,6 +212,7 @@ impl State {
             findings: findings::Panel::default(),
             statistics: Statistics::default(),
             statistics_top: 0,
+            source_top: 0,
             shown: Shown::default(),
             search: (String::new(), None),
             marks: BTreeMap::new(),
@@ -233,6 +236,12 @@ impl State {
             }
         }
         Ok(state)
+    }
+
+    /// The views that there are.
+    pub fn tabs(&self) -> impl Iterator<Item = Tab> {
+        let has_source = self.status.panel.is_some();
+        Tab::ALL.into_iter().filter(move |&tab| has_source || tab != Tab::Source)
     }
 
     /// Takes note of what the source has now.
@@ -401,6 +410,7 @@ impl State {
                 self.flow.cursor.settle(self.flow.ladder.rows.len(), height);
             }
             Tab::Statistics => self.count(view),
+            Tab::Source => {}
         }
         if matches!(self.tab, Tab::Flow | Tab::Messages) {
             let message = self.message(view);
@@ -450,7 +460,7 @@ impl State {
             Tab::Messages => self.message_at(self.messages.cursor.at),
             Tab::Findings => self.findings.selected(view),
             Tab::Procedures => self.procedures.selected().map(|procedure| view.journal.first_and_last(procedure).0),
-            Tab::Connections | Tab::Statistics => None,
+            Tab::Connections | Tab::Statistics | Tab::Source => None,
         }
     }
 

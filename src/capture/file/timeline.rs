@@ -254,7 +254,8 @@ impl Track {
     }
 }
 
-fn damage(summary: &FileSummary, fault: &Fault) -> Damage {
+/// What `fault` means for the file of `summary`.
+pub(super) fn damage(summary: &FileSummary, fault: &Fault) -> Damage {
     Damage { packet: summary.packets + 1, offset: fault.offset, text: fault.kind.to_string() }
 }
 

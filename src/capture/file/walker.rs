@@ -55,6 +55,14 @@ impl Walker {
         }
     }
 
+    /// Goes on at `position`, where a record begins: the bytes to come do not begin where those before did.
+    pub fn seek(&mut self, position: usize) {
+        match self {
+            Self::Pcap(walker) => walker.position = position,
+            Self::Pcapng(walker) => walker.position = position,
+        }
+    }
+
     /// Bytes walked.
     pub fn position(&self) -> usize {
         match self {
