@@ -19,6 +19,9 @@ const MOST_DATAGRAMS: usize = 1024;
 /// Bytes of all of them; a datagram has 64 KiB at most.
 const MOST_BYTES: usize = 16 << 20;
 
+/// Protocol and bytes of a whole datagram.
+pub type Whole = (u8, Vec<u8>);
+
 /// Which datagram a fragment belongs to (RFC 791 3.2, RFC 8200 4.5).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
@@ -60,7 +63,7 @@ impl Fragments {
         fragment: Fragment,
         data: &[u8],
         time: Timestamp,
-    ) -> (u64, Result<Option<(u8, Vec<u8>)>, Reason>) {
+    ) -> (u64, Result<Option<Whole>, Reason>) {
         self.give_up_old(time);
         let protocol = if ends.v6 { 0 } else { fragment.protocol };
         let key = Key { ends, id: fragment.id, protocol };
