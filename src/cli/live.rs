@@ -17,7 +17,7 @@ use super::secrets::KeyLogs;
 use super::shared::Shared;
 use super::signals::stop_on_signals;
 use super::{say, screen};
-use crate::analyzer::Analyzer;
+use crate::analyzer::{Analyzer, Tap};
 use crate::capture::file::{News, Tail};
 use crate::capture::growing::Growing;
 use crate::capture::{Batch, Block};
@@ -187,7 +187,7 @@ impl LiveArgs {
         let (mut live, mut secrets) = (Live::new(self, growing)?, Secrets::default());
         live.key_logs.read(&mut |bytes| secrets.add(bytes))?;
         // What one thread finds is there at once; several would hold batches back from each other.
-        let analyzer = self.analysis.analyzer(Arc::clone(definitions), secrets, true, 1, None);
+        let analyzer = self.analysis.analyzer(Arc::clone(definitions), secrets, true, 1, Tap::Nothing);
         if self.is_headless() {
             return self.print(definitions, analyzer, live, source, finished);
         }

@@ -1,6 +1,6 @@
 //! TLS secrets, as key logs hold them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::AddAssign;
 
 use foldhash::fast::RandomState;
@@ -24,6 +24,16 @@ pub(super) enum Label {
     ClientTraffic,
     ServerTraffic,
 }
+
+/// The labels of key logs.
+const LABELS: [(&str, Label); 6] = [
+    ("CLIENT_RANDOM", Label::Master),
+    ("CLIENT_EARLY_TRAFFIC_SECRET", Label::ClientEarly),
+    ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", Label::ClientHandshake),
+    ("SERVER_HANDSHAKE_TRAFFIC_SECRET", Label::ServerHandshake),
+    ("CLIENT_TRAFFIC_SECRET_0", Label::ClientTraffic),
+    ("SERVER_TRAFFIC_SECRET_0", Label::ServerTraffic),
+];
 
 /// What adding a key log came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +104,19 @@ impl Secrets {
         self.len() == 0
     }
 
+    /// The secrets of the connections with these client randoms, as an NSS key log, and how many of the connections
+    /// have any. Those known by an encrypted premaster secret or a session ID are in none.
+    pub fn key_log(&self, randoms: &BTreeSet<[u8; 32]>) -> (String, usize) {
+        let (mut log, mut known) = (String::new(), 0);
+        for random in randoms {
+            let lines = LABELS.iter().filter_map(|&(name, label)| Some((name, self.get(label, random)?)));
+            let before = log.len();
+            lines.for_each(|(name, secret)| log += &format!("{name} {} {}\n", hex(random), hex(secret)));
+            known += usize::from(log.len() > before);
+        }
+        (log, known)
+    }
+
     fn line(&mut self, line: &[u8]) -> Line {
         if line.is_empty() || line[0] == b'#' {
             return Line::Nothing;
@@ -126,16 +149,8 @@ impl Secrets {
     fn traffic(&mut self, label: &str, random: &str, secret: &str) -> Line {
         let (Some(random), Some(secret)) = (unhex(random), unhex(secret)) else { return Line::Unreadable };
         let Ok(random) = <[u8; 32]>::try_from(&*random) else { return Line::Unreadable };
-        let label = match label {
-            "CLIENT_RANDOM" => Label::Master,
-            "CLIENT_EARLY_TRAFFIC_SECRET" => Label::ClientEarly,
-            "CLIENT_HANDSHAKE_TRAFFIC_SECRET" => Label::ClientHandshake,
-            "SERVER_HANDSHAKE_TRAFFIC_SECRET" => Label::ServerHandshake,
-            "CLIENT_TRAFFIC_SECRET_0" => Label::ClientTraffic,
-            "SERVER_TRAFFIC_SECRET_0" => Label::ServerTraffic,
-            // Exporter secrets and what else there may be.
-            _ => return Line::Nothing,
-        };
+        // Exporter secrets and what else there may be decrypt nothing.
+        let Some(&(_, label)) = LABELS.iter().find(|(name, _)| *name == label) else { return Line::Nothing };
         if !self.has_room() {
             return Line::Unreadable;
         }
@@ -165,6 +180,10 @@ impl Secrets {
     pub(super) fn has_premasters(&self) -> bool {
         !self.premasters.is_empty()
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// At most [`MAX_SECRET`] bytes from their hexadecimal digits.
