@@ -1,5 +1,6 @@
 //! From PDUs to events: where the directions of a connection put what they find.
 
+use super::allowance::Allowance;
 use super::work::{Event, Found, Layer, Output, Part, Tapped};
 use crate::correlate::{FramingFacts, Seen};
 use crate::dissect::{CommandCode, Encoding, Indexer, Payload};
@@ -15,6 +16,7 @@ pub struct Sink<'a> {
     pub indexer: &'a mut Indexer,
     pub output: &'a mut Output,
     pub secrets: &'a Secrets,
+    pub allowance: &'a mut Allowance,
     pub waits_for_secrets: bool,
     pub tap: Option<(u32, Side)>,
     pub connection: u32,
