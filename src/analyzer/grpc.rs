@@ -3,8 +3,8 @@
 use super::sink::{Origin, Sink};
 use crate::correlate::{FramingFacts, Seen};
 use crate::dissect::{Encoding, Method, Payload, SchemaId, grpc_status_name};
-use crate::framing::{Header, Truncation};
 use crate::framing::http2::{CallEnd, Event, GrpcMessage, error_name};
+use crate::framing::{Header, Truncation};
 use crate::journal::{Binding, Trouble};
 
 /// The status of a call that succeeded (gRPC, "Status codes and their use in gRPC").
@@ -125,7 +125,7 @@ impl Sink<'_> {
         &text[..end.unwrap_or(0)]
     }
 
-    /// A call that failed without a response is a failure response itself.
+    /// A call that failed with a request unanswered is a failure response itself.
     fn call_ended(&mut self, end: &CallEnd<'_>, origin: &mut Origin<'_>) {
         let Some(failure) = failure(end) else { return };
         // Other traffic of HTTP is none of ours.
@@ -134,10 +134,13 @@ impl Sink<'_> {
         }
         let path = end.path.unwrap_or("whose path is not in the capture");
         let words = format!("call {path} failed: {failure}");
-        let answer = end.client.filter(|client| *client != end.side && end.messages[end.side as usize] == 0);
+        let [asked, answered] = [end.side.other(), end.side].map(|side| end.messages[side as usize]);
+        let is_open = answered == 0 || answered < asked;
+        let answer = end.client.filter(|client| *client != end.side && is_open);
         let status = end.grpc_status.filter(|&status| status != OK);
         let response = self.method(end.path).and_then(|method| method.output);
         let (Some(_), Some(status), Some(response)) = (answer, status, response) else {
+            self.call_failed(end.stream, status, end.stamp);
             return self.trouble("failed-call", words, end.stamp.packet);
         };
         *origin.messages += 1;

@@ -89,6 +89,11 @@ impl Sink<'_> {
         self.push(self.now.packet, Found::Ended { connection: self.connection, side, time: self.now.time });
     }
 
+    /// A call over gRPC failed otherwise than by a failure response.
+    pub fn call_failed(&mut self, stream: u32, status: Option<u32>, at: Stamp) {
+        self.push(at.packet.max(self.floor), Found::CallFailed { stream, status, time: at.time });
+    }
+
     fn push(&mut self, key: u32, found: Found) {
         let event = Event { key, delivered: self.now.packet, connection: self.connection, output: 0, found };
         self.output.events.push(event);
