@@ -63,6 +63,8 @@ pub struct LiveArgs {
     /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Stop")]
     pub duration: Option<Span>,
+    #[arg(skip)]
+    hints: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -163,6 +165,16 @@ impl LiveArgs {
         self.headless || !screen::is_possible()
     }
 
+    /// Calls requests unanswered after this long, unless it was said otherwise.
+    pub fn impatient(&mut self, time_out: Duration) {
+        self.analysis.timeout = self.analysis.timeout.min(Span(time_out.as_nanos() as i64));
+    }
+
+    /// Has the interface show these hints, one after the other.
+    pub fn tour(&mut self, hints: &'static [&'static str]) {
+        self.hints = hints;
+    }
+
     /// What they are called.
     ///
     /// # Errors
@@ -196,7 +208,8 @@ impl LiveArgs {
         }
         let setup = self.screen.setup(name)?;
         let shared = Arc::new(Shared::new(analyzer, Vec::new(), Some(Arc::clone(source))));
-        let problems = screen::show(&shared, Setup { tail: true, ..setup }, move |shared| shared.follow(live))?;
+        let problems =
+            screen::show(&shared, Setup { tail: true, tour: self.hints, ..setup }, move |shared| shared.follow(live))?;
         let inner = shared.lock();
         finished(View { journal: inner.analyzer.journal(), blocks: &inner.blocks });
         Ok(problems)

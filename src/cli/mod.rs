@@ -4,6 +4,7 @@
 mod ca;
 mod capture;
 mod connections;
+mod demo;
 mod dissectors;
 mod export;
 mod fields;
@@ -115,6 +116,9 @@ enum Command {
     /// Make the authority that the proxy mints certificates from
     #[command(after_long_help = ca::EXAMPLES)]
     Ca(ca::CaArgs),
+    /// See it all at once: a simulated lab, a proxy in it, and the interface on what passes
+    #[command(after_long_help = demo::EXAMPLES)]
+    Demo(Box<demo::DemoArgs>),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(Box<lab::LabArgs>),
     /// Print a script that completes commands and options in a shell
@@ -184,6 +188,7 @@ impl Cli {
             Command::Capture(args) => args.run(),
             Command::Proxy(args) => args.run(),
             Command::Ca(args) => args.run(),
+            Command::Demo(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
