@@ -5,6 +5,7 @@
 //! many threads worked: packets are numbered and given to connections by the caller's thread, connections are spread
 //! over workers, and what the workers find is put back into capture order before it is correlated.
 
+mod allowance;
 mod application;
 mod grpc;
 mod layers;

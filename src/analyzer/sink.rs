@@ -1,5 +1,6 @@
 //! From PDUs to events: where the directions of a connection put what they find.
 
+use super::allowance::Allowance;
 use super::work::{Event, Found, Layer, Output, Part, Tap, Tapped};
 use crate::correlate::{FramingFacts, Seen};
 use crate::dissect::{CommandCode, Encoding, Indexer, Payload};
@@ -15,6 +16,7 @@ pub struct Sink<'a> {
     pub indexer: &'a mut Indexer,
     pub output: &'a mut Output,
     pub secrets: &'a Secrets,
+    pub allowance: &'a mut Allowance,
     pub waits_for_secrets: bool,
     pub tap: &'a Tap,
     pub connection: u32,
@@ -86,6 +88,11 @@ impl Sink<'_> {
 
     pub fn ended(&mut self, side: Side) {
         self.push(self.now.packet, Found::Ended { connection: self.connection, side, time: self.now.time });
+    }
+
+    /// A call over gRPC failed otherwise than by a failure response.
+    pub fn call_failed(&mut self, stream: u32, status: Option<u32>, at: Stamp) {
+        self.push(at.packet, Found::CallFailed { stream, status, time: at.time });
     }
 
     fn push(&mut self, packet: u32, found: Found) {

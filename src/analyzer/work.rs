@@ -119,6 +119,8 @@ pub enum Part {
 pub enum Found {
     /// Index in [`Output::messages`].
     Message(u32),
+    /// A call over gRPC failed: with a status after its last response, or before any.
+    CallFailed { stream: u32, status: Option<u32>, time: Timestamp },
     /// Nothing more comes from this side.
     Ended { connection: u32, side: Side, time: Timestamp },
 }
@@ -160,6 +162,9 @@ impl Event {
                     seen.payload = journal.arena.push(&output.reassembled[start..start + seen.length.1 as usize]);
                 }
                 correlator.message(journal, definitions, &seen, &output.texts);
+            }
+            Found::CallFailed { stream, status, time } => {
+                correlator.call_failed(journal, self.connection, *stream, *status, *time);
             }
             Found::Ended { connection, side, time } => correlator.ended(journal, *connection, *side, *time),
         }

@@ -4,6 +4,7 @@
 pub mod file;
 pub mod growing;
 pub mod live;
+pub mod proxy;
 pub mod recording;
 pub mod spool;
 pub mod tcp;

@@ -63,6 +63,8 @@ pub struct LiveArgs {
     /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Stop")]
     pub duration: Option<Span>,
+    #[arg(skip)]
+    hints: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,18 +108,27 @@ impl Live {
         self.tail.read_batch(&mut self.batch)
     }
 
-    /// Gives what was read to `analyzer`; `blocks` then has it, too.
+    /// Gives what was read, which may be nothing, to `analyzer`; `blocks` then has it, too. Whether there was anything,
+    /// packets or secrets that open those before.
     ///
     /// # Errors
     /// A key log cannot be read.
-    pub fn analyze(&mut self, analyzer: &mut Analyzer, blocks: &mut Vec<Block>) -> anyhow::Result<()> {
+    pub fn analyze(&mut self, analyzer: &mut Analyzer, blocks: &mut Vec<Block>) -> anyhow::Result<bool> {
+        let mut secrets = 0;
         for log in self.tail.take_key_logs() {
-            analyzer.add_secrets(&log);
+            secrets += analyzer.add_secrets(&log).secrets;
         }
-        let polled = self.key_logs.poll(|bytes| analyzer.add_secrets(bytes));
-        analyzer.batch(&self.batch);
-        self.tail.show(blocks);
-        polled
+        let polled = self.key_logs.poll(|bytes| {
+            let added = analyzer.add_secrets(bytes);
+            secrets += added.secrets;
+            added
+        });
+        let any = secrets > 0 || !self.batch.packets.is_empty();
+        if any {
+            analyzer.batch(&self.batch);
+            self.tail.show(blocks);
+        }
+        polled.map(|()| any)
     }
 
     /// Waits a little for more.
@@ -154,6 +165,16 @@ impl LiveArgs {
         self.headless || !screen::is_possible()
     }
 
+    /// Calls requests unanswered after this long, unless it was said otherwise.
+    pub fn impatient(&mut self, time_out: Duration) {
+        self.analysis.timeout = self.analysis.timeout.min(Span(time_out.as_nanos() as i64));
+    }
+
+    /// Has the interface show these hints, one after the other.
+    pub fn tour(&mut self, hints: &'static [&'static str]) {
+        self.hints = hints;
+    }
+
     /// What they are called.
     ///
     /// # Errors
@@ -175,9 +196,10 @@ impl LiveArgs {
         name: String,
         finished: impl FnOnce(View<'_>),
     ) -> anyhow::Result<bool> {
-        let live = Live::new(self, growing)?;
+        let (mut live, mut secrets) = (Live::new(self, growing)?, Secrets::default());
+        live.key_logs.read(&mut |bytes| secrets.add(bytes))?;
         // What one thread finds is there at once; several would hold batches back from each other.
-        let analyzer = self.analysis.analyzer(Arc::clone(definitions), Secrets::default(), true, 1, Tap::Nothing);
+        let analyzer = self.analysis.analyzer(Arc::clone(definitions), secrets, true, 1, Tap::Nothing);
         if self.is_headless() {
             return self.print(definitions, analyzer, live, source, finished);
         }
@@ -186,7 +208,8 @@ impl LiveArgs {
         }
         let setup = self.screen.setup(name)?;
         let shared = Arc::new(Shared::new(analyzer, Vec::new(), Some(Arc::clone(source))));
-        let problems = screen::show(&shared, Setup { tail: true, ..setup }, move |shared| shared.follow(live))?;
+        let problems =
+            screen::show(&shared, Setup { tail: true, tour: self.hints, ..setup }, move |shared| shared.follow(live))?;
         let inner = shared.lock();
         finished(View { journal: inner.analyzer.journal(), blocks: &inner.blocks });
         Ok(problems)
@@ -210,8 +233,9 @@ impl LiveArgs {
             match news {
                 News::Over => break,
                 News::None => live.wait(),
-                News::Some => live.analyze(&mut analyzer, &mut blocks)?,
+                News::Some => {}
             }
+            live.analyze(&mut analyzer, &mut blocks)?;
             let view = View { journal: analyzer.journal(), blocks: &blocks };
             let printed = printer.print(view);
             if printed.is_err() || stop.load(Ordering::Relaxed) || live.is_enough(view.journal) {

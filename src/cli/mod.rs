@@ -1,8 +1,10 @@
 //! The command line: what was typed → what it means. One file per command; results go to stdout, everything else to
 //! stderr. Knows every stage only by its public face.
 
+mod ca;
 mod capture;
 mod connections;
+mod demo;
 mod dissectors;
 mod export;
 mod fields;
@@ -16,6 +18,7 @@ mod lines;
 mod live;
 mod look;
 mod proto;
+mod proxy;
 mod read;
 mod record;
 mod report;
@@ -107,6 +110,15 @@ enum Command {
     /// See messages and procedures as they happen: on network interfaces, in a pipe, in a file that grows
     #[command(after_long_help = capture::EXAMPLES)]
     Capture(Box<capture::CaptureArgs>),
+    /// Sit between KM and controller: decrypt, record, and pass everything on
+    #[command(after_long_help = proxy::EXAMPLES)]
+    Proxy(Box<proxy::ProxyArgs>),
+    /// Make the authority that the proxy mints certificates from
+    #[command(after_long_help = ca::EXAMPLES)]
+    Ca(ca::CaArgs),
+    /// See it all at once: a simulated lab, a proxy in it, and the interface on what passes
+    #[command(after_long_help = demo::EXAMPLES)]
+    Demo(Box<demo::DemoArgs>),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(Box<lab::LabArgs>),
     /// Print a script that completes commands and options in a shell
@@ -174,6 +186,9 @@ impl Cli {
             Command::Dissectors(args) => args.run(),
             Command::Tui(args) => args.run(),
             Command::Capture(args) => args.run(),
+            Command::Proxy(args) => args.run(),
+            Command::Ca(args) => args.run(),
+            Command::Demo(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),

@@ -124,6 +124,36 @@ impl Correlator {
         }
     }
 
+    /// A call (gRPC) failed at `time` otherwise than by a failure response: by a `status`, or by none at all.
+    pub fn call_failed(
+        &mut self,
+        journal: &mut Journal,
+        connection: u32,
+        stream: u32,
+        status: Option<u32>,
+        time: Timestamp,
+    ) {
+        self.transactions.expire(journal, connection, time, self.time_out);
+        let open = self.transactions.close_call(connection, stream, journal);
+        let Some(status) = status else {
+            for open in open {
+                let after = time - journal.records[open.message as usize].time;
+                journal.find(open.message, Finding::CallEnded { after });
+                give_up(journal, open);
+            }
+            return;
+        };
+        // Where nothing is the response to what is open, the status is.
+        let last = self.transactions.last_answer(connection, stream, journal).filter(|_| open.is_empty());
+        for message in open.into_iter().map(|open| open.message).chain(last) {
+            journal.find(message, Finding::CallFailed { status });
+            let procedure = journal.records[message as usize].procedure;
+            if let Some(procedure) = journal.procedures.get_mut(procedure as usize) {
+                procedure.state = State::Failed;
+            }
+        }
+    }
+
     /// The capture is over, its last packet at `end`.
     pub fn finish(&mut self, journal: &mut Journal, end: Timestamp) {
         journal.end = end;
@@ -188,6 +218,9 @@ impl Correlator {
         } else {
             self.transactions.answer(journal, index, message, seen.facts.outcome, &self.exchanges.guesses)
         };
+        if seen.binding == Binding::Grpc && !message.answers.is_empty() {
+            self.transactions.note_answer(seen.connection, index);
+        }
         let opens_anew = message.answers.is_empty() || message.is_answered;
         match matched {
             Some(matched) => {

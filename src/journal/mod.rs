@@ -296,6 +296,16 @@ pub enum Finding {
     },
     /// The connection closed before a response.
     ClosedUnanswered,
+    /// Its call failed before a response (gRPC).
+    CallEnded {
+        /// How long after the request.
+        after: Span,
+    },
+    /// Its call ended, after it, with a status that is not OK (gRPC).
+    CallFailed {
+        /// `grpc-status`.
+        status: u32,
+    },
     /// Too many requests were open to wait for its response.
     Abandoned,
     /// A response without a request.

@@ -96,6 +96,7 @@ impl Config {
             zone,
             time: self.time()?,
             tail: false,
+            tour: &[],
             columns: self.columns()?,
         })
     }
