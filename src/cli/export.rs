@@ -11,6 +11,7 @@ use clap::Args;
 use super::filter::{FilterArgs, FollowedArgs, Shown, Wanted};
 use super::input::{Analysis, InputArgs};
 use super::look::Time;
+use crate::capture::file::FileSummary;
 use crate::identities::Identities;
 use crate::output::fields::{self, Field, Key};
 use crate::output::html::Page;
@@ -194,10 +195,15 @@ impl ExportArgs {
             drawn <= self.most
         };
         let some: Vec<&Vec<u32>> = groups.iter().take_while(fits).collect();
-        let names: Vec<&str> = analysis.files().iter().map(|file| file.name.as_str()).collect();
+        // Whoever gets the page need not know where on this machine the captures lie.
+        let name = |file: &FileSummary| {
+            let name = Path::new(&file.name).file_name();
+            name.map_or_else(|| file.name.clone(), |name| name.to_string_lossy().into_owned())
+        };
         let page = Page {
             view,
-            title: format!("ckscope: {}", names.join(", ")),
+            captures: analysis.files().iter().map(name).collect(),
+            selection: self.selection(),
             tables: super::stats::overview().map(|section| statistics.table(section)).collect(),
             procedures: groups.iter().map(Vec::len).sum(),
             shown: some.iter().map(|group| group.len()).sum(),
@@ -205,6 +211,16 @@ impl ExportArgs {
         };
         page.write(out, some.into_iter().map(|group| Ladder::new(view, identities, group.clone())))?;
         Ok(())
+    }
+
+    /// What was asked for, as it was typed.
+    fn selection(&self) -> Vec<String> {
+        let filter = self.filter.display_filter.iter().cloned();
+        let followed = self.followed.follow.iter().map(|follow| format!("--follow {follow}"));
+        filter
+            .chain(followed)
+            .chain(self.procedure.map(|id| format!("procedure {id} and those related to it")))
+            .collect()
     }
 
     /// The procedures to draw, in groups that belong together.
