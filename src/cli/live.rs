@@ -126,6 +126,7 @@ impl Live {
         let any = secrets > 0 || !self.batch.packets.is_empty();
         if any {
             analyzer.batch(&self.batch);
+            analyzer.expire();
             self.tail.show(blocks);
         }
         polled.map(|()| any)
