@@ -89,7 +89,9 @@ impl Connection<'_> {
             let _ = stop.wait_for(|stop| *stop).await; // without a sender the proxy is gone
         };
         let ended = Relay::new(dialler, dialled, tap, &self.entry.counters).run(stop, options.drain).await;
-        if let Ended::Alert(side, alert) = ended {
+        if let Ended::Alert(side, alert) = ended
+            && self.entry.counters.bytes()[side as usize] == 0
+        {
             self.refused_late(side, alert);
         }
         Ok(self.told(&ended))
