@@ -113,7 +113,7 @@ fn who_does_not_trust_the_proxy_is_named_with_a_hint() {
             let ([directly, through], refusal) = outcomes(&pki, pki.options(), version, true);
             assert_eq!(directly, ["all is well", "all is well"]);
             let guiltless = if party == Party::Km { &through[1] } else { &through[0] };
-            assert!(guiltless.contains("UnknownCA"), "{version:?} {through:?}");
+            assert!(guiltless.contains("UnknownCA"), "{version:?} {through:?} {refusal:?}");
             let refusal = refusal.unwrap();
             assert_eq!([refusal.who.as_str(), refusal.whom.as_str()], [party.the(), party.other().the()]);
             assert!(refusal.hint.unwrap().contains(&format!("{} does not trust the proxy's authority", party.the())));
@@ -220,6 +220,7 @@ fn a_controller_that_answers_with_something_else_is_not_waited_for() {
     let mut km = proxy.dial();
     let mut controller: TcpStream = patient(listener.accept().unwrap().0);
     km.write_all(&hello(&pki).1).unwrap();
+    controller.read_exact(&mut [0; 5]).unwrap();
     controller.write_all(b"this is no ServerHello at all").unwrap();
     let alert = read_to_end(&mut km);
     assert_eq!(alert.first(), Some(&21), "an alert, {alert:02x?}");

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
 
 use ckscope::capture::proxy::{Options, Party, Trust, authority};
 use rcgen::{
@@ -29,6 +30,19 @@ impl Kind {
             Self::Ed25519 => KeyPair::generate_for(&rcgen::PKCS_ED25519),
         }
         .unwrap()
+    }
+
+    /// A key, and its file. OpenSSL 3.0 and GnuTLS read no key of Ed25519 with the public key beside it (RFC 5958 2),
+    /// as rcgen writes it; so they make it, where they are installed.
+    fn key(self) -> (KeyPair, String) {
+        let made = Command::new("openssl").args(["genpkey", "-algorithm", "ed25519"]).output();
+        if let (Self::Ed25519, Ok(made)) = (self, made) {
+            let pem = String::from_utf8(made.stdout).unwrap();
+            return (KeyPair::from_pem(&pem).unwrap(), pem);
+        }
+        let key = self.generate();
+        let pem = key.serialize_pem();
+        (key, pem)
     }
 }
 
@@ -86,10 +100,10 @@ impl Pki {
             pki.write(&format!("{label}-ca.pem"), &authority.pem);
             let stranger = Authority::new("A stranger");
             let issuer = if flaw == Flaw::Untrusted { &stranger } else { &authority };
-            let key = kind.generate();
+            let (key, pem) = kind.key();
             let certificate = leaf(party, flaw).signed_by(&key, &issuer.issuer).unwrap();
             pki.write(&format!("{label}.pem"), &certificate.pem());
-            pki.write(&format!("{label}.key"), &key.serialize_pem());
+            pki.write(&format!("{label}.key"), &pem);
             pki.write(&format!("{label}.crl"), &authority.revoked());
             trusts.push(authority.pem);
         }

@@ -125,6 +125,7 @@ impl Server {
     /// On a port that is free; another test may be faster to take it, so there is another try.
     fn program(stack: Stack, make: impl Fn() -> Command, option: &str) -> Self {
         let ready = if stack == Stack::OpenSsl { "ACCEPT" } else { "listening on IPv4 0.0.0.0 port" };
+        let mut said = String::new();
         for _ in 0..10 {
             let port = free_port();
             let mut program = Program::start(make().args([option, &port.to_string()]));
@@ -132,8 +133,9 @@ impl Server {
             if !program.is_gone() && !program.said().contains("failed") {
                 return Self::Program(local(port), program, stack);
             }
+            said = program.said();
         }
-        panic!("{stack:?} finds no port");
+        panic!("{stack:?} does not start: {said}");
     }
 
     pub fn address(&self) -> SocketAddr {
