@@ -155,7 +155,12 @@ impl Server {
     pub fn met(self) -> io::Result<Met> {
         match self {
             Self::Thread(_, thread) => thread.join().unwrap(),
-            Self::Program(_, program, _) => Ok(program.met()),
+            Self::Program(_, mut program, stack) => {
+                if stack == Stack::GnuTls {
+                    program.wait_for("DNSname"); // it tells of its client in its own time
+                }
+                Ok(program.met())
+            }
         }
     }
 }

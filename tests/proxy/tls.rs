@@ -62,7 +62,7 @@ fn other(party: Party) -> Party {
 fn conversation(pki: &Pki, stacks: [Stack; 2], version: Version, dialler: Party) {
     let [client, server] = stacks;
     let server = Server::start(server, version, &pki.endpoint(other(dialler)));
-    let proxy = Proxy::before(server.address(), Options { dialler, ..pki.options() });
+    let proxy = Proxy::dialled_by(dialler, server.address(), pki.options());
     let (client, server) = converse(client, version, &pki.endpoint(dialler), proxy.address(), server);
     let told = format!("{stacks:?} {version:?} {dialler:?}: {}", proxy.said());
     assert_met(&client.expect(&told), pki, other(dialler));
