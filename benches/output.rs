@@ -50,7 +50,7 @@ fn lines(criterion: &mut Criterion) {
         bencher.iter(|| {
             out.clear();
             let mut listing = flows::Listing::new(view, clock(), Styles::plain(), COLUMNS);
-            (0..procedures).for_each(|index| listing.write(&mut out, view, index).expect("memory"));
+            (0..procedures).for_each(|index| listing.write(&mut out, index).expect("memory"));
             black_box(out.len())
         });
     });

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use ckscope::analyzer::Analyzer;
 use ckscope::capture::Batch;
 use ckscope::capture::file::Reader;
 use ckscope::lab::scenario::{self, Scenario};
 use ckscope::stream::Side;
 use serde_json::Value;
-use support::analysis::{PLAIN, Printed, analyze_file, analyze_packets, diagnostics};
+use support::analysis::{PLAIN, Printed, analyze_file, analyze_packets, diagnostics, options};
 use support::http2::*;
 use support::shared_captures;
 use support::traffic::{Captured, Connection, Segment};
@@ -269,6 +270,84 @@ fn a_status_that_is_not_ok_is_the_failure_response() {
     assert_eq!(answer["parameters"]["response"], 8);
     assert_eq!(answer["parameters"]["extension"], "no keys");
     assert_eq!(printed.procedures()[0]["state"], "failed");
+}
+
+#[test]
+fn a_status_after_the_response_fails_it() {
+    let mut pieces = call(1, RELAY, &relay_request("A"), &relay_response("A"));
+    let body = data(0, 1, &message(false, &relay_response("A")));
+    pieces[1].1 = [response_headers(1), body, trailers(1, "13")].concat();
+    pieces.extend(call(3, RELAY, &relay_request("B"), &relay_response("B")));
+    let printed = analyzed(pieces);
+    assert_eq!(codes(&printed), ["0x4104", "0x1405 failure-response", "0x4104", "0x1405"]);
+    let states: Vec<Value> = printed.procedures().iter().map(|flow| flow["state"].clone()).collect();
+    assert_eq!(states, ["failed", "complete"]);
+    assert!(printed.messages()[1]["diagnostics"].to_string().contains("grpc-status 13 (INTERNAL)"));
+}
+
+#[test]
+fn a_status_answers_what_is_open_in_its_call() {
+    let asked = [request_headers(1, RELAY), data(0, 1, &message(false, &relay_request("A")))];
+    let more = data(END_STREAM, 1, &message(false, &relay_request("B")));
+    let answered = [response_headers(1), data(0, 1, &message(false, &relay_response("A"))), trailers(1, "5")].concat();
+    let printed = analyzed(vec![(CLIENT, [asked.concat(), more].concat()), (SERVER, answered)]);
+    let states: Vec<Value> = printed.procedures().iter().map(|flow| flow["state"].clone()).collect();
+    assert_eq!(states, ["complete", "failed"], "{}", printed.messages);
+    assert_eq!(codes(&printed), ["0x4104", "0x4104", "0x1405", "0x1405 failure-response"]);
+}
+
+#[test]
+fn a_notification_whose_call_fails_has_failed() {
+    let mut pieces = call(1, "/qkdn.ck.v1.CkInterface/NotifyKeyRelay", b"\x0a\x02K1\x12\x02K4", b"");
+    pieces[1].1 = [response_headers(1), trailers(1, "14")].concat();
+    let printed = analyzed(pieces);
+    assert_eq!(codes(&printed), ["0x1403 failure-response"]);
+    assert_eq!(printed.procedures()[0]["state"], "failed");
+}
+
+#[test]
+fn a_call_that_is_reset_is_unanswered_while_its_connection_goes_on() {
+    let mut pieces = [opening(), call(1, RELAY, &relay_request("A"), b"")].concat();
+    pieces.last_mut().unwrap().1 = frame(3, 0, 1, &8u32.to_be_bytes());
+    let packets = captured(&pieces, 1400);
+    let open = Batch { packets: packets.packets[..packets.packets.len() - 2].to_vec(), ..packets };
+    let printed = analyze_packets(&open, PLAIN);
+    assert_eq!(codes(&printed), ["0x4104 unanswered"]);
+    assert_eq!(printed.procedures()[0]["state"], "unanswered");
+}
+
+#[test]
+fn what_compression_grows_to_is_bounded_in_all() {
+    let bomb = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        let text = [&b"\x0a\xff\xff\x37"[..], &[b'K'; (1 << 20) - 20]].concat();
+        std::io::Write::write_all(&mut encoder, &text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let gzip = [(":method", "POST"), (":path", RELAY), ("content-type", "application/grpc"), ("grpc-encoding", "gzip")];
+    let mut pieces = opening();
+    pieces.push((CLIENT, headers(0, 1, &gzip)));
+    pieces.extend((0..64).map(|_| (CLIENT, data(0, 1, &message(true, &bomb)))));
+    let packets = captured(&pieces, 1400);
+    let mut analyzer = Analyzer::new(options());
+    analyzer.batch(&packets);
+    let journal = analyzer.finish();
+    assert_eq!(journal.records.len(), 64);
+    let kept: usize = journal.records.iter().map(|record| record.captured as usize).sum();
+    assert!(kept < 40 << 20, "{kept}");
+    assert!(journal.troubles(0).iter().any(|trouble| trouble.kind == "expansion"));
+}
+
+#[test]
+fn a_message_of_very_many_fields_is_read_in_one_pass() {
+    let fields: Vec<u8> = (0..200_000u32)
+        .flat_map(|n| {
+            let tag = (n + 100) << 3;
+            [tag as u8 | 0x80, (tag >> 7) as u8 | 0x80, (tag >> 14) as u8, 1]
+        })
+        .collect();
+    let printed = analyzed(call(1, RELAY, &fields, &relay_response("A")));
+    assert_eq!(printed.messages().len(), 2);
 }
 
 #[test]

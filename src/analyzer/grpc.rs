@@ -3,12 +3,15 @@
 use super::sink::{Origin, Sink};
 use crate::correlate::{FramingFacts, Seen};
 use crate::dissect::{Encoding, Method, Payload, SchemaId, grpc_status_name};
-use crate::framing::Header;
 use crate::framing::http2::{CallEnd, Event, GrpcMessage, error_name};
+use crate::framing::{Header, Truncation};
 use crate::journal::{Binding, Trouble};
 
 /// The status of a call that succeeded (gRPC, "Status codes and their use in gRPC").
 const OK: u32 = 0;
+
+/// Bytes of the frame that the shortest end of a call takes: a header and two indexes.
+const HEADER_FIELD: usize = 11;
 
 /// What a message was found to be.
 enum Named {
@@ -71,25 +74,28 @@ impl Sink<'_> {
         *origin.messages += 1;
         let code = self.indexer.definitions().schemas.code(schema);
         let encoding = Encoding::Protobuf(schema);
-        let truncated = message.truncated.is_some();
-        let payload = Payload { bytes: message.bytes, encoding, truncated };
+        let bytes = self.affordable(message);
+        let truncated = message.truncated.or((bytes.len() < message.bytes.len()).then_some(Truncation::Undecoded));
+        let payload = Payload { bytes, encoding, truncated: truncated.is_some() };
         let facts = self.indexer.index(code, payload, &mut self.output.texts);
-        let place = self.keep(message.place, message.bytes);
+        let place = self.keep(message.place, bytes);
         // What a compressed message that is cut would have had is not known.
-        let whole = if truncated && !message.compressed { message.wire_length } else { message.bytes.len() as u32 };
+        let is_cut = message.truncated.is_some() && !message.compressed;
+        let whole = if is_cut { message.wire_length } else { message.bytes.len() as u32 };
         let seen = Seen {
             connection: self.connection,
             side: origin.side,
             stamp: message.stamp,
+            begun: message.stamp.packet,
             encoding,
             binding: Binding::Grpc,
             tls: origin.tls,
             header: Header { code: code.0, message_id: message.stream, ..Header::default() },
             payload: place,
-            length: (whole, message.bytes.len() as u32),
+            length: (whole, bytes.len() as u32),
             facts,
             framing: FramingFacts {
-                truncated: message.truncated,
+                truncated,
                 skipped: message.skipped,
                 joined: *origin.messages == 1 && !origin.from_the_start && message.gap == 0,
                 gap: message.gap,
@@ -100,7 +106,27 @@ impl Sink<'_> {
         self.seen(seen, message.placed);
     }
 
-    /// A call that failed without a response is a failure response itself.
+    /// What of a message is kept: all of it, unless compression would make too much of too little.
+    fn affordable<'m>(&mut self, message: &GrpcMessage<'m>) -> &'m [u8] {
+        if !message.compressed {
+            return message.bytes;
+        }
+        let granted = self.allowance.take(message.bytes.len(), message.wire_length as usize);
+        if granted < message.bytes.len() {
+            let text = "compressed gRPC messages become more than we keep; their ends are not decoded";
+            self.trouble("expansion", text.to_owned(), message.stamp.packet);
+        }
+        &message.bytes[..granted]
+    }
+
+    /// What of a text in a header is kept: header compression makes much of little, too.
+    fn affordable_text<'t>(&mut self, text: &'t str) -> &'t str {
+        let granted = self.allowance.take(text.len(), HEADER_FIELD);
+        let end = (0..=granted).rev().find(|&end| text.is_char_boundary(end));
+        &text[..end.unwrap_or(0)]
+    }
+
+    /// A call that failed with a request unanswered is a failure response itself.
     fn call_ended(&mut self, end: &CallEnd<'_>, origin: &mut Origin<'_>) {
         let Some(failure) = failure(end) else { return };
         // Other traffic of HTTP is none of ours.
@@ -109,15 +135,18 @@ impl Sink<'_> {
         }
         let path = end.path.unwrap_or("whose path is not in the capture");
         let words = format!("call {path} failed: {failure}");
-        let answer = end.client.filter(|client| *client != end.side && end.messages[end.side as usize] == 0);
+        let [asked, answered] = [end.side.other(), end.side].map(|side| end.messages[side as usize]);
+        let is_open = answered == 0 || answered < asked;
+        let answer = end.client.filter(|client| *client != end.side && is_open);
         let status = end.grpc_status.filter(|&status| status != OK);
         let response = self.method(end.path).and_then(|method| method.output);
         let (Some(_), Some(status), Some(response)) = (answer, status, response) else {
+            self.call_failed(end.stream, status, end.stamp);
             return self.trouble("failed-call", words, end.stamp.packet);
         };
         *origin.messages += 1;
         let code = self.indexer.definitions().schemas.code(response);
-        let message = serde_json::Value::from(end.grpc_message.unwrap_or_default());
+        let message = serde_json::Value::from(self.affordable_text(end.grpc_message.unwrap_or_default()));
         let text = format!("{{\"grpc-status\":{status},\"grpc-message\":{message}}}");
         let payload = Payload { bytes: text.as_bytes(), encoding: Encoding::GrpcStatus, truncated: false };
         let facts = self.indexer.index(code, payload, &mut self.output.texts);
@@ -126,6 +155,7 @@ impl Sink<'_> {
             connection: self.connection,
             side: origin.side,
             stamp: end.stamp,
+            begun: end.stamp.packet,
             encoding: Encoding::GrpcStatus,
             binding: Binding::Grpc,
             tls: origin.tls,

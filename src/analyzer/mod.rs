@@ -5,6 +5,7 @@
 //! many threads worked: packets are numbered and given to connections by the caller's thread, connections are spread
 //! over workers, and what the workers find is put back into capture order before it is correlated.
 
+mod allowance;
 mod application;
 mod grpc;
 mod layers;
@@ -35,7 +36,7 @@ use pool::Pool;
 use work::{Output, SegmentTask, Task, Work};
 use worker::Worker;
 
-pub use work::{Layer, Part, Tapped};
+pub use work::{Layer, Part, Tap, Tapped};
 
 /// Batches that may be under way in workers on threads of their own.
 const MAX_UNDER_WAY: usize = 4;
@@ -55,8 +56,8 @@ pub struct Options {
     pub secrets: Secrets,
     /// More secrets may come by [`Analyzer::add_secrets`]: what lacks them waits, within bounds.
     pub waits_for_secrets: bool,
-    /// A direction of a connection (index) whose bytes are wanted.
-    pub tap: Option<(u32, Side)>,
+    /// Which bytes are wanted besides.
+    pub tap: Tap,
 }
 
 impl Options {
@@ -69,7 +70,7 @@ impl Options {
             threads: 1,
             secrets: Secrets::default(),
             waits_for_secrets: false,
-            tap: None,
+            tap: Tap::Nothing,
         }
     }
 }
@@ -88,6 +89,8 @@ pub struct Analyzer {
     secrets: Arc<Secrets>,
     packets: u32,
     last: Timestamp,
+    /// Everything before this packet was correlated.
+    released: u32,
     under_way: usize,
     tapped: Vec<Tapped>,
     /// Outputs whose memory can be used again.
@@ -121,7 +124,7 @@ impl Analyzer {
         let make = |index| {
             let (codes, definitions) = (Arc::clone(&codes), Arc::clone(&definitions));
             let share = (index, workers);
-            Worker::new(codes, definitions, hasher.clone(), share, options.waits_for_secrets, options.tap)
+            Worker::new(codes, definitions, hasher.clone(), share, options.waits_for_secrets, options.tap.clone())
         };
         Self {
             parser: PacketParser::new(),
@@ -136,6 +139,7 @@ impl Analyzer {
             secrets: Arc::new(options.secrets),
             packets: 0,
             last: Timestamp::default(),
+            released: 0,
             under_way: 0,
             tapped: Vec::new(),
             spare: Vec::new(),
@@ -177,6 +181,14 @@ impl Analyzer {
         }
     }
 
+    /// Calls requests unanswered whose time-out has passed, instead of when the next message on their connection comes:
+    /// for who looks at the journal while it grows. Waits for nothing, so it does so only where nothing is under way.
+    pub fn expire(&mut self) {
+        if self.under_way == 0 && self.released > self.packets {
+            self.correlator.expire(&mut self.journal, self.last);
+        }
+    }
+
     /// The capture is over. The journal is final after this.
     pub fn finish(&mut self) -> &Journal {
         let mut works = self.works(&[]);
@@ -207,7 +219,12 @@ impl Analyzer {
         self.parser.undecoded()
     }
 
-    /// Takes what the tapped direction brought since the last call.
+    /// The TLS secrets known so far.
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
+    }
+
+    /// Takes what was tapped since the last call: of each connection in the order in which it was captured.
     pub fn take_tapped(&mut self) -> Vec<Tapped> {
         std::mem::take(&mut self.tapped)
     }
@@ -325,6 +342,7 @@ impl Analyzer {
 
     /// Correlates everything that comes before `until` in capture order.
     fn release(&mut self, until: u32) {
+        self.released = until;
         let Self { reorder, correlator, journal, definitions, spare, .. } = self;
         reorder.release(until, spare, |event, later, output: &Output| {
             if let Some(later) = later {

@@ -1,5 +1,6 @@
 //! What workers are told and what they answer.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::capture::Block;
@@ -59,9 +60,36 @@ pub struct Work {
     pub floors: Vec<(u32, u32)>,
 }
 
+/// Which bytes are wanted besides the messages. Connections go by index.
+#[derive(Clone, Debug, Default)]
+pub enum Tap {
+    /// None.
+    #[default]
+    Nothing,
+    /// All of one direction.
+    Side(u32, Side),
+    /// The [`Layer::Content`] of both directions of these connections.
+    Content(Arc<HashSet<u32>>),
+}
+
+impl Tap {
+    /// Whether it wants this.
+    pub(super) fn wants(&self, connection: u32, side: Side, layer: Layer) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Side(wanted, of) => (*wanted, *of) == (connection, side),
+            Self::Content(wanted) => layer == Layer::Content && wanted.contains(&connection),
+        }
+    }
+}
+
 /// Part of a direction that somebody wants to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tapped {
+    /// Index of the connection.
+    pub connection: u32,
+    /// Who sent it.
+    pub side: Side,
     /// Where it was taken from.
     pub layer: Layer,
     /// What it is.
@@ -80,8 +108,8 @@ pub enum Layer {
 /// Some of a direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Stream bytes.
-    Bytes(Vec<u8>),
+    /// Stream bytes, and the packet that carried them; of a TLS record, the one that completed it.
+    Bytes(Vec<u8>, Stamp),
     /// That many are missing.
     Gap(u64),
 }
@@ -91,6 +119,8 @@ pub enum Part {
 pub enum Found {
     /// Index in [`Output::messages`].
     Message(u32),
+    /// A call over gRPC failed: with a status after its last response, or before any.
+    CallFailed { stream: u32, status: Option<u32>, time: Timestamp },
     /// Nothing more comes from this side.
     Ended { connection: u32, side: Side, time: Timestamp },
 }
@@ -100,6 +130,8 @@ pub enum Found {
 pub struct Event {
     /// The packet it is placed at.
     pub key: u32,
+    /// The packet it belongs to: an earlier one if it came to light too late to be placed there.
+    pub packet: u32,
     /// The packet that brought it to light.
     pub delivered: u32,
     pub connection: u32,
@@ -110,8 +142,8 @@ pub struct Event {
 
 impl Event {
     /// Events sort by this; a stable sort keeps those of one connection in the order found.
-    pub fn order(&self) -> (u32, u32, u32) {
-        (self.key, self.delivered, self.connection)
+    pub fn order(&self) -> (u32, u32, u32, u32) {
+        (self.key, self.packet, self.delivered, self.connection)
     }
 
     /// Hands what was found to the correlation.
@@ -130,6 +162,9 @@ impl Event {
                     seen.payload = journal.arena.push(&output.reassembled[start..start + seen.length.1 as usize]);
                 }
                 correlator.message(journal, definitions, &seen, &output.texts);
+            }
+            Found::CallFailed { stream, status, time } => {
+                correlator.call_failed(journal, self.connection, *stream, *status, *time);
             }
             Found::Ended { connection, side, time } => correlator.ended(journal, *connection, *side, *time),
         }

@@ -19,8 +19,11 @@ use super::recording::{Recording, RecordingStatus};
 use super::spool::Interface;
 use crate::time::Timestamp;
 
-/// How long libpcap waits for a packet before it is asked whether to stop.
-const TIMEOUT: Duration = Duration::from_millis(50);
+/// How long the system gathers packets before it hands them on.
+const GATHER: Duration = Duration::from_millis(20);
+/// How long to wait where nothing has come: from the first to the last, doubling. Waiting inside libpcap would not come
+/// back on a quiet interface.
+const IDLE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 /// How often what was recorded is flushed, and drops are asked for.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 /// How often it is tried whether an interface that went away is back.
@@ -53,7 +56,7 @@ pub enum LiveError {
     )]
     NoLibrary(String),
     /// The system does not let us.
-    #[error("{interface}: no permission to capture; this command grants it once and for all:\n  {command}")]
+    #[error("{interface}: no permission to capture; this command grants it once and for all: {command}")]
     Permission {
         /// Where.
         interface: String,
@@ -214,15 +217,14 @@ fn open(options: &Options, name: &str) -> Result<Capture<Active>, LiveError> {
         .promisc(options.promiscuous && name != ANY)
         .snaplen(options.snaplen.min(i32::MAX as u32) as i32)
         .buffer_size(options.buffer.min(i32::MAX as u32) as i32)
-        .timeout(TIMEOUT.as_millis() as i32)
-        .immediate_mode(true)
+        .timeout(GATHER.as_millis() as i32)
         .precision(Precision::Nano);
     let mut capture = capture.open().map_err(|error| explain(name, error))?;
     if let Some(filter) = &options.filter {
         let wrong = |error: pcap::Error| LiveError::Filter { filter: filter.clone(), problem: plain(&error) };
         capture.filter(filter, true).map_err(wrong)?;
     }
-    Ok(capture)
+    capture.setnonblock().map_err(|error| explain(name, error))
 }
 
 /// libpcap's words without what its Rust crate puts before them.
@@ -295,7 +297,7 @@ impl Taker {
         let link = LinkType(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX));
         let number = self.describe(link);
         self.note(capture, None);
-        let mut noted = Instant::now();
+        let (mut noted, mut idle) = (Instant::now(), IDLE.0);
         while !self.stops() {
             match capture.next_packet() {
                 Ok(packet) => {
@@ -306,8 +308,12 @@ impl Taker {
                         recording.packet(number, Timestamp(nanoseconds), header.len, packet.data, &[]);
                     }
                     self.packets += 1;
+                    idle = IDLE.0;
                 }
-                Err(pcap::Error::TimeoutExpired) => {}
+                Err(pcap::Error::TimeoutExpired) => {
+                    thread::sleep(idle);
+                    idle = (idle * 2).min(IDLE.1);
+                }
                 Err(error) => return Err(plain(&error)),
             }
             if noted.elapsed() >= FLUSH_EVERY {

@@ -35,6 +35,8 @@ pub struct Packet {
     pub link: LinkType,
     /// Index into [`Batch::blocks`].
     pub block: u16,
+    /// Which of its file's interfaces it was captured on, those of all sections counted in turn.
+    pub interface: u16,
 }
 
 /// Bytes that many packets lie in: a mapped file or an owned buffer. Cheap to clone, `'static`, so that

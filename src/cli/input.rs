@@ -14,11 +14,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::report::{report, report_leftovers, report_undecoded};
 use super::say;
 use super::secrets::{KeyLogs, SecretArgs};
-use crate::analyzer::{Analyzer, Options, Tapped};
+use crate::analyzer::{Analyzer, Options, Tap, Tapped};
 use crate::capture::Batch;
 use crate::capture::file::{FileSummary, Reader};
 use crate::dissect::{Definitions, load};
-use crate::journal::{Journal, Side, View};
+use crate::journal::{Journal, View};
 use crate::time::Span;
 use crate::tls::Secrets;
 
@@ -80,6 +80,8 @@ pub struct Analysis {
     pub journal: Journal,
     /// The bytes, and what the files were.
     pub reader: Reader,
+    /// The TLS secrets that were known at its end.
+    pub secrets: Arc<Secrets>,
     /// Something could not be read, and was said.
     pub problems: bool,
 }
@@ -112,7 +114,7 @@ impl AnalysisArgs {
         secrets: Secrets,
         waits_for_secrets: bool,
         threads: usize,
-        tap: Option<(u32, Side)>,
+        tap: Tap,
     ) -> Analyzer {
         Analyzer::new(Options {
             secrets,
@@ -164,16 +166,16 @@ impl InputArgs {
     /// # Errors
     /// No file could be opened, or a definition file is wrong.
     pub fn analyze(&self) -> anyhow::Result<Analysis> {
-        self.analyze_tapping(None, |_| Ok(()))
+        self.analyze_tapping(Tap::Nothing, |_| Ok(()))
     }
 
-    /// The same, with the bytes of one direction of a connection as they come.
+    /// The same, with the bytes that `tap` wants as they come.
     ///
     /// # Errors
     /// As [`InputArgs::analyze`], and those of `taken`.
     pub fn analyze_tapping(
         &self,
-        tap: Option<(u32, Side)>,
+        tap: Tap,
         mut taken: impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Analysis> {
         let definitions = Arc::new(self.analysis.definitions.load()?);
@@ -191,7 +193,7 @@ impl InputArgs {
         let definitions = Arc::new(self.analysis.definitions.load()?);
         Ok(self.files.iter().map(move |file| {
             let one = std::slice::from_ref(file);
-            self.analyze_files(one, Arc::clone(&definitions), None, &mut |_| Ok(()))
+            self.analyze_files(one, Arc::clone(&definitions), Tap::Nothing, &mut |_| Ok(()))
         }))
     }
 
@@ -200,7 +202,7 @@ impl InputArgs {
         &self,
         files: &[PathBuf],
         definitions: Arc<Definitions>,
-        tap: Option<(u32, Side)>,
+        tap: Tap,
         taken: &mut impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Analysis>> {
         let Some(Started { mut reader, mut key_logs, mut analyzer, errors }) = self.start(files, definitions, tap)?
@@ -219,13 +221,14 @@ impl InputArgs {
         taken(analyzer.take_tapped())?;
         drop(progress);
         let undecoded = analyzer.undecoded();
+        let secrets = Arc::clone(analyzer.secrets());
         let journal = analyzer.into_journal();
         let problems = errors
             | bad_key_logs
             | report(&reader, &undecoded)
             | report_leftovers(&journal)
             | report_undecoded(&journal);
-        Ok(Some(Analysis { journal, reader, problems }))
+        Ok(Some(Analysis { journal, reader, secrets, problems }))
     }
 
     /// Opens the captures and makes ready to analyse them; `None` if no file could be opened, which is said.
@@ -236,7 +239,7 @@ impl InputArgs {
         &self,
         files: &[PathBuf],
         definitions: Arc<Definitions>,
-        tap: Option<(u32, Side)>,
+        tap: Tap,
     ) -> anyhow::Result<Option<Started>> {
         let (reader, errors) = Reader::open(files);
         errors.iter().for_each(say);
@@ -251,6 +254,28 @@ impl InputArgs {
         let waits = !self.analysis.secrets.key_logs.is_empty();
         let analyzer = self.analysis.analyzer(definitions, secrets, waits, self.threads(), tap);
         Ok(Some(Started { reader, key_logs, analyzer, errors: !errors.is_empty() }))
+    }
+
+    /// Reads what was read for `analysis` again, without saying again what could not be read, for the bytes that `tap`
+    /// wants.
+    ///
+    /// # Errors
+    /// Those of `taken`.
+    pub fn tap_again(
+        &self,
+        analysis: &Analysis,
+        tap: Tap,
+        mut taken: impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let definitions = Arc::clone(&analysis.journal.definitions);
+        let secrets = Secrets::clone(&analysis.secrets);
+        let mut analyzer = self.analysis.analyzer(definitions, secrets, false, self.threads(), tap);
+        each_batch(&mut analysis.reader.again(), self.batch as usize, self.threads(), |batch, _| {
+            analyzer.batch(batch);
+            taken(analyzer.take_tapped())
+        })?;
+        analyzer.finish();
+        taken(analyzer.take_tapped())
     }
 
     /// Threads to use.

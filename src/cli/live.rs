@@ -17,7 +17,7 @@ use super::secrets::KeyLogs;
 use super::shared::Shared;
 use super::signals::stop_on_signals;
 use super::{say, screen};
-use crate::analyzer::Analyzer;
+use crate::analyzer::{Analyzer, Tap};
 use crate::capture::file::{News, Tail};
 use crate::capture::growing::Growing;
 use crate::capture::{Batch, Block};
@@ -63,6 +63,8 @@ pub struct LiveArgs {
     /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Stop")]
     pub duration: Option<Span>,
+    #[arg(skip)]
+    hints: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,18 +108,28 @@ impl Live {
         self.tail.read_batch(&mut self.batch)
     }
 
-    /// Gives what was read to `analyzer`; `blocks` then has it, too.
+    /// Gives what was read, which may be nothing, to `analyzer`; `blocks` then has it, too. Whether there was anything,
+    /// packets or secrets that open those before.
     ///
     /// # Errors
     /// A key log cannot be read.
-    pub fn analyze(&mut self, analyzer: &mut Analyzer, blocks: &mut Vec<Block>) -> anyhow::Result<()> {
+    pub fn analyze(&mut self, analyzer: &mut Analyzer, blocks: &mut Vec<Block>) -> anyhow::Result<bool> {
+        let mut secrets = 0;
         for log in self.tail.take_key_logs() {
-            analyzer.add_secrets(&log);
+            secrets += analyzer.add_secrets(&log).secrets;
         }
-        let polled = self.key_logs.poll(|bytes| analyzer.add_secrets(bytes));
-        analyzer.batch(&self.batch);
-        self.tail.show(blocks);
-        polled
+        let polled = self.key_logs.poll(|bytes| {
+            let added = analyzer.add_secrets(bytes);
+            secrets += added.secrets;
+            added
+        });
+        let any = secrets > 0 || !self.batch.packets.is_empty();
+        if any {
+            analyzer.batch(&self.batch);
+            analyzer.expire();
+            self.tail.show(blocks);
+        }
+        polled.map(|()| any)
     }
 
     /// Waits a little for more.
@@ -154,12 +166,34 @@ impl LiveArgs {
         self.headless || !screen::is_possible()
     }
 
-    /// What they are called.
+    /// Calls requests unanswered after this long, unless it was said otherwise.
+    pub fn impatient(&mut self, time_out: Duration) {
+        self.analysis.timeout = self.analysis.timeout.min(Span(time_out.as_nanos() as i64));
+    }
+
+    /// Has the interface show these hints, one after the other.
+    pub fn tour(&mut self, hints: &'static [&'static str]) {
+        self.hints = hints;
+    }
+
+    /// What messages are called. Who calls this before anything begins finds wrong options before that.
     ///
     /// # Errors
-    /// A definition file is wrong.
+    /// A definition file or filter is wrong, or options do not go together.
     pub fn definitions(&self) -> anyhow::Result<Arc<Definitions>> {
-        Ok(Arc::new(self.analysis.definitions.load()?))
+        if self.verbose && self.format != Format::Text {
+            bail!("-V goes with text; jsonl has every parameter and diagnostic anyway");
+        }
+        if self.filter.display_filter.is_some() && !self.is_headless() {
+            bail!("-Y goes with --headless; in the interface, / asks for a filter");
+        }
+        let definitions = Arc::new(self.analysis.definitions.load()?);
+        self.wanted(&definitions)?;
+        Ok(definitions)
+    }
+
+    fn wanted(&self, definitions: &Definitions) -> anyhow::Result<Wanted> {
+        Wanted::new(&self.filter, &FollowedArgs::default(), definitions, &self.time.zone())
     }
 
     /// Shows what `growing` brings until `source` ends or is told to stop; `name` says what it is. Then `finished` may
@@ -175,18 +209,17 @@ impl LiveArgs {
         name: String,
         finished: impl FnOnce(View<'_>),
     ) -> anyhow::Result<bool> {
-        let live = Live::new(self, growing)?;
+        let (mut live, mut secrets) = (Live::new(self, growing)?, Secrets::default());
+        live.key_logs.read(&mut |bytes| secrets.add(bytes))?;
         // What one thread finds is there at once; several would hold batches back from each other.
-        let analyzer = self.analysis.analyzer(Arc::clone(definitions), Secrets::default(), true, 1, None);
+        let analyzer = self.analysis.analyzer(Arc::clone(definitions), secrets, true, 1, Tap::Nothing);
         if self.is_headless() {
             return self.print(definitions, analyzer, live, source, finished);
         }
-        if self.filter.display_filter.is_some() {
-            bail!("-Y goes with --headless; in the interface, / asks for a filter");
-        }
         let setup = self.screen.setup(name)?;
         let shared = Arc::new(Shared::new(analyzer, Vec::new(), Some(Arc::clone(source))));
-        let problems = screen::show(&shared, Setup { tail: true, ..setup }, move |shared| shared.follow(live))?;
+        let problems =
+            screen::show(&shared, Setup { tail: true, tour: self.hints, ..setup }, move |shared| shared.follow(live))?;
         let inner = shared.lock();
         finished(View { journal: inner.analyzer.journal(), blocks: &inner.blocks });
         Ok(problems)
@@ -201,8 +234,8 @@ impl LiveArgs {
         source: &Arc<dyn Source>,
         finished: impl FnOnce(View<'_>),
     ) -> anyhow::Result<bool> {
-        let wanted = Wanted::new(&self.filter, &FollowedArgs::default(), definitions, &self.time.zone())?;
-        let mut printer = Printer { args: self, definitions, wanted, listing: None, printed: 0 };
+        let mut printer =
+            Printer { args: self, definitions, wanted: self.wanted(definitions)?, listing: None, printed: 0 };
         let (mut analyzer, mut blocks, stop) = (analyzer, Vec::new(), Arc::new(AtomicBool::new(false)));
         stop_on_signals(&stop, GRACE, || say("stopped before everything was read"))?;
         loop {
@@ -210,8 +243,9 @@ impl LiveArgs {
             match news {
                 News::Over => break,
                 News::None => live.wait(),
-                News::Some => live.analyze(&mut analyzer, &mut blocks)?,
+                News::Some => {}
             }
+            live.analyze(&mut analyzer, &mut blocks)?;
             let view = View { journal: analyzer.journal(), blocks: &blocks };
             let printed = printer.print(view);
             if printed.is_err() || stop.load(Ordering::Relaxed) || live.is_enough(view.journal) {
@@ -224,6 +258,9 @@ impl LiveArgs {
         printer.print(view)?;
         let problems: Vec<String> = live.problems(&analyzer).into_iter().chain(source.problems()).collect();
         problems.iter().for_each(say);
+        if live.tail.files().is_empty() && !problems.is_empty() {
+            bail!("no capture could be read");
+        }
         let bad_key_logs = live.key_logs.finish(|_| Added::default())?;
         finished(view);
         Ok(!problems.is_empty() | bad_key_logs | report_leftovers(view.journal) | report_undecoded(view.journal))

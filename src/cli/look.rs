@@ -24,6 +24,15 @@ pub enum Color {
 }
 
 impl Color {
+    /// What is typed for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+
     /// Makes it so for the whole process.
     pub fn apply(self) {
         let choice = match self {

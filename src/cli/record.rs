@@ -72,7 +72,8 @@ pub fn facts(status: &RecordingStatus) -> Vec<(String, String)> {
     let path = status.path.as_ref();
     let file =
         path.map_or_else(|| "temporary, gone at the end (-w keeps it)".to_owned(), |path| path.display().to_string());
-    let recorded = format!("{} packets, {} bytes in {} files", status.packets, status.bytes, status.files);
+    let files = if status.files == 1 { "1 file".to_owned() } else { format!("{} files", status.files) };
+    let recorded = format!("{} packets, {} bytes in {files}", status.packets, status.bytes);
     let facts = [("Recording", file), ("Recorded", recorded), ("Not recorded", format!("{} packets", status.lost))];
     facts.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }

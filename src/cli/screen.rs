@@ -17,7 +17,7 @@ use super::secrets::KeyLogs;
 use super::shared::Shared;
 use super::signals::stop_on_signals;
 use crate::tls::Added;
-use crate::tui::config::{self, Config};
+use crate::tui::config::Config;
 use crate::tui::theme::Depth;
 use crate::tui::{Feed, Setup, terminal};
 
@@ -27,8 +27,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How the interface is set up.
 #[derive(Args, Debug, Clone)]
 pub struct ScreenArgs {
-    /// Keys, colours and columns [default: ckscope/ckscope.toml in XDG_CONFIG_HOME or ~/.config]
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(from_global)]
     config: Option<PathBuf>,
 }
 
@@ -46,14 +45,13 @@ impl ScreenArgs {
     /// # Errors
     /// The configuration is wrong.
     pub fn setup(&self, name: String) -> anyhow::Result<Setup> {
-        self.config()?.setup(name, TimeZone::system(), depth()).map_err(anyhow::Error::msg)
-    }
-
-    fn config(&self) -> anyhow::Result<Config> {
-        let usual = || config::usual_path(|name| std::env::var_os(name)).filter(|path| path.exists());
-        let Some(path) = self.config.clone().or_else(usual) else { return Ok(Config::default()) };
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        Config::read(&text).map_err(|fault| anyhow::anyhow!("{}: {fault}", path.display()))
+        let Some(path) = &self.config else {
+            return Ok(Config::default().setup(name, TimeZone::system(), depth()).expect("the defaults are all there"));
+        };
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).with_context(|| file.clone())?;
+        let setup = Config::read(&text).and_then(|config| config.setup(name, TimeZone::system(), depth()));
+        setup.map_err(|fault| anyhow::anyhow!("{file}:{fault}"))
     }
 }
 

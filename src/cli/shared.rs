@@ -74,13 +74,12 @@ impl Shared {
             let mut inner = self.lock();
             let Inner { analyzer, blocks, status } = &mut *inner;
             status.behind = live.behind();
-            match news {
-                News::Over => break,
-                News::None => {}
-                News::Some => {
-                    followed = followed.and(live.analyze(analyzer, blocks));
-                    status.generation += 1;
-                }
+            if news == News::Over {
+                break;
+            }
+            match live.analyze(analyzer, blocks) {
+                Ok(any) => status.generation += u64::from(any),
+                Err(error) => followed = followed.and(Err(error)),
             }
             let enough = live.is_enough(analyzer.journal());
             drop(inner);

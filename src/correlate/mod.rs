@@ -32,6 +32,8 @@ pub struct Seen {
     pub side: Side,
     /// The packet that completed it.
     pub stamp: Stamp,
+    /// Number of the first packet that carries some of it.
+    pub begun: u32,
     /// How its payload is written.
     pub encoding: Encoding,
     /// How it travelled.
@@ -97,6 +99,7 @@ impl Correlator {
         let index = journal.records.len() as u32;
         let record = record(seen, texts, direction, journal);
         journal.records.push(record);
+        journal.note_begun(index, seen.begun);
         journal.connections[seen.connection as usize].messages += 1;
         self.note_framing(journal, index, seen);
         self.note_role(journal, index, seen, direction, definition.is_some());
@@ -112,11 +115,48 @@ impl Correlator {
 
     /// One side of a connection will send nothing more from `time` on: what waits for it stays unanswered.
     pub fn ended(&mut self, journal: &mut Journal, connection: u32, side: Side, time: Timestamp) {
-        self.transactions.expire(journal, connection, time, self.time_out);
         for open in self.transactions.close(connection, side, journal) {
-            journal.find(open.message, Finding::ClosedUnanswered);
+            let limit = self.time_out;
+            let timed_out = time - journal.records[open.message as usize].time > limit;
+            let finding = if timed_out { Finding::TimedOut { limit } } else { Finding::ClosedUnanswered };
+            journal.find(open.message, finding);
             give_up(journal, open);
         }
+    }
+
+    /// A call (gRPC) failed at `time` otherwise than by a failure response: by a `status`, or by none at all.
+    pub fn call_failed(
+        &mut self,
+        journal: &mut Journal,
+        connection: u32,
+        stream: u32,
+        status: Option<u32>,
+        time: Timestamp,
+    ) {
+        self.transactions.expire(journal, connection, time, self.time_out);
+        let open = self.transactions.close_call(connection, stream, journal);
+        let Some(status) = status else {
+            for open in open {
+                let after = time - journal.records[open.message as usize].time;
+                journal.find(open.message, Finding::CallEnded { after });
+                give_up(journal, open);
+            }
+            return;
+        };
+        // Where nothing is the response to what is open, the status is.
+        let last = self.transactions.last_answer(connection, stream, journal).filter(|_| open.is_empty());
+        for message in open.into_iter().map(|open| open.message).chain(last) {
+            journal.find(message, Finding::CallFailed { status });
+            let procedure = journal.records[message as usize].procedure;
+            if let Some(procedure) = journal.procedures.get_mut(procedure as usize) {
+                procedure.state = State::Failed;
+            }
+        }
+    }
+
+    /// Everything up to `now` was seen: what timed out by then will not be answered in time.
+    pub fn expire(&mut self, journal: &mut Journal, now: Timestamp) {
+        self.transactions.expire_all(journal, now, self.time_out);
     }
 
     /// The capture is over, its last packet at `end`.
@@ -183,6 +223,9 @@ impl Correlator {
         } else {
             self.transactions.answer(journal, index, message, seen.facts.outcome, &self.exchanges.guesses)
         };
+        if seen.binding == Binding::Grpc && !message.answers.is_empty() {
+            self.transactions.note_answer(seen.connection, index);
+        }
         let opens_anew = message.answers.is_empty() || message.is_answered;
         match matched {
             Some(matched) => {

@@ -15,6 +15,8 @@ use crate::time::{Span, Timestamp};
 const MAX_OPEN: usize = 8192;
 /// Timed-out requests remembered per connection, for responses that come late.
 const MAX_EXPIRED: usize = 64;
+/// Responses remembered per connection until their calls end: as many as there are calls at once.
+const MAX_ANSWERED: usize = 128;
 /// Requests with one source that may be answered on another connection.
 const MAX_ACROSS: usize = 256;
 
@@ -41,6 +43,8 @@ pub struct Match {
 struct Connection {
     /// In the order sent.
     open: VecDeque<Open>,
+    /// The last responses over gRPC, whose calls may still end otherwise than well.
+    answered: VecDeque<u32>,
     expired: VecDeque<Open>,
     /// MessageIDs of requests, by side.
     used: [Ranges; 2],
@@ -127,6 +131,13 @@ impl Transactions {
         }
     }
 
+    /// The same on all connections.
+    pub fn expire_all(&mut self, journal: &mut Journal, now: Timestamp, limit: Span) {
+        for connection in 0..self.connections.len() as u32 {
+            self.expire(journal, connection, now, limit);
+        }
+    }
+
     /// Takes the requests that only `side` of `connection` could have answered.
     pub fn close(&mut self, connection: u32, side: Side, journal: &Journal) -> Vec<Open> {
         let Some(Some(connection)) = self.connections.get_mut(connection as usize) else { return Vec::new() };
@@ -135,6 +146,31 @@ impl Transactions {
         connection.open.retain(|open| !waits(open));
         connection.expired.retain(|open| !waits(open));
         closed
+    }
+
+    /// Takes the requests of a call (gRPC), known by its stream.
+    pub fn close_call(&mut self, connection: u32, stream: u32, journal: &Journal) -> Vec<Open> {
+        let Some(Some(connection)) = self.connections.get_mut(connection as usize) else { return Vec::new() };
+        let is_its = |open: &Open| journal.records[open.message as usize].message_id == stream;
+        let closed = connection.open.iter().copied().filter(is_its).collect();
+        connection.open.retain(|open| !is_its(open));
+        closed
+    }
+
+    /// Remembers a response over gRPC.
+    pub fn note_answer(&mut self, connection: u32, message: u32) {
+        let answered = &mut self.connection(connection).answered;
+        answered.push_back(message);
+        if answered.len() > MAX_ANSWERED {
+            answered.pop_front();
+        }
+    }
+
+    /// The last response of a call.
+    pub fn last_answer(&self, connection: u32, stream: u32, journal: &Journal) -> Option<u32> {
+        let connection = self.connections.get(connection as usize)?.as_ref()?;
+        let mut latest = connection.answered.iter().rev().copied();
+        latest.find(|&message| journal.records[message as usize].message_id == stream)
     }
 
     /// Takes every request that still waits.

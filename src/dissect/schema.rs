@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use foldhash::fast::RandomState;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
@@ -158,16 +159,24 @@ struct Writer<'a> {
     problem: Option<String>,
 }
 
+/// Fields with the same number together, in the order in which numbers first appear.
+fn by_number<'a>(fields: &mut Fields<'a>) -> Vec<(u32, Vec<Field<'a>>)> {
+    let mut grouped: Vec<(u32, Vec<Field<'a>>)> = Vec::new();
+    let mut places: HashMap<u32, usize, RandomState> = HashMap::default();
+    for field in fields {
+        let place = *places.entry(field.number).or_insert(grouped.len());
+        match grouped.get_mut(place) {
+            Some((_, same)) => same.push(field),
+            None => grouped.push((field.number, vec![field])),
+        }
+    }
+    grouped
+}
+
 impl Writer<'_> {
     fn write(&mut self) {
         let mut fields = Fields::of(self.bytes);
-        let mut by_number: Vec<(u32, Vec<Field<'_>>)> = Vec::new();
-        for field in fields.by_ref() {
-            match by_number.iter_mut().find(|(number, _)| *number == field.number) {
-                Some((_, same)) => same.push(field),
-                None => by_number.push((field.number, vec![field])),
-            }
-        }
+        let by_number = by_number(&mut fields);
         if fields.is_cut() {
             self.wrong(|| format!("payload is no protobuf from byte {} on", fields.position()));
         }

@@ -2,7 +2,7 @@
 
 use super::{Finding, Journal, Record};
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::dissect::Presence;
+use crate::dissect::{Presence, grpc_status_name};
 use crate::framing::Truncation;
 
 impl Finding {
@@ -17,7 +17,10 @@ impl Finding {
             Self::Resynchronised { joined: true, .. } => (Note, Code::Resynchronised),
             Self::Resynchronised { joined: false, .. } => (Warning, Code::Resynchronised),
             Self::Gap { .. } => (Warning, Code::TcpGap),
-            Self::TimedOut { .. } | Self::ClosedUnanswered | Self::Abandoned => (Warning, Code::Unanswered),
+            Self::TimedOut { .. } | Self::ClosedUnanswered | Self::CallEnded { .. } | Self::Abandoned => {
+                (Warning, Code::Unanswered)
+            }
+            Self::CallFailed { .. } => (Warning, Code::FailureResponse),
             Self::UnexpectedResponse { excused: true } => (Note, Code::UnexpectedResponse),
             Self::UnexpectedResponse { excused: false } | Self::LateResponse { .. } => {
                 (Warning, Code::UnexpectedResponse)
@@ -82,6 +85,13 @@ impl Finding {
             }
             Self::ClosedUnanswered => {
                 format!("the connection closed before a response{}", expected_answer(journal, record))
+            }
+            Self::CallEnded { after } => {
+                let after = after.0 as f64 / 1e9;
+                format!("its call failed after {after:.3} s, before a response{}", expected_answer(journal, record))
+            }
+            Self::CallFailed { status } => {
+                format!("its call ended with grpc-status {status} ({})", grpc_status_name(status))
             }
             Self::Abandoned => {
                 format!(

@@ -1,22 +1,24 @@
 //! TLS secrets, as key logs hold them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::AddAssign;
 
 use foldhash::fast::RandomState;
 
-/// A longer line is no secret's: label, client random and secret have fewer than 300 characters.
-const MAX_LINE: usize = 1024;
+/// A longer line is no secret's: label, client random and a premaster secret of 8192 bits have fewer characters.
+const MAX_LINE: usize = 2304;
 /// Secrets kept; what a key log has more is counted as unreadable. A connection of TLS 1.3 needs five.
 const MAX_SECRETS: usize = 4 << 20;
-/// The longest secret: of a SHA-384 suite, or a master secret (RFC 5246 8.1).
-const MAX_SECRET: usize = 64;
+/// The longest secret: a premaster secret of finite-field Diffie-Hellman with 8192 bits (RFC 7919 A.5).
+const MAX_SECRET: usize = 1024;
 
 /// What a secret is for (NSS key log format).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Label {
     /// TLS 1.2 and earlier: the master secret.
     Master,
+    /// TLS 1.2: the premaster secret, of whatever key exchange.
+    Premaster,
     /// TLS 1.3: 0-RTT data.
     ClientEarly,
     ClientHandshake,
@@ -24,6 +26,17 @@ pub(super) enum Label {
     ClientTraffic,
     ServerTraffic,
 }
+
+/// The labels of key logs.
+const LABELS: [(&str, Label); 7] = [
+    ("CLIENT_RANDOM", Label::Master),
+    ("PMS_CLIENT_RANDOM", Label::Premaster),
+    ("CLIENT_EARLY_TRAFFIC_SECRET", Label::ClientEarly),
+    ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", Label::ClientHandshake),
+    ("SERVER_HANDSHAKE_TRAFFIC_SECRET", Label::ServerHandshake),
+    ("CLIENT_TRAFFIC_SECRET_0", Label::ClientTraffic),
+    ("SERVER_TRAFFIC_SECRET_0", Label::ServerTraffic),
+];
 
 /// What adding a key log came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +65,7 @@ impl AddAssign for Added {
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     by_random: HashMap<(Label, [u8; 32]), Box<[u8]>, RandomState>,
+    has_premasters: bool,
     /// Premaster secrets, by the first bytes of their encryption (`RSA` lines).
     premasters: HashMap<[u8; 8], Box<[u8]>, RandomState>,
     /// Master secrets by session ID (`RSA Session-ID:` lines).
@@ -94,6 +108,19 @@ impl Secrets {
         self.len() == 0
     }
 
+    /// The secrets of the connections with these client randoms, as an NSS key log, and how many of the connections
+    /// have any. Those known by an encrypted premaster secret or a session ID are in none.
+    pub fn key_log(&self, randoms: &BTreeSet<[u8; 32]>) -> (String, usize) {
+        let (mut log, mut known) = (String::new(), 0);
+        for random in randoms {
+            let lines = LABELS.iter().filter_map(|&(name, label)| Some((name, self.get(label, random)?)));
+            let before = log.len();
+            lines.for_each(|(name, secret)| log += &format!("{name} {} {}\n", hex(random), hex(secret)));
+            known += usize::from(log.len() > before);
+        }
+        (log, known)
+    }
+
     fn line(&mut self, line: &[u8]) -> Line {
         if line.is_empty() || line[0] == b'#' {
             return Line::Nothing;
@@ -120,25 +147,19 @@ impl Secrets {
     fn premaster(&mut self, encrypted: &str, premaster: &str) -> Option<()> {
         let key: [u8; 8] = (*unhex(encrypted)?).try_into().ok()?;
         let premaster = unhex(premaster)?;
+        self.has_premasters = true;
         self.has_room().then(|| drop(self.premasters.insert(key, premaster)))
     }
 
     fn traffic(&mut self, label: &str, random: &str, secret: &str) -> Line {
         let (Some(random), Some(secret)) = (unhex(random), unhex(secret)) else { return Line::Unreadable };
         let Ok(random) = <[u8; 32]>::try_from(&*random) else { return Line::Unreadable };
-        let label = match label {
-            "CLIENT_RANDOM" => Label::Master,
-            "CLIENT_EARLY_TRAFFIC_SECRET" => Label::ClientEarly,
-            "CLIENT_HANDSHAKE_TRAFFIC_SECRET" => Label::ClientHandshake,
-            "SERVER_HANDSHAKE_TRAFFIC_SECRET" => Label::ServerHandshake,
-            "CLIENT_TRAFFIC_SECRET_0" => Label::ClientTraffic,
-            "SERVER_TRAFFIC_SECRET_0" => Label::ServerTraffic,
-            // Exporter secrets and what else there may be.
-            _ => return Line::Nothing,
-        };
+        // Exporter secrets and what else there may be decrypt nothing.
+        let Some(&(_, label)) = LABELS.iter().find(|(name, _)| *name == label) else { return Line::Nothing };
         if !self.has_room() {
             return Line::Unreadable;
         }
+        self.has_premasters |= label == Label::Premaster;
         self.by_random.insert((label, random), secret);
         Line::Secret
     }
@@ -161,10 +182,14 @@ impl Secrets {
         self.sessions.get(session).map(|secret| &**secret)
     }
 
-    /// Whether there are secrets that are found by an encrypted premaster secret.
+    /// Whether there are secrets of which a master secret has to be derived.
     pub(super) fn has_premasters(&self) -> bool {
-        !self.premasters.is_empty()
+        self.has_premasters
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// At most [`MAX_SECRET`] bytes from their hexadecimal digits.

@@ -40,6 +40,9 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer) {
         Some(Overlay::Diff(pair, top)) => diff(state, view, buffer, layout.body, (pair, top)),
         None => panes(state, view, buffer, &layout),
     }
+    if let Some(area) = layout.tour {
+        tour(state, buffer, area);
+    }
     status(state, buffer, layout.status);
     hints(state, buffer, layout.hint);
     prompt(state, view, buffer, &layout);
@@ -283,7 +286,7 @@ fn detail(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
 }
 
 /// `text` in lines of at most `room` columns, broken at spaces where there are some.
-fn wrapped(text: &str, room: usize) -> Vec<String> {
+pub fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive(' ') {
         let line = lines.last_mut().expect("there is always a last line");
@@ -514,6 +517,18 @@ fn diff(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, (pair, t
             let x = area.x + names + 4 + at as u16 * (value + 1);
             put(buffer, (x, y), value, text.as_deref().unwrap_or("-"), style, false);
         }
+    }
+}
+
+/// A hint of the tour, in as many lines as it has room for.
+fn tour(state: &State, buffer: &mut Buffer, area: Rect) {
+    let Some(hint) = state.setup.tour.get(state.hint) else { return };
+    let theme = &state.setup.theme;
+    let key = |command| state.setup.keymap.keys(command).first().map(ToString::to_string).unwrap_or_default();
+    let (next, end) = (key(Command::Tour), key(Command::EndTour));
+    let text = format!("Tour {}/{}: {hint}   ({next} next, {end} no more)", state.hint + 1, state.setup.tour.len());
+    for (line, text) in wrapped(&text, usize::from(area.width)).iter().take(usize::from(area.height)).enumerate() {
+        put(buffer, (area.x, area.y + line as u16), area.width, text, theme.accent, false);
     }
 }
 

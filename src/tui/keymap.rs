@@ -53,6 +53,8 @@ pub enum Command {
     Copy,
     Save,
     Cancel,
+    Tour,
+    EndTour,
     Help,
     CommandLine,
     Quit,
@@ -194,6 +196,8 @@ const REST: &[Entry] = &[
     entry(Command::Tail, "tail", &["F"], "follow what is new"),
     entry(Command::Cancel, "cancel", &["ctrl-c"], "stop searching, filtering, reading; else leave"),
     entry(Command::CommandLine, "command", &[":"], "any command by its name").asks("command"),
+    entry(Command::Tour, "tour", &["t"], "next hint of the tour; after the last, it is over"),
+    entry(Command::EndTour, "end-tour", &["X"], "no more hints"),
     entry(Command::Help, "help", &["?", "f1"], "all keys").hint("help", ALL),
     entry(Command::Quit, "quit", &["Q"], "leave ckscope at once"),
 ];

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::draw::put_all;
+use super::draw::{put_all, wrapped};
 use super::feed::{SourcePanel, SourceTable};
 use super::state::State;
 use super::theme::Theme;
@@ -25,10 +25,12 @@ pub fn draw(state: &State, buffer: &mut Buffer, area: Rect) {
 fn lines(panel: &SourcePanel, theme: &Theme, columns: usize) -> Vec<Line> {
     let mut lines: Vec<Line> = vec![vec![(escaped(&panel.title).into_owned(), theme.strong)]];
     for warning in &panel.warnings {
-        lines.extend(wrapped(warning, columns.saturating_sub(4)).into_iter().enumerate().map(|(at, text)| {
-            let sign = if at == 0 { "! " } else { "  " };
-            vec![(format!("  {sign}{text}"), theme.warning)]
-        }));
+        lines.extend(wrapped(&escaped(warning), columns.saturating_sub(4)).into_iter().enumerate().map(
+            |(at, text)| {
+                let sign = if at == 0 { "! " } else { "  " };
+                vec![(format!("  {sign}{text}"), theme.warning)]
+            },
+        ));
     }
     let widest = panel.facts.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
     for (name, value) in &panel.facts {
@@ -61,25 +63,8 @@ fn add_table(lines: &mut Vec<Line>, table: &SourceTable, theme: &Theme, columns:
     for (at, cells) in table.rows.iter().enumerate() {
         lines.push(vec![(row(cells), Style::new())]);
         for detail in table.details.get(at).into_iter().flatten() {
-            let wrapped = wrapped(detail, columns.saturating_sub(6));
+            let wrapped = wrapped(&escaped(detail), columns.saturating_sub(6));
             lines.extend(wrapped.into_iter().map(|text| vec![(format!("      {text}"), theme.dim)]));
         }
     }
-}
-
-/// `text` in lines of at most `columns`, broken between words where there are any.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in escaped(text).split(' ') {
-        let line = lines.last_mut().expect("there is a line from the beginning");
-        if line.is_empty() {
-            line.push_str(word);
-        } else if width(line) + 1 + width(word) <= columns {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }

@@ -34,6 +34,8 @@ pub struct Setup {
     pub time: TimeMode,
     /// Whether a growing list is followed until the user moves.
     pub tail: bool,
+    /// Hints to show one after the other; none for no tour.
+    pub tour: &'static [&'static str],
     /// Columns of the procedures, messages and connections, by name; empty: as they are.
     pub columns: [Vec<String>; 3],
 }
@@ -47,6 +49,7 @@ impl Default for Setup {
             zone: TimeZone::UTC,
             time: TimeMode::default(),
             tail: false,
+            tour: &[],
             columns: Default::default(),
         }
     }
@@ -164,6 +167,8 @@ pub struct State {
     pub search: (String, Option<Search>),
     /// Marks and comments by message.
     pub marks: BTreeMap<u32, Mark>,
+    /// The hint of the tour that is shown; their number when it is over.
+    pub hint: usize,
     /// In front of the view.
     pub overlay: Option<Overlay>,
     /// A command that asks.
@@ -216,6 +221,7 @@ impl State {
             shown: Shown::default(),
             search: (String::new(), None),
             marks: BTreeMap::new(),
+            hint: 0,
             overlay: None,
             prompt: None,
             history: HashMap::new(),

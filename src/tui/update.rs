@@ -90,6 +90,8 @@ impl State {
             }
             Command::Diff => self.diff(view),
             Command::Help => self.overlay = Some(Overlay::Help(0)),
+            Command::Tour => self.hint = (self.hint + 1).min(self.setup.tour.len()),
+            Command::EndTour => self.hint = self.setup.tour.len(),
             Command::Alias => self.alias(told, view),
             Command::Pause => self.pause(view),
             Command::Tail => self.follow_tail(view),

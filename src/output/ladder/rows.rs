@@ -129,6 +129,7 @@ fn missing_answer(view: View<'_>, index: u32, row: &Row) -> Option<(Timestamp, R
     let given_up = journal.findings(index).find_map(|finding| match finding {
         Finding::TimedOut { limit } => Some((record.time + limit, format!("no response ({} s)", limit.0 as f64 / 1e9))),
         Finding::ClosedUnanswered => Some((end, "connection closed".to_owned())),
+        Finding::CallEnded { after } => Some((record.time + after, "call failed".to_owned())),
         Finding::Abandoned => Some((record.time, "no longer waited for".to_owned())),
         _ => None,
     });

@@ -1,16 +1,18 @@
 //! Both directions of a connection, from records to what they carry.
 
+mod keying;
+mod messages;
+mod waiting;
+
 use std::ops::Range;
 
-use super::direction::{Budget, Direction, Epoch, Opened, Phase};
-use super::facts::{Alert, Certificate, Facts, Reason};
-use super::handshake::{self, ClientHello, ServerHello, kind};
-use super::keys;
-use super::opener::Opener;
-use super::record::{Cut, Cutter, HEADER, Kind, Record};
-use super::secrets::{Label, Secrets};
-use super::suite::Suite;
 use crate::stream::{GapCause, Piece, Side, Stamp};
+use crate::tls::direction::{Budget, Direction, Opened, Phase};
+use crate::tls::facts::{Alert, Facts, Reason};
+use crate::tls::handshake::{ClientHello, ServerHello};
+use crate::tls::record::{Cut, Cutter, HEADER, Kind, Record};
+use crate::tls::secrets::{Label, Secrets};
+use crate::tls::suite::Suite;
 
 /// Bytes that may wait for a hello of the other side, or for their secret.
 const MAX_HELD: usize = 256 * 1024;
@@ -52,10 +54,12 @@ struct Hello {
     client: Option<ClientHello>,
     server: Option<ServerHello>,
     encrypted_premaster: Option<Vec<u8>>,
+    /// ClientKeyExchange was seen.
+    keys_exchanged: bool,
     /// The server asked for another ClientHello, which rejects 0-RTT data (RFC 8446 4.2.10).
     retried: bool,
-    /// The server takes 0-RTT data.
-    early_accepted: bool,
+    /// Whether the server takes 0-RTT data; `None` before its EncryptedExtensions.
+    early_accepted: Option<bool>,
     /// Its messages up to ClientKeyExchange.
     transcript: Vec<u8>,
 }
@@ -191,86 +195,6 @@ impl Session {
         }
     }
 
-    /// Whether something must wait for a hello that is still to come, for a secret, or for what waits already.
-    fn must_wait(&self, side: Side, cut: &Cut<'_>, secrets: &Secrets) -> bool {
-        if self.given_up {
-            return false;
-        }
-        if self.held.iter().any(|held| held.side == side) {
-            return true;
-        }
-        let Cut::Record(record) = cut else { return false };
-        let direction = &self.directions[side as usize];
-        if self.awaits_hello(side) {
-            return match record.kind {
-                // A server's only comes this early for the sake of middleboxes (RFC 8446 D.4).
-                Kind::CHANGE_CIPHER_SPEC => self.facts.client != Some(side.other()) || self.hello.server.is_some(),
-                Kind::APPLICATION_DATA => direction.epochs.is_empty(),
-                _ => self.hello.server.is_some() && self.is_protected(side, record),
-            };
-        }
-        let wants_keys = self.is_protected(side, record) && direction.epochs.is_empty();
-        self.waits_for_secrets && wants_keys && self.lacks_secret(secrets)
-    }
-
-    /// Whether a hello that protected records of `side` need may still come.
-    fn awaits_hello(&self, side: Side) -> bool {
-        match (&self.hello.client, &self.hello.server) {
-            (Some(_), Some(_)) => false,
-            // Nothing is protected by what was offered before a retry.
-            (Some(_), None) => !self.hello.retried,
-            // Its sender has not begun.
-            (None, Some(_)) => {
-                let client = self.facts.client.map(|client| &self.directions[client as usize]);
-                client.is_some_and(|client| client.cutter.is_none() && !client.ended)
-            }
-            (None, None) => self.directions[side as usize].from_the_start,
-        }
-    }
-
-    fn lacks_secret(&self, secrets: &Secrets) -> bool {
-        let Some(client) = &self.hello.client else { return false };
-        let known = |label| secrets.get(label, &client.random).is_some();
-        ![Label::Master, Label::ClientTraffic, Label::ServerTraffic].into_iter().any(known)
-    }
-
-    fn hold(&mut self, side: Side, cut: Cut<'_>) {
-        let (stamp, what) = match cut {
-            Cut::Lost { bytes, cause, until } => (until, Waiting::Lost { bytes, cause }),
-            Cut::Record(Record { kind, version, body, stamp }) => {
-                self.held_bytes += body.len();
-                (Some(stamp), Waiting::Record { kind, version, body: body.to_vec() })
-            }
-        };
-        self.held_bytes += size_of::<Held>();
-        self.held.push(Held { side, stamp, what });
-    }
-
-    /// Takes what waits and need not wait any more.
-    fn release(&mut self, secrets: &Secrets, deliver: Deliver<'_>) {
-        self.held_bytes = 0;
-        for Held { side, stamp, what } in std::mem::take(&mut self.held) {
-            let cut = match (&what, stamp) {
-                (Waiting::Record { kind, version, body }, Some(stamp)) => {
-                    Cut::Record(Record { kind: *kind, version: *version, body, stamp })
-                }
-                (&Waiting::Lost { bytes, cause }, until) => Cut::Lost { bytes, cause, until },
-                (Waiting::Record { .. }, None) => continue,
-            };
-            if self.must_wait(side, &cut, secrets) {
-                self.hold(side, cut);
-            } else {
-                self.take(side, cut, secrets, deliver);
-            }
-        }
-    }
-
-    /// Waits no longer: what lacks a hello or a secret stays closed.
-    pub fn give_up(&mut self, secrets: &Secrets, deliver: Deliver<'_>) {
-        self.given_up = true;
-        self.release(secrets, deliver);
-    }
-
     fn suite(&self) -> Option<Suite> {
         self.hello.server.as_ref().and_then(|hello| Suite::of(hello.suite))
     }
@@ -355,9 +279,15 @@ impl Session {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         let direction = &mut self.directions[side as usize];
+        let is_new = direction.has_new_keys();
         match direction.open(record, &mut self.budget, &mut scratch) {
             Some(opened) => {
-                self.facts.records[side as usize][0] += 1;
+                let [opened_before, closed] = &mut self.facts.records[side as usize];
+                if is_new && *closed > 0 && self.facts.reason == Some(Reason::WrongSecret) {
+                    // They open this record: those before are not theirs for another reason.
+                    self.facts.reason = Some(Reason::Damaged);
+                }
+                *opened_before += 1;
                 self.changed |= !std::mem::replace(&mut self.facts.decrypted, true);
                 self.opened(side, record, opened, &scratch, secrets, deliver);
             }
@@ -375,7 +305,7 @@ impl Session {
         let is_client = self.facts.client == Some(side);
         let early = is_client && client.is_some_and(|hello| hello.early_data);
         let is_early = early && direction.epochs.first().is_some_and(|epoch| epoch.phase < Phase::Application);
-        let is_new = self.facts.records[side as usize][0] == 0;
+        let is_new = direction.has_new_keys();
         let labels = match is_client {
             true => [Label::ClientTraffic, Label::ClientHandshake],
             false => [Label::ServerTraffic, Label::ServerHandshake],
@@ -413,6 +343,12 @@ impl Session {
         let Opened { kind, content, phase, sequence } = opened;
         let content: &[u8] = &scratch[Range { ..content }];
         match kind {
+            // Its client sends it again, as data that the server reads (RFC 8446 4.2.10).
+            Kind::APPLICATION_DATA if phase == Phase::Early && self.hello.early_accepted == Some(false) => {
+                let [opened, closed] = &mut self.facts.records[side as usize];
+                (*opened, *closed) = (*opened - 1, *closed + 1);
+                self.note(Reason::EarlyDataRejected);
+            }
             Kind::APPLICATION_DATA => {
                 self.note_loss(side, phase, sequence, record.stamp, deliver);
                 if !content.is_empty() {
@@ -431,7 +367,8 @@ impl Session {
         let Some((bytes, cause)) = self.directions[side as usize].lost.take() else { return };
         // In TLS 1.2 the first record of new keys is Finished.
         let before_content = if self.version() == TLS13 { 0 } else { 1 };
-        let early = std::mem::take(&mut self.directions[side as usize].lost_early) && self.hello.early_accepted;
+        let early =
+            std::mem::take(&mut self.directions[side as usize].lost_early) && self.hello.early_accepted == Some(true);
         if phase == Phase::Early || early || sequence > before_content {
             deliver(side, Piece::Gap { bytes, cause, until: Some(stamp) });
         }
@@ -444,186 +381,5 @@ impl Session {
             self.facts.alerts.push(Alert { side, level, description, stamp });
             self.changed = true;
         }
-    }
-
-    /// Takes part of the handshake messages of `side`.
-    fn messages(&mut self, side: Side, bytes: &[u8], protected: bool, secrets: &Secrets) {
-        let mut buffer = std::mem::take(&mut self.directions[side as usize].messages);
-        buffer.extend_from_slice(bytes);
-        let mut done = 0;
-        while let Some((kind, body, length)) = handshake::first_message(&buffer[done..]) {
-            self.remember(&buffer[done..done + length], secrets);
-            self.message(side, kind, body, protected);
-            done += length;
-        }
-        buffer.drain(..done);
-        if buffer.len() > MAX_MESSAGE {
-            buffer.clear();
-        }
-        self.directions[side as usize].messages = buffer;
-    }
-
-    /// Keeps a message for the extended master secret, if that may have to be derived.
-    fn remember(&mut self, message: &[u8], secrets: &Secrets) {
-        let hello = &mut self.hello;
-        if message[0] == kind::CLIENT_HELLO {
-            hello.transcript.clear();
-        }
-        let wanted = secrets.has_premasters() && hello.encrypted_premaster.is_none() && message[0] != 0;
-        if wanted && hello.transcript.len() + message.len() <= MAX_TRANSCRIPT {
-            hello.transcript.extend_from_slice(message);
-        }
-    }
-
-    fn message(&mut self, side: Side, kind: u8, body: &[u8], protected: bool) {
-        match kind {
-            kind::CLIENT_HELLO => self.client_hello(side, body),
-            kind::SERVER_HELLO => self.server_hello(side, body),
-            kind::CERTIFICATE => self.certificates(side, body),
-            kind::COMPRESSED_CERTIFICATE => {
-                if let Some(body) = handshake::decompressed(body) {
-                    self.certificates(side, &body);
-                }
-            }
-            kind::CLIENT_KEY_EXCHANGE if self.suite().is_some_and(|suite| suite.is_rsa) => {
-                self.hello.encrypted_premaster = handshake::encrypted_premaster(body).map(<[u8]>::to_vec);
-            }
-            kind::ENCRYPTED_EXTENSIONS => {
-                let extensions = handshake::encrypted_extensions(body);
-                self.facts.alpn = extensions.alpn.or_else(|| self.facts.alpn.take());
-                self.hello.early_accepted = extensions.early_data;
-                self.changed = true;
-            }
-            kind::FINISHED if protected => self.directions[side as usize].advance(Phase::Application),
-            kind::END_OF_EARLY_DATA if protected => self.directions[side as usize].advance(Phase::Handshake),
-            kind::KEY_UPDATE if protected => self.directions[side as usize].update(),
-            _ => {}
-        }
-    }
-
-    fn client_hello(&mut self, side: Side, body: &[u8]) {
-        let Some(hello) = handshake::client_hello(body) else { return };
-        self.facts.client = Some(side);
-        self.facts.sni = hello.sni.clone().or_else(|| self.facts.sni.take());
-        let before = std::mem::take(&mut self.hello);
-        // Where the directions are out of order, the answer may be there before the question.
-        let server = before.server.filter(|_| before.client.is_none());
-        self.hello = Hello { client: Some(hello), server, transcript: before.transcript, ..Hello::default() };
-        self.note_resumption();
-        self.changed = true;
-    }
-
-    fn server_hello(&mut self, side: Side, body: &[u8]) {
-        let Some(hello) = handshake::server_hello(body) else { return };
-        let facts = &mut self.facts;
-        facts.client = Some(side.other());
-        if hello.is_retry() {
-            self.hello.retried = true;
-            return;
-        }
-        facts.version = Some(hello.version);
-        facts.suite = Some(hello.suite);
-        facts.group = hello.group;
-        facts.alpn = hello.alpn.clone().or_else(|| facts.alpn.take());
-        self.hello.server = Some(hello);
-        self.note_resumption();
-        self.changed = true;
-    }
-
-    fn note_resumption(&mut self) {
-        self.facts.resumed = match (&self.hello.client, &self.hello.server) {
-            (_, Some(server)) if server.version == TLS13 => Some(server.pre_shared_key),
-            // A server that resumes repeats the session ID, whether it found it or a ticket (RFC 5077 3.4).
-            (Some(client), Some(server)) => Some(!server.session.is_empty() && server.session == client.session),
-            _ => None,
-        };
-    }
-
-    fn certificates(&mut self, side: Side, body: &[u8]) {
-        let Some(chain) = handshake::certificates(body, self.version() == TLS13) else { return };
-        self.facts.certificates[side as usize] = chain.into_iter().filter_map(Certificate::read).collect();
-        self.changed = true;
-    }
-
-    /// Makes the keys that open what `side` sends, if they are not there.
-    fn ensure_keys(&mut self, side: Side, secrets: &Secrets) -> Result<(), Reason> {
-        let known = &self.directions[side as usize].epochs;
-        if known.last().is_some_and(|epoch| epoch.phase == Phase::Application) {
-            return Ok(());
-        }
-        let known = known.last().map(|epoch| epoch.phase);
-        let server = self.hello.server.as_ref().ok_or_else(|| self.without_hello())?;
-        let suite = Suite::of(server.suite).ok_or(Reason::UnsupportedSuite(server.suite))?;
-        if server.compression != 0 {
-            return Err(Reason::Compressed);
-        }
-        let client = self.hello.client.as_ref().ok_or(Reason::HelloMissing)?;
-        let made = match server.version {
-            TLS12 => self.tls12_keys(side, suite, client, server, secrets),
-            TLS13 => self.tls13_keys(side, suite, client, known, secrets),
-            other => return Err(Reason::UnsupportedVersion(other)),
-        };
-        if known.is_none() && made.is_empty() {
-            return Err(Reason::NoSecret { random: client.random });
-        }
-        self.directions[side as usize].epochs.extend(made);
-        Ok(())
-    }
-
-    fn tls12_keys(
-        &self,
-        side: Side,
-        suite: Suite,
-        client: &ClientHello,
-        server: &ServerHello,
-        secrets: &Secrets,
-    ) -> Vec<Epoch> {
-        let randoms = [&client.random, &server.random];
-        let opener = match self.master(suite, client, server, secrets) {
-            Some(master) => keys::tls12(suite, &master, randoms, server.encrypt_then_mac)
-                .map(|[of_client, of_server]| if self.facts.client == Some(side) { of_client } else { of_server }),
-            None => Opener::unkeyed(suite.cipher),
-        };
-        opener.map(|opener| Epoch { phase: Phase::Application, opener, secret: None }).into_iter().collect()
-    }
-
-    /// The master secret: logged as such, or derived from a premaster secret, or that of the session.
-    fn master(&self, suite: Suite, client: &ClientHello, server: &ServerHello, secrets: &Secrets) -> Option<Vec<u8>> {
-        if let Some(master) = secrets.get(Label::Master, &client.random) {
-            return Some(master.to_vec());
-        }
-        if let Some(premaster) = self.hello.encrypted_premaster.as_ref().and_then(|it| secrets.premaster_of(it)) {
-            let digest = || aws_lc_rs::digest::digest(suite.hash.digest(), &self.hello.transcript);
-            let session_hash = server.extended_master_secret.then(digest);
-            let session_hash = session_hash.as_ref().map(AsRef::as_ref);
-            return keys::master(suite.hash, premaster, [&client.random, &server.random], session_hash);
-        }
-        secrets.master_of(&server.session).map(<[u8]>::to_vec)
-    }
-
-    /// The keys of the phases after those `known`.
-    fn tls13_keys(
-        &self,
-        side: Side,
-        suite: Suite,
-        client: &ClientHello,
-        known: Option<Phase>,
-        secrets: &Secrets,
-    ) -> Vec<Epoch> {
-        let labels: &[(Phase, Label)] = match self.facts.client == Some(side) {
-            true if client.early_data => &[
-                (Phase::Early, Label::ClientEarly),
-                (Phase::Handshake, Label::ClientHandshake),
-                (Phase::Application, Label::ClientTraffic),
-            ],
-            true => &[(Phase::Handshake, Label::ClientHandshake), (Phase::Application, Label::ClientTraffic)],
-            false => &[(Phase::Handshake, Label::ServerHandshake), (Phase::Application, Label::ServerTraffic)],
-        };
-        let epoch = |&(phase, label): &(Phase, Label)| {
-            let secret = secrets.get(label, &client.random)?;
-            let opener = keys::tls13(suite, secret)?;
-            Some(Epoch { phase, opener, secret: Some((suite, secret.to_vec())) })
-        };
-        labels.iter().filter(|(phase, _)| known.is_none_or(|known| *phase > known)).filter_map(epoch).collect()
     }
 }
