@@ -154,14 +154,14 @@ impl Made {
              SHA-256 {fingerprint}\n\
              \n\
              In the test network, have each KM and the controller believe {certificate}:\n\
-               - best, beside their own authority, in the file of authorities that their Ck configuration names:\n\
-                   cat {certificate} >> AUTHORITIES.pem\n\
-               - or for the whole host:\n\
-                   Debian, Ubuntu: cp {certificate} /usr/local/share/ca-certificates/ckscope.crt && update-ca-certificates\n\
-                   RHEL, Fedora:   cp {certificate} /etc/pki/ca-trust/source/anchors/ckscope.pem && update-ca-trust\n\
-                   Java:           keytool -importcert -noprompt -alias ckscope -file {certificate} -keystore TRUSTSTORE\n\
+               \x20 - best, beside their own authority, in the file of authorities that their Ck configuration names:\n\
+                   \x20     cat {certificate} >> AUTHORITIES.pem\n\
+               \x20 - or for the whole host:\n\
+                   \x20     Debian, Ubuntu: cp {certificate} /usr/local/share/ca-certificates/ckscope.crt && update-ca-certificates\n\
+                   \x20     RHEL, Fedora:   cp {certificate} /etc/pki/ca-trust/source/anchors/ckscope.pem && update-ca-trust\n\
+                   \x20     Java:           keytool -importcert -noprompt -alias ckscope -file {certificate} -keystore TRUSTSTORE\n\
              Then:\n\
-               ckscope proxy --ca DIR --km-ca KM-AUTHORITY.pem --controller-ca CONTROLLER-AUTHORITY.pem --listen … --upstream …\n\
+               \x20 ckscope proxy --ca DIR --km-ca KM-AUTHORITY.pem --controller-ca CONTROLLER-AUTHORITY.pem --listen … --upstream …\n\
              Take it out again when the test is over."
         )
     }
