@@ -20,6 +20,7 @@ pub mod layout;
 pub mod line;
 pub mod list;
 pub mod messages;
+mod mouse;
 pub mod names;
 pub mod overlay;
 pub mod procedures;
@@ -32,6 +33,7 @@ pub mod table;
 pub mod terminal;
 pub mod theme;
 pub mod times;
+pub mod typing;
 mod update;
 
 pub use feed::{Feed, Phase, SourcePanel, SourceTable, Status, Still};

@@ -16,9 +16,9 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-use super::draw;
 use super::feed::{Feed, Phase};
 use super::state::{Effect, Setup, State};
+use super::{draw, typing};
 use crate::journal::View;
 use crate::output::fields::{self, Field};
 use crate::output::jsonl;
@@ -145,7 +145,7 @@ impl Screen {
     fn draw(&mut self, state: &State, view: View<'_>) -> io::Result<()> {
         self.terminal.draw(|frame| {
             draw::draw(state, view, frame.buffer_mut());
-            if let Some(place) = draw::cursor(state) {
+            if let Some(place) = typing::cursor(state) {
                 frame.set_cursor_position(place);
             }
         })?;
