@@ -423,3 +423,55 @@ proptest! {
         }
     }
 }
+
+/// A capture in a file, as the command shows it.
+struct InFile(Still, PathBuf);
+
+impl Feed for InFile {
+    fn with(&self, look: &mut dyn FnMut(ckscope::journal::View<'_>)) {
+        self.0.with(look);
+    }
+
+    fn status(&self) -> Status {
+        self.0.status()
+    }
+
+    fn cancel(&self) {}
+
+    fn packets(&self) -> Option<Reader> {
+        Some(Reader::open(std::slice::from_ref(&self.1)).0.again())
+    }
+}
+
+#[test]
+fn what_is_marked_is_saved_with_its_comments() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let screen = Screen::of("all-procedures.pcapng", (80, 24)).keys("3 j j ; 'look~here enter space");
+    let Screen { feed, state } = screen;
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures/all-procedures.pcapng");
+    let feed = InFile(feed, path);
+    let save = |name: &str, messages: &[u32]| {
+        let path = folder.path().join(name);
+        let mut saved = Ok(None);
+        feed.with(&mut |view| saved = ckscope::tui::save::save(&feed, view, &state, &path, messages));
+        saved.map(|_| path).map_err(|error| error.to_string())
+    };
+    let marked: Vec<u32> = state.marks.iter().filter(|(_, mark)| mark.marked).map(|(&index, _)| index).collect();
+    assert_eq!(marked, [2]);
+    let packets = save("some.pcapng", &marked).expect("it is written");
+    let again = Screen::of(packets.to_str().expect("UTF-8"), (80, 24));
+    assert_eq!(again.state.extent.messages, 1);
+    let mut reader = Reader::open(&[packets]).0.again();
+    while reader.read_batch(&mut Batch::default(), 100) {}
+    let comments: Vec<&str> = reader.files()[0].comments.iter().map(|(_, text)| text.as_str()).collect();
+    assert!(comments.contains(&"look here"), "{comments:?}");
+    for name in ["one.svg", "one.md", "one.txt", "one.csv", "one.jsonl"] {
+        let path = save(name, &marked).expect("it is written");
+        assert!(std::fs::metadata(path).expect("it is there").len() > 100, "{name}");
+    }
+    assert!(save("one.csv", &marked).is_err(), "nothing is overwritten");
+    let all: Vec<u32> = (0..state.extent.messages).collect();
+    assert!(save("all.svg", &all).expect_err("too much for one drawing").contains("exchanges"));
+    assert!(save("all.docx", &all).expect_err("no such kind").contains(".pcapng"));
+    assert!(!folder.path().join("all.svg").exists() && !folder.path().join("all.docx").exists());
+}

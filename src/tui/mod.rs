@@ -24,6 +24,7 @@ mod mouse;
 pub mod names;
 pub mod overlay;
 pub mod procedures;
+pub mod save;
 pub mod scan;
 mod source;
 pub mod state;
