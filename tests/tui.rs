@@ -11,6 +11,7 @@ use ckscope::dissect::Definitions;
 use ckscope::tui::config::{self, Config};
 use ckscope::tui::key::Key;
 use ckscope::tui::keymap::{self, Keymap};
+use ckscope::tui::scout::Scout;
 use ckscope::tui::theme::{Depth, Theme};
 use ckscope::tui::{Effect, Feed, Phase, Setup, State, Status, Still, draw};
 use crossterm::event::{Event, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
@@ -474,4 +475,25 @@ fn what_is_marked_is_saved_with_its_comments() {
     assert!(save("all.svg", &all).expect_err("too much for one drawing").contains("exchanges"));
     assert!(save("all.docx", &all).expect_err("no such kind").contains(".pcapng"));
     assert!(!folder.path().join("all.svg").exists() && !folder.path().join("all.docx").exists());
+}
+
+#[test]
+fn a_look_on_another_thread_finds_the_same_and_can_be_given_up() {
+    let Screen { feed, mut state } = Screen::of("all-procedures.pcapng", (80, 24)).keys("/ 'ck.response enter");
+    let listed = |state: &State| (0..).map_while(|at| state.message_at(at)).collect::<Vec<u32>>();
+    let (expected, old) = (listed(&state), state.job());
+    assert!(old.is_none() && !expected.is_empty());
+    state.shown.restart();
+    let stale = state.job().expect("everything is to be looked at");
+    state.shown.restart();
+    std::thread::scope(|scope| {
+        let mut scout = Scout::start(scope, &feed);
+        scout.give(stale.shown.number, Some(stale));
+        while state.is_looking() {
+            scout.give(state.shown.number, state.job());
+            feed.with(&mut |view| scout.parts().for_each(|part| state.take(view, part)));
+            std::thread::yield_now();
+        }
+    });
+    assert_eq!(listed(&state), expected);
 }

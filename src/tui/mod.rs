@@ -26,6 +26,7 @@ pub mod overlay;
 pub mod procedures;
 pub mod save;
 pub mod scan;
+pub mod scout;
 mod source;
 pub mod state;
 pub mod statistics;

@@ -4,6 +4,7 @@ use std::io::{self, Stdout, stdout};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossterm::clipboard::CopyToClipboard;
@@ -17,6 +18,7 @@ use ratatui::backend::CrosstermBackend;
 
 use super::feed::{Feed, Phase};
 use super::save::save;
+use super::scout::Scout;
 use super::state::{Effect, Setup, State};
 use super::{draw, typing};
 use crate::journal::View;
@@ -36,6 +38,17 @@ pub fn run(feed: &dyn Feed, setup: Setup, stop: &Arc<AtomicBool>) -> anyhow::Res
     let size = crossterm::terminal::size()?;
     let mut state = State::new(setup, size).map_err(anyhow::Error::msg)?;
     let mut screen = Screen::enter()?;
+    thread::scope(|scope| show(feed, &mut state, &mut screen, &mut Scout::start(scope, feed), stop))?;
+    Ok(state)
+}
+
+fn show(
+    feed: &dyn Feed,
+    state: &mut State,
+    screen: &mut Screen,
+    scout: &mut Scout,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
     let mut looked: Option<(Instant, Duration)> = None;
     while !stop.load(Ordering::Relaxed) {
         let status = feed.status();
@@ -49,22 +62,24 @@ pub fn run(feed: &dyn Feed, setup: Setup, stop: &Arc<AtomicBool>) -> anyhow::Res
                 state.refresh(view, status.clone());
                 looked = Some((start, start.elapsed()));
             }
-            more = state.work(view);
-            drawn = screen.draw(&state, view);
+            scout.parts().for_each(|part| state.take(view, part));
+            more = state.search_on(view);
+            drawn = screen.draw(state, view);
         });
+        scout.give(state.shown.number, state.job());
         drawn?;
         let wait = if more {
             Duration::ZERO
-        } else if growing || !due {
+        } else if growing || !due || state.is_looking() {
             GROWING
         } else {
             IDLE
         };
-        if event::poll(wait)? && take_events(feed, &mut state, &mut screen)? {
+        if event::poll(wait)? && take_events(feed, state, screen)? {
             break;
         }
     }
-    Ok(state)
+    Ok(())
 }
 
 /// Takes what was typed, all of it before the next frame; whether to leave.
