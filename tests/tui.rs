@@ -11,6 +11,7 @@ use ckscope::dissect::Definitions;
 use ckscope::tui::config::{self, Config};
 use ckscope::tui::key::Key;
 use ckscope::tui::keymap::{self, Keymap};
+use ckscope::tui::memory::Memory;
 use ckscope::tui::scout::Scout;
 use ckscope::tui::theme::{Depth, Theme};
 use ckscope::tui::{Effect, Feed, Phase, Setup, State, Status, Still, draw};
@@ -496,4 +497,23 @@ fn a_look_on_another_thread_finds_the_same_and_can_be_given_up() {
         }
     });
     assert_eq!(listed(&state), expected);
+}
+
+#[test]
+fn columns_aliases_and_what_was_typed_are_remembered() {
+    let screen =
+        Screen::of("all-procedures.pcapng", (120, 40)).keys("/ 'ck.response enter c ctrl-u 'number,state enter");
+    let mut screen = screen.keys("G a 'Tokyo enter");
+    let memory = Memory::of(&screen.state);
+    assert_eq!(Memory::read(&memory.text()), Ok(memory.clone()));
+    let setup = Setup { remembered: memory.clone(), ..Setup::default() };
+    let state = State::new(setup, (120, 40)).expect("the columns exist");
+    assert_eq!(state.columns(ckscope::tui::tab::Tab::Procedures), "number,state");
+    assert_eq!(state.names.aliases, screen.state.names.aliases);
+    assert!(!state.names.aliases.is_empty());
+    assert_eq!(Memory::of(&state), memory, "nothing is lost when nothing changes");
+    screen.state = state;
+    let screen = screen.keys("/ up");
+    assert_eq!(screen.state.prompt.as_ref().expect("it asks").line.text, "ck.response");
+    assert_eq!(Memory::of(&State::new(Setup::default(), (80, 24)).expect("the columns exist")), Memory::default());
 }

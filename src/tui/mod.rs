@@ -19,6 +19,7 @@ pub mod keymap;
 pub mod layout;
 pub mod line;
 pub mod list;
+pub mod memory;
 pub mod messages;
 mod mouse;
 pub mod names;

@@ -9,6 +9,7 @@ use super::filter::Shown;
 use super::keymap::{Command, Keymap};
 use super::layout::{Layout, Pane};
 use super::line::Line;
+use super::memory::Memory;
 use super::names::Names;
 use super::scan::{Found, Search};
 use super::scout::{Job, Part};
@@ -39,6 +40,8 @@ pub struct Setup {
     pub tour: &'static [&'static str],
     /// Columns of the procedures, messages and connections, by name; empty: as they are.
     pub columns: [Vec<String>; 3],
+    /// What was remembered from the last time.
+    pub remembered: Memory,
 }
 
 impl Default for Setup {
@@ -52,6 +55,7 @@ impl Default for Setup {
             tail: false,
             tour: &[],
             columns: Default::default(),
+            remembered: Memory::default(),
         }
     }
 }
@@ -242,6 +246,7 @@ impl State {
                 state.show_columns(tab, &columns.join(","))?;
             }
         }
+        std::mem::take(&mut state.setup.remembered).recall(&mut state);
         Ok(state)
     }
 
