@@ -1,9 +1,11 @@
 //! The line that is typed into: what keys do to it, and how it looks.
 
+use std::ops::Range;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 
 use super::keymap::{self, Argument, Command};
 use super::layout::Layout;
@@ -12,6 +14,7 @@ use super::state::{Effect, Prompt, State};
 use super::tab::Tab;
 use super::table::put;
 use super::{connections, filter, messages, procedures};
+use crate::filter::{TokenKind, tokens};
 use crate::journal::View;
 use crate::output::escape::{escaped, width};
 
@@ -194,8 +197,22 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout)
     let (text, _) = window(state, &label, &prompt.line.text, prompt.line.at);
     let x = width(&label) as u16;
     let room = area.width.saturating_sub(x);
-    let (style, note) = judged(state, view);
-    put(buffer, (x, area.y), room, &text, style, false);
+    let (looks, note) = judged(state, view);
+    let mut column = x;
+    let first = prompt.line.text.len() - text.len();
+    for (at, c) in text.char_indices() {
+        let look = looks.iter().rev().find(|(span, _)| span.contains(&(first + at)));
+        let letter = c.to_string();
+        put(
+            buffer,
+            (column, area.y),
+            (x + room).saturating_sub(column),
+            &letter,
+            look.map_or(Style::new(), |it| it.1),
+            false,
+        );
+        column += width(&letter) as u16;
+    }
     let end = x + width(&text) as u16 + 2;
     if !note.is_empty() && end + 12 < area.width {
         put(buffer, (end, area.y), area.width - end, &escaped(&note), theme.dim, true);
@@ -203,17 +220,36 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout)
     completions(state, view, buffer, layout);
 }
 
-/// How what is typed looks: as it is understood; and what is wrong with it.
-fn judged(state: &State, view: View<'_>) -> (Style, String) {
+/// How parts of what is typed look, later ones over earlier ones; and what is said about it.
+fn judged(state: &State, view: View<'_>) -> (Vec<(Range<usize>, Style)>, String) {
     let theme = &state.setup.theme;
-    match &state.prompt {
-        Some(prompt) if prompt.command == Command::Filter && !prompt.line.text.trim().is_empty() => {
-            match super::filter::compile(&prompt.line.text, &view.journal.definitions, &state.setup.zone) {
-                Ok(_) => (theme.valid, "✓".to_owned()),
-                Err(fault) => (theme.error, format!("✗ {}", fault.text)),
-            }
+    let Some(prompt) = state.prompt.as_ref().filter(|prompt| prompt.command == Command::Filter) else {
+        return (Vec::new(), String::new());
+    };
+    let text = &prompt.line.text;
+    if text.trim().is_empty() {
+        return (Vec::new(), String::new());
+    }
+    let mut looks: Vec<(Range<usize>, Style)> = tokens(text)
+        .into_iter()
+        .map(|token| {
+            let look = match token.kind {
+                TokenKind::Word => theme.valid,
+                TokenKind::Text | TokenKind::UnfinishedText => theme.mark,
+                _ => theme.accent,
+            };
+            (token.span, look)
+        })
+        .collect();
+    match filter::compile(text, &view.journal.definitions, &state.setup.zone) {
+        Ok(_) => (looks, "✓".to_owned()),
+        Err(fault) => {
+            // A place behind the end is shown on the last letter.
+            let last = text.char_indices().next_back().map_or(0, |(at, _)| at);
+            let span = if fault.span.start >= text.len() { last..text.len() } else { fault.span.clone() };
+            looks.push((span, theme.error.add_modifier(Modifier::UNDERLINED)));
+            (looks, format!("✗ {fault}"))
         }
-        _ => (Style::new(), String::new()),
     }
 }
 
