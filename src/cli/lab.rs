@@ -310,7 +310,7 @@ impl Common {
     fn plan(&self, listen: Option<SocketAddr>, dial: Vec<(String, SocketAddr)>, tls: Option<Tls>) -> Plan {
         let limit = self.seconds.map(Duration::from_secs);
         let listen = listen.map(Listen::At);
-        Plan { listen, dial, limit, binding: self.security.binding, tls, pause: PAUSE, again: false }
+        Plan { listen, dial, limit, binding: self.security.binding, tls, pause: PAUSE, again: false, host: 0 }
     }
 
     fn dialect(&self) -> Dialect {

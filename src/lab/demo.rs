@@ -81,9 +81,11 @@ impl Demo {
     /// There is no port to listen on.
     pub fn new(pki: &Path) -> io::Result<Self> {
         let kms = topology(GRPC).kms.len();
-        let diallers = [Dialler::Km; 3].into_iter().chain(std::iter::repeat_n(Dialler::Controller, kms));
-        let listen = |dialler| Ok((Arc::new(TcpListener::bind("127.0.0.1:0")?), dialler));
-        Ok(Self { pki: pki.to_owned(), listeners: diallers.map(listen).collect::<io::Result<_>>()? })
+        let controllers = [PLAIN, TLS, GRPC].map(|net| (controller_host(net), Dialler::Km));
+        let kms = (0..kms).map(|_| (1, Dialler::Controller));
+        let listen = |(host, dialler)| Ok((Arc::new(listener(host)?), dialler));
+        let listeners = controllers.into_iter().chain(kms).map(listen).collect::<io::Result<_>>()?;
+        Ok(Self { pki: pki.to_owned(), listeners })
     }
 
     /// The authority that everybody believes, and its key.
@@ -162,7 +164,7 @@ impl Demo {
         let (km, whom) = (&kms[at], Subject::controller(&loopback(1)));
         let tls = self.tls(GRPC, &[(subject(km), whom)], &subject(km))?;
         let dial = vec![(km.kma.clone(), controller)];
-        let plan = plan(GRPC, Some(&self.listeners[GRPC_KMS + at].0), dial, tls, pace * 2);
+        let plan = plan(GRPC, Some(&self.listeners[GRPC_KMS + at].0), dial, tls, pace * 4);
         let mut script = script(&kms, |task| matches!(task, Task::Relay { .. })); // what Appendix II maps
         script.retain(|(kma, _)| *kma == km.kma);
         spawn(problems, "KM", run::key_managers(vec![key_manager(GRPC, at)], plan, script, io::sink()))
@@ -183,6 +185,16 @@ impl Demo {
     fn identity(&self, subject: &Subject) -> io::Result<pki::Identity> {
         pki::from_directory(&self.pki, subject, &topology(TLS), Keys::default(), now())
     }
+}
+
+/// A controller is known by its address, so each has one of its own.
+fn controller_host(net: usize) -> u8 {
+    net as u8 + 1
+}
+
+/// A listener on 127.0.0.`host`, or where the system has only 127.0.0.1, there.
+fn listener(host: u8) -> io::Result<TcpListener> {
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, host], 0))).or_else(|_| TcpListener::bind("127.0.0.1:0"))
 }
 
 fn spawn(
@@ -209,7 +221,7 @@ fn plan(
 ) -> Plan {
     let listen = listener.map(|listener| Listen::Bound(Arc::clone(listener)));
     let binding = if net == GRPC { Binding::Grpc } else { Binding::Tcp };
-    Plan { listen, dial, limit: None, binding, tls, pause, again: true }
+    Plan { listen, dial, limit: None, binding, tls, pause, again: true, host: controller_host(net) }
 }
 
 /// A line of KMs: four each by plain TCP, by TLS and by gRPC.

@@ -52,6 +52,8 @@ pub struct Plan {
     pub pause: Duration,
     /// Begin anew when everything was done.
     pub again: bool,
+    /// A controller dials from 127.0.0.`host`, as far as it can; 0 for wherever.
+    pub host: u8,
 }
 
 /// Where to wait for peers that dial.
@@ -156,7 +158,7 @@ pub async fn controller(
     let listener = host.listen(&plan).await?;
     let front = Bridge::new(FRONT, Manner::of(Serves::Notifications), host.arriving.clone());
     for (number, (kma, _)) in plan.dial.iter().enumerate() {
-        host.dial(0, &plan, number, 0, topology.kma(kma)).await?;
+        host.dial(0, &plan, number, plan.host, topology.kma(kma)).await?;
     }
     let mut strangers: Vec<usize> = if ask { (0..topology.kms.len()).collect() } else { Vec::new() };
     loop {

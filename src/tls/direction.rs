@@ -118,6 +118,12 @@ pub(super) struct Direction {
 }
 
 impl Direction {
+    /// Nothing was opened yet with the keys at hand.
+    pub fn has_new_keys(&self) -> bool {
+        let phase = self.epochs.first().map(|epoch| epoch.phase);
+        self.reached.is_none_or(|reached| phase.is_some_and(|phase| phase > reached))
+    }
+
     /// New keys come into use, not known yet.
     pub fn change_keys(&mut self) {
         self.epochs.clear();

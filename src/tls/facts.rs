@@ -72,6 +72,8 @@ pub enum Reason {
     Damaged,
     /// 0-RTT data that stays closed.
     EarlyData,
+    /// 0-RTT data that the server did not take.
+    EarlyDataRejected,
 }
 
 impl fmt::Display for Reason {
@@ -96,6 +98,7 @@ impl fmt::Display for Reason {
             Self::Compressed => f.write_str("TLS compression is not supported"),
             Self::Gap => f.write_str("records are missing from the capture"),
             Self::EarlyData => f.write_str("0-RTT data: its secret is not logged, or the server rejected it"),
+            Self::EarlyDataRejected => f.write_str("0-RTT data that the server rejected is left out"),
             Self::Damaged => f.write_str("some records are damaged: they do not prove to be genuine"),
         }
     }

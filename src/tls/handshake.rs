@@ -16,6 +16,7 @@ const MAX_CERTIFICATES: u64 = 1 << 18;
 
 /// Types of messages (RFC 8446 B.3).
 pub(super) mod kind {
+    pub const HELLO_REQUEST: u8 = 0;
     pub const CLIENT_HELLO: u8 = 1;
     pub const SERVER_HELLO: u8 = 2;
     pub const END_OF_EARLY_DATA: u8 = 5;

@@ -5,18 +5,20 @@ use std::ops::AddAssign;
 
 use foldhash::fast::RandomState;
 
-/// A longer line is no secret's: label, client random and secret have fewer than 300 characters.
-const MAX_LINE: usize = 1024;
+/// A longer line is no secret's: label, client random and a premaster secret of 8192 bits have fewer characters.
+const MAX_LINE: usize = 2304;
 /// Secrets kept; what a key log has more is counted as unreadable. A connection of TLS 1.3 needs five.
 const MAX_SECRETS: usize = 4 << 20;
-/// The longest secret: of a SHA-384 suite, or a master secret (RFC 5246 8.1).
-const MAX_SECRET: usize = 64;
+/// The longest secret: a premaster secret of finite-field Diffie-Hellman with 8192 bits (RFC 7919 A.5).
+const MAX_SECRET: usize = 1024;
 
 /// What a secret is for (NSS key log format).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Label {
     /// TLS 1.2 and earlier: the master secret.
     Master,
+    /// TLS 1.2: the premaster secret, of whatever key exchange.
+    Premaster,
     /// TLS 1.3: 0-RTT data.
     ClientEarly,
     ClientHandshake,
@@ -26,8 +28,9 @@ pub(super) enum Label {
 }
 
 /// The labels of key logs.
-const LABELS: [(&str, Label); 6] = [
+const LABELS: [(&str, Label); 7] = [
     ("CLIENT_RANDOM", Label::Master),
+    ("PMS_CLIENT_RANDOM", Label::Premaster),
     ("CLIENT_EARLY_TRAFFIC_SECRET", Label::ClientEarly),
     ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", Label::ClientHandshake),
     ("SERVER_HANDSHAKE_TRAFFIC_SECRET", Label::ServerHandshake),
@@ -62,6 +65,7 @@ impl AddAssign for Added {
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     by_random: HashMap<(Label, [u8; 32]), Box<[u8]>, RandomState>,
+    has_premasters: bool,
     /// Premaster secrets, by the first bytes of their encryption (`RSA` lines).
     premasters: HashMap<[u8; 8], Box<[u8]>, RandomState>,
     /// Master secrets by session ID (`RSA Session-ID:` lines).
@@ -143,6 +147,7 @@ impl Secrets {
     fn premaster(&mut self, encrypted: &str, premaster: &str) -> Option<()> {
         let key: [u8; 8] = (*unhex(encrypted)?).try_into().ok()?;
         let premaster = unhex(premaster)?;
+        self.has_premasters = true;
         self.has_room().then(|| drop(self.premasters.insert(key, premaster)))
     }
 
@@ -154,6 +159,7 @@ impl Secrets {
         if !self.has_room() {
             return Line::Unreadable;
         }
+        self.has_premasters |= label == Label::Premaster;
         self.by_random.insert((label, random), secret);
         Line::Secret
     }
@@ -176,9 +182,9 @@ impl Secrets {
         self.sessions.get(session).map(|secret| &**secret)
     }
 
-    /// Whether there are secrets that are found by an encrypted premaster secret.
+    /// Whether there are secrets of which a master secret has to be derived.
     pub(super) fn has_premasters(&self) -> bool {
-        !self.premasters.is_empty()
+        self.has_premasters
     }
 }
 

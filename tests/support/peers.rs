@@ -75,7 +75,7 @@ fn relay(listener: TcpListener, server: u16) -> thread::JoinHandle<Recorded> {
     })
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

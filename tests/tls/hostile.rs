@@ -47,6 +47,22 @@ fn the_key_log_of_another_connection_leaves_no_secret() {
 }
 
 #[test]
+fn traffic_secrets_of_another_connection_are_called_wrong() {
+    for sample in samples() {
+        let other = |line: &str| match line.rsplit_once(' ') {
+            Some((start, secret)) if start.contains("TRAFFIC_SECRET_0") => {
+                format!("{start} {}\n", "5a".repeat(secret.len() / 2))
+            }
+            _ => format!("{line}\n"),
+        };
+        let log: String = sample.key_log.lines().map(other).collect();
+        let found = sample.recorded.decrypt(&secrets(&log));
+        let wrong = is_tls13(&found.facts).then_some(Reason::WrongSecret);
+        assert_eq!(found.facts.reason, wrong, "{}", sample.name);
+    }
+}
+
+#[test]
 fn a_key_log_of_other_secrets_is_called_wrong() {
     for sample in samples() {
         let wrong = |line: &str| -> String {

@@ -64,7 +64,8 @@ impl Session {
         if let Some(master) = secrets.get(Label::Master, &client.random) {
             return Some(master.to_vec());
         }
-        if let Some(premaster) = self.hello.encrypted_premaster.as_ref().and_then(|it| secrets.premaster_of(it)) {
+        let encrypted = || self.hello.encrypted_premaster.as_ref().and_then(|it| secrets.premaster_of(it));
+        if let Some(premaster) = secrets.get(Label::Premaster, &client.random).or_else(encrypted) {
             let digest = || aws_lc_rs::digest::digest(suite.hash.digest(), &self.hello.transcript);
             let session_hash = server.extended_master_secret.then(digest);
             let session_hash = session_hash.as_ref().map(AsRef::as_ref);

@@ -31,7 +31,8 @@ impl Session {
         if message[0] == kind::CLIENT_HELLO {
             hello.transcript.clear();
         }
-        let wanted = secrets.has_premasters() && hello.encrypted_premaster.is_none() && message[0] != 0;
+        let may_derive = self.waits_for_secrets || secrets.has_premasters();
+        let wanted = may_derive && !hello.keys_exchanged && message[0] != kind::HELLO_REQUEST;
         if wanted && hello.transcript.len() + message.len() <= MAX_TRANSCRIPT {
             hello.transcript.extend_from_slice(message);
         }
@@ -47,13 +48,16 @@ impl Session {
                     self.certificates(side, &body);
                 }
             }
-            kind::CLIENT_KEY_EXCHANGE if self.suite().is_some_and(|suite| suite.is_rsa) => {
-                self.hello.encrypted_premaster = handshake::encrypted_premaster(body).map(<[u8]>::to_vec);
+            kind::CLIENT_KEY_EXCHANGE => {
+                self.hello.keys_exchanged = true;
+                if self.suite().is_some_and(|suite| suite.is_rsa) {
+                    self.hello.encrypted_premaster = handshake::encrypted_premaster(body).map(<[u8]>::to_vec);
+                }
             }
             kind::ENCRYPTED_EXTENSIONS => {
                 let extensions = handshake::encrypted_extensions(body);
                 self.facts.alpn = extensions.alpn.or_else(|| self.facts.alpn.take());
-                self.hello.early_accepted = extensions.early_data;
+                self.hello.early_accepted = Some(extensions.early_data);
                 self.changed = true;
             }
             kind::FINISHED if protected => self.directions[side as usize].advance(Phase::Application),
@@ -94,6 +98,10 @@ impl Session {
     }
 
     pub(super) fn note_resumption(&mut self) {
+        if self.directions.iter().any(|direction| direction.protected) {
+            // A renegotiation resumes what the connection itself began.
+            return;
+        }
         self.facts.resumed = match (&self.hello.client, &self.hello.server) {
             (_, Some(server)) if server.version == TLS13 => Some(server.pre_shared_key),
             // A server that resumes repeats the session ID, whether it found it or a ticket (RFC 5077 3.4).

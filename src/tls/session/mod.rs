@@ -54,10 +54,12 @@ struct Hello {
     client: Option<ClientHello>,
     server: Option<ServerHello>,
     encrypted_premaster: Option<Vec<u8>>,
+    /// ClientKeyExchange was seen.
+    keys_exchanged: bool,
     /// The server asked for another ClientHello, which rejects 0-RTT data (RFC 8446 4.2.10).
     retried: bool,
-    /// The server takes 0-RTT data.
-    early_accepted: bool,
+    /// Whether the server takes 0-RTT data; `None` before its EncryptedExtensions.
+    early_accepted: Option<bool>,
     /// Its messages up to ClientKeyExchange.
     transcript: Vec<u8>,
 }
@@ -277,9 +279,15 @@ impl Session {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         let direction = &mut self.directions[side as usize];
+        let is_new = direction.has_new_keys();
         match direction.open(record, &mut self.budget, &mut scratch) {
             Some(opened) => {
-                self.facts.records[side as usize][0] += 1;
+                let [opened_before, closed] = &mut self.facts.records[side as usize];
+                if is_new && *closed > 0 && self.facts.reason == Some(Reason::WrongSecret) {
+                    // They open this record: those before are not theirs for another reason.
+                    self.facts.reason = Some(Reason::Damaged);
+                }
+                *opened_before += 1;
                 self.changed |= !std::mem::replace(&mut self.facts.decrypted, true);
                 self.opened(side, record, opened, &scratch, secrets, deliver);
             }
@@ -297,7 +305,7 @@ impl Session {
         let is_client = self.facts.client == Some(side);
         let early = is_client && client.is_some_and(|hello| hello.early_data);
         let is_early = early && direction.epochs.first().is_some_and(|epoch| epoch.phase < Phase::Application);
-        let is_new = self.facts.records[side as usize][0] == 0;
+        let is_new = direction.has_new_keys();
         let labels = match is_client {
             true => [Label::ClientTraffic, Label::ClientHandshake],
             false => [Label::ServerTraffic, Label::ServerHandshake],
@@ -335,6 +343,12 @@ impl Session {
         let Opened { kind, content, phase, sequence } = opened;
         let content: &[u8] = &scratch[Range { ..content }];
         match kind {
+            // Its client sends it again, as data that the server reads (RFC 8446 4.2.10).
+            Kind::APPLICATION_DATA if phase == Phase::Early && self.hello.early_accepted == Some(false) => {
+                let [opened, closed] = &mut self.facts.records[side as usize];
+                (*opened, *closed) = (*opened - 1, *closed + 1);
+                self.note(Reason::EarlyDataRejected);
+            }
             Kind::APPLICATION_DATA => {
                 self.note_loss(side, phase, sequence, record.stamp, deliver);
                 if !content.is_empty() {
@@ -353,7 +367,8 @@ impl Session {
         let Some((bytes, cause)) = self.directions[side as usize].lost.take() else { return };
         // In TLS 1.2 the first record of new keys is Finished.
         let before_content = if self.version() == TLS13 { 0 } else { 1 };
-        let early = std::mem::take(&mut self.directions[side as usize].lost_early) && self.hello.early_accepted;
+        let early =
+            std::mem::take(&mut self.directions[side as usize].lost_early) && self.hello.early_accepted == Some(true);
         if phase == Phase::Early || early || sequence > before_content {
             deliver(side, Piece::Gap { bytes, cause, until: Some(stamp) });
         }

@@ -1,7 +1,8 @@
 //! What must wait: for a hello that the other side still has to say, or for a secret.
 
-use super::{Deliver, Held, Session, Waiting};
+use super::{Deliver, Held, Session, TLS13, Waiting};
 use crate::stream::Side;
+use crate::tls::direction::Phase;
 use crate::tls::record::{Cut, Kind, Record};
 use crate::tls::secrets::{Label, Secrets};
 
@@ -31,7 +32,9 @@ impl Session {
     /// Whether a hello that protected records of `side` need may still come.
     pub(super) fn awaits_hello(&self, side: Side) -> bool {
         match (&self.hello.client, &self.hello.server) {
-            (Some(_), Some(_)) => false,
+            (Some(client), Some(server)) => {
+                client.early_data && server.version == TLS13 && self.awaits_extensions(side)
+            }
             // Nothing is protected by what was offered before a retry.
             (Some(_), None) => !self.hello.retried,
             // Its sender has not begun.
@@ -46,7 +49,7 @@ impl Session {
     pub(super) fn lacks_secret(&self, secrets: &Secrets) -> bool {
         let Some(client) = &self.hello.client else { return false };
         let known = |label| secrets.get(label, &client.random).is_some();
-        ![Label::Master, Label::ClientTraffic, Label::ServerTraffic].into_iter().any(known)
+        ![Label::Master, Label::Premaster, Label::ClientTraffic, Label::ServerTraffic].into_iter().any(known)
     }
 
     pub(super) fn hold(&mut self, side: Side, cut: Cut<'_>) {
@@ -78,6 +81,17 @@ impl Session {
                 self.take(side, cut, secrets, deliver);
             }
         }
+    }
+
+    /// Whether the server may still say if it takes the 0-RTT data that `side` sends.
+    fn awaits_extensions(&self, side: Side) -> bool {
+        let server = &self.directions[side.other() as usize];
+        let [_, closed] = self.facts.records[side.other() as usize];
+        self.facts.client == Some(side)
+            && self.hello.early_accepted.is_none()
+            && closed == 0
+            && server.reached.is_none_or(|phase| phase < Phase::Application)
+            && !server.ended
     }
 
     /// Waits no longer: what lacks a hello or a secret stays closed.
