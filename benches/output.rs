@@ -69,7 +69,7 @@ fn lines(criterion: &mut Criterion) {
         bencher.iter(|| {
             out.clear();
             let mut listing = read::Listing::new(view, clock(), Styles::plain(), COLUMNS, false);
-            (0..messages).for_each(|index| listing.write(&mut out, index).expect("memory"));
+            (0..messages).for_each(|index| listing.write(&mut out, view, index).expect("memory"));
             black_box(out.len())
         });
     });

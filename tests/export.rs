@@ -92,6 +92,7 @@ fn a_page_says_what_it_leaves_out() {
     assert!(run(folder.path(), &["export", capture, "-o", "out.html", "--most", "1"]).status.success());
     let page = std::fs::read_to_string(folder.path().join("out.html")).unwrap();
     assert!(page.contains("The other 5 are left out; --most N draws more."), "{page}");
+    assert!(page.contains("<dd>failures.pcapng</dd>") && !page.contains("captures/"), "names files, not folders");
 }
 
 #[test]
@@ -104,4 +105,89 @@ fn shells_and_manuals_know_every_command() {
     assert!(run(folder.path(), &["man", "."]).status.success());
     let page = std::fs::read_to_string(folder.path().join("ckscope-stats.1")).unwrap();
     assert!(page.contains(".TH") && page.contains("interval"), "{page}");
+}
+
+/// `read` and `export` are of the same messages; that the interface's are, too, stands with its tests.
+#[test]
+fn a_filter_selects_the_same_messages_everywhere() {
+    for (capture, filter) in [
+        ("all-procedures.pcapng", "ck.response"),
+        ("all-procedures-tls13.pcapng", "ck.procedure in {\"key-reservation\", \"key-allocation\"}"),
+        ("failures.pcapng", "ck.procedure.state == failed && ck.is_response"),
+        ("appendix-ii-grpc-tls12.pcapng", "ck.session_id || http2.streamid > 1"),
+    ] {
+        let (folder, capture) = (tempfile::tempdir().unwrap(), sample(capture));
+        let read = |words: &[&str]| {
+            let output = run(folder.path(), &[&["read", "--fields"], words].concat());
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let wanted = read(&["message,time,length", "-Y", filter, &capture]);
+        assert!(!wanted.is_empty());
+        let numbers = read(&["number", "-Y", filter, &capture]);
+        for out in ["out.jsonl", "out.pcapng"] {
+            let output = run(folder.path(), &["export", "-Y", filter, &capture, "--secrets", "-o", out]);
+            let is_packets = out == "out.pcapng";
+            assert_eq!(output.status.success(), is_packets, "--secrets is for packets");
+        }
+        run(folder.path(), &["export", "-Y", filter, &capture, "-o", "out.jsonl"]);
+        let exported = std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
+        let number = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].to_string();
+        assert_eq!(exported.lines().map(number).collect::<Vec<_>>(), numbers.lines().collect::<Vec<_>>());
+        // Packets may carry others besides, and all of a connection that starts encrypted.
+        let packets = read(&["message,time,length", "out.pcapng"]);
+        assert!(wanted.lines().all(|line| packets.lines().any(|other| other == line)), "{filter}");
+    }
+}
+
+fn sample(name: &str) -> String {
+    format!("{}/captures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_export_and_the_statistics_look_as_before() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _bound = settings.bind_to_scope();
+    for name in ["all-procedures", "failures", "unanswered"] {
+        let capture = sample(&format!("{name}.pcapng"));
+        for width in ["80", "160"] {
+            let words = ["stats", "--time", "utc", "--table", "all", "--width", width, &capture];
+            let printed = String::from_utf8(run(folder.path(), &words).stdout).unwrap();
+            insta::assert_snapshot!(format!("stats@{name}-{width}"), printed);
+        }
+        for extension in ["html", "svg", "md", "csv"] {
+            let out = format!("out.{extension}");
+            let some = if extension == "svg" { &["--procedure", "2"][..] } else { &[] };
+            let output = run(folder.path(), &[&["export", &capture, "-o", &out], some].concat());
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let written = std::fs::read_to_string(folder.path().join(&out)).unwrap();
+            insta::assert_snapshot!(format!("export@{name}.{extension}"), written);
+        }
+    }
+}
+
+#[test]
+fn a_browser_shows_a_page_without_a_complaint() {
+    if !support::peers::is_there("chromium") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let capture = sample("failures.pcapng");
+    assert!(run(folder.path(), &["export", &capture, "-o", "out.html"]).status.success());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    // The last two keep the browser from asking its maker things of its own.
+    let output = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"])
+        .args(["--disable-background-networking", "--disable-component-update"])
+        .arg(format!("--user-data-dir={}", path("profile")))
+        .arg(format!("--screenshot={}", path("page.png")))
+        .arg(format!("file://{}", path("out.html")))
+        .output()
+        .expect("the browser runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("CONSOLE"), "{said}");
+    let picture = std::fs::read(path("page.png")).unwrap_or_else(|_| panic!("no picture: {said}"));
+    assert!(picture.starts_with(b"\x89PNG") && picture.len() > 20_000, "{} bytes", picture.len());
 }

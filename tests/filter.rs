@@ -314,6 +314,33 @@ fn every_field_can_be_asked_for_and_is_offered() {
     assert!(texts("ip.addr ").contains(&"==".to_owned()) && !texts("ip.addr ").contains(&"matches".to_owned()));
 }
 
+#[test]
+fn what_tls_showed_of_a_connection_can_be_asked_for() {
+    let over_tls = Capture::read("all-procedures-tls13.pcapng");
+    let all: Vec<u32> = (1..=over_tls.journal.records.len() as u32).collect();
+    for (filter, holds) in [
+        ("tls.version == \"TLS 1.3\" && tls.decrypted && !tls.resumed", true),
+        ("tls.suite contains \"AES_256_GCM\" && tls.group == \"x25519\"", true),
+        ("tls.sni == \"controller.qkdn.example\"", true),
+        ("tls.controller_name == \"controller.qkdn.example\" && tls.km_name matches \"CN=KM-[0-9]\"", true),
+        ("tls.version == \"TLS 1.2\" || tls.alpn || tls.reason || http2.streamid", false),
+    ] {
+        assert_eq!(over_tls.messages(filter), if holds { all.clone() } else { Vec::new() }, "{filter}");
+    }
+    let grpc = Capture::read("appendix-ii-grpc-tls12.pcapng");
+    assert_eq!(grpc.messages("http2.streamid && tls.alpn == \"h2\"").len(), grpc.journal.records.len());
+    assert!(Capture::read("all-procedures.pcapng").messages("tls.version").is_empty());
+}
+
+#[test]
+fn kms_can_be_asked_for_by_name() {
+    let capture = Capture::read("all-procedures.pcapng");
+    let named = capture.messages("ck.km.name == \"KMA-1\"");
+    assert_eq!(named, capture.messages("ck.km.addr == 192.0.2.11"));
+    assert!(!named.is_empty());
+    assert_eq!(capture.messages("ck.km.name matches \"^(KM|192)\"").len(), capture.journal.records.len());
+}
+
 /// Wireshark's packets are those of our messages, where both know the field.
 #[test]
 fn wireshark_agrees_where_it_knows_the_field() {

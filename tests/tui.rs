@@ -304,11 +304,29 @@ fn a_wrong_configuration_is_refused_with_what_there_is() {
     };
     assert!(fault("tyme = \"delta\"").contains("tyme"));
     assert!(fault("time = \"soon\"").contains("absolute, relative, delta"));
-    assert!(fault("[keys]\nfly = [\"f\"]").contains("no such command"));
+    assert!(fault("[keys]\nfly = [\"f\"]").starts_with("2:7: [keys] fly: no such command"));
     assert!(fault("[keys]\nhelp = [\"hyper-x\"]").contains("is no key"));
     assert!(fault("[keys]\nhelp = [\"q\"]").contains("both"));
     assert!(fault("[colors]\nsky = { foreground = \"blue\" }").contains("no such part"));
     assert!(fault("[colors]\nerror = { foreground = \"reddish\" }").contains("is no colour"));
+}
+
+#[test]
+fn a_filter_shows_what_read_shows() {
+    for filter in ["ck.response", "ck.km.name == KMA-1 && ck.is_request", "ck.message contains relay"] {
+        let mut screen = Screen::of("all-procedures.pcapng", (80, 24)).keys("/");
+        filter.chars().for_each(|c| screen.press(c.to_string()));
+        let screen = screen.keys("enter");
+        let shown: Vec<u32> = (0..).map_while(|at| screen.state.message_at(at)).map(|index| index + 1).collect();
+        let read = std::process::Command::new(env!("CARGO_BIN_EXE_ckscope"))
+            .args(["read", "--fields", "number", "-Y", filter, "captures/all-procedures.pcapng"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("the binary runs");
+        let read = String::from_utf8(read.stdout).expect("UTF-8");
+        assert_eq!(shown, read.lines().map(|line| line.parse().unwrap()).collect::<Vec<u32>>(), "{filter}");
+        assert!(!shown.is_empty() && shown.len() < 17, "{filter}");
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ use pool::Pool;
 use work::{Output, SegmentTask, Task, Work};
 use worker::Worker;
 
-pub use work::{Layer, Part, Tapped};
+pub use work::{Layer, Part, Tap, Tapped};
 
 /// Batches that may be under way in workers on threads of their own.
 const MAX_UNDER_WAY: usize = 4;
@@ -56,8 +56,8 @@ pub struct Options {
     pub secrets: Secrets,
     /// More secrets may come by [`Analyzer::add_secrets`]: what lacks them waits, within bounds.
     pub waits_for_secrets: bool,
-    /// A direction of a connection (index) whose bytes are wanted.
-    pub tap: Option<(u32, Side)>,
+    /// Which bytes are wanted besides.
+    pub tap: Tap,
 }
 
 impl Options {
@@ -70,7 +70,7 @@ impl Options {
             threads: 1,
             secrets: Secrets::default(),
             waits_for_secrets: false,
-            tap: None,
+            tap: Tap::Nothing,
         }
     }
 }
@@ -126,7 +126,7 @@ impl Analyzer {
         let make = |index| {
             let (codes, definitions) = (Arc::clone(&codes), Arc::clone(&definitions));
             let share = (index, workers);
-            Worker::new(codes, definitions, hasher.clone(), share, options.waits_for_secrets, options.tap)
+            Worker::new(codes, definitions, hasher.clone(), share, options.waits_for_secrets, options.tap.clone())
         };
         Self {
             parser: PacketParser::new(),
@@ -232,7 +232,12 @@ impl Analyzer {
         self.parser.undecoded()
     }
 
-    /// Takes what the tapped direction brought since the last call.
+    /// The TLS secrets known so far.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Takes what was tapped since the last call: of each connection in the order in which it was captured.
     pub fn take_tapped(&mut self) -> Vec<Tapped> {
         std::mem::take(&mut self.tapped)
     }

@@ -1,7 +1,7 @@
 //! From PDUs to events: where the directions of a connection put what they find.
 
 use super::allowance::Allowance;
-use super::work::{Event, Found, Layer, Output, Part, Tapped};
+use super::work::{Event, Found, Layer, Output, Part, Tap, Tapped};
 use crate::correlate::{FramingFacts, Seen};
 use crate::dissect::{CommandCode, Encoding, Indexer, Payload};
 use crate::framing::{CommandCodes, Pdu};
@@ -18,7 +18,7 @@ pub struct Sink<'a> {
     pub secrets: &'a Secrets,
     pub allowance: &'a mut Allowance,
     pub waits_for_secrets: bool,
-    pub tap: Option<(u32, Side)>,
+    pub tap: &'a Tap,
     pub connection: u32,
     /// The packet at hand, and how far back messages may be placed.
     pub now: Stamp,
@@ -48,6 +48,7 @@ impl Sink<'_> {
             connection: self.connection,
             side: origin.side,
             stamp: pdu.stamp,
+            begun: pdu.begun,
             encoding: Encoding::Json,
             binding: Binding::Tcp,
             tls: origin.tls,
@@ -81,8 +82,8 @@ impl Sink<'_> {
     pub fn seen(&mut self, seen: Seen, placed: Option<u32>) {
         self.output.messages.push(seen);
         // What the end of its stream cuts short is known only now, and placed now.
-        let key = placed.map_or(self.now.packet, |packet| packet.max(self.floor));
-        self.push(key, Found::Message(self.output.messages.len() as u32 - 1));
+        let packet = placed.unwrap_or(self.now.packet);
+        self.push(packet, Found::Message(self.output.messages.len() as u32 - 1));
     }
 
     pub fn ended(&mut self, side: Side) {
@@ -91,21 +92,23 @@ impl Sink<'_> {
 
     /// A call over gRPC failed otherwise than by a failure response.
     pub fn call_failed(&mut self, stream: u32, status: Option<u32>, at: Stamp) {
-        self.push(at.packet.max(self.floor), Found::CallFailed { stream, status, time: at.time });
+        self.push(at.packet, Found::CallFailed { stream, status, time: at.time });
     }
 
-    fn push(&mut self, key: u32, found: Found) {
-        let event = Event { key, delivered: self.now.packet, connection: self.connection, output: 0, found };
+    fn push(&mut self, packet: u32, found: Found) {
+        let key = packet.max(self.floor.min(self.now.packet));
+        let event = Event { key, packet, delivered: self.now.packet, connection: self.connection, output: 0, found };
         self.output.events.push(event);
     }
 
     pub fn tap(&mut self, layer: Layer, side: Side, piece: &Piece<'_>) {
-        if self.tap == Some((self.connection, side)) {
+        let connection = self.connection;
+        if self.tap.wants(connection, side, layer) {
             let part = match piece {
-                Piece::Bytes { bytes, .. } => Part::Bytes(bytes.to_vec()),
+                Piece::Bytes { bytes, stamp, .. } => Part::Bytes(bytes.to_vec(), *stamp),
                 Piece::Gap { bytes, .. } => Part::Gap(*bytes),
             };
-            self.output.tapped.push(Tapped { layer, part });
+            self.output.tapped.push(Tapped { connection, side, layer, part });
         }
     }
 }

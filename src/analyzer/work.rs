@@ -1,5 +1,6 @@
 //! What workers are told and what they answer.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::capture::Block;
@@ -65,9 +66,36 @@ pub struct Work {
     pub floors: Vec<(u32, u32)>,
 }
 
+/// Which bytes are wanted besides the messages. Connections go by index.
+#[derive(Clone, Debug, Default)]
+pub enum Tap {
+    /// None.
+    #[default]
+    Nothing,
+    /// All of one direction.
+    Side(u32, Side),
+    /// The [`Layer::Content`] of both directions of these connections.
+    Content(Arc<HashSet<u32>>),
+}
+
+impl Tap {
+    /// Whether it wants this.
+    pub(super) fn wants(&self, connection: u32, side: Side, layer: Layer) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Side(wanted, of) => (*wanted, *of) == (connection, side),
+            Self::Content(wanted) => layer == Layer::Content && wanted.contains(&connection),
+        }
+    }
+}
+
 /// Part of a direction that somebody wants to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tapped {
+    /// Index of the connection.
+    pub connection: u32,
+    /// Who sent it.
+    pub side: Side,
     /// Where it was taken from.
     pub layer: Layer,
     /// What it is.
@@ -86,8 +114,8 @@ pub enum Layer {
 /// Some of a direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Stream bytes.
-    Bytes(Vec<u8>),
+    /// Stream bytes, and the packet that carried them; of a TLS record, the one that completed it.
+    Bytes(Vec<u8>, Stamp),
     /// That many are missing.
     Gap(u64),
 }
@@ -108,6 +136,8 @@ pub enum Found {
 pub struct Event {
     /// The packet it is placed at.
     pub key: u32,
+    /// The packet it belongs to: an earlier one if it came to light too late to be placed there.
+    pub packet: u32,
     /// The packet that brought it to light.
     pub delivered: u32,
     pub connection: u32,
@@ -118,8 +148,8 @@ pub struct Event {
 
 impl Event {
     /// Events sort by this; a stable sort keeps those of one connection in the order found.
-    pub fn order(&self) -> (u32, u32, u32) {
-        (self.key, self.delivered, self.connection)
+    pub fn order(&self) -> (u32, u32, u32, u32) {
+        (self.key, self.packet, self.delivered, self.connection)
     }
 
     /// Hands what was found to the correlation.

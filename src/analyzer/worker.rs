@@ -8,11 +8,11 @@ use foldhash::fast::RandomState;
 use super::allowance::Allowance;
 use super::pair::Pair;
 use super::sink::Sink;
-use super::work::{Output, SegmentTask, Task, Work};
+use super::work::{Output, SegmentTask, Tap, Task, Work};
 use crate::capture::Block;
 use crate::dissect::{Definitions, Indexer};
 use crate::framing::CommandCodes;
-use crate::journal::{Side, Traffic};
+use crate::journal::Traffic;
 use crate::prefetch::{AHEAD, prefetch};
 use crate::stream::Stamp;
 use crate::tls::Secrets;
@@ -56,14 +56,14 @@ struct Tools {
     secrets: Secrets,
     waits_for_secrets: bool,
     allowance: Allowance,
-    tap: Option<(u32, Side)>,
+    tap: Tap,
 }
 
 impl Tools {
     /// Where what is found on `connection` at packet `now` goes.
     fn sink<'a>(&'a mut self, output: &'a mut Output, connection: u32, now: Stamp, floor: u32) -> Sink<'a> {
         let Self { codes, indexer, secrets, waits_for_secrets, allowance, tap } = self;
-        let (waits_for_secrets, tap) = (*waits_for_secrets, *tap);
+        let waits_for_secrets = *waits_for_secrets;
         Sink { codes, indexer, output, secrets, allowance, waits_for_secrets, tap, connection, now, floor }
     }
 }
@@ -85,7 +85,7 @@ impl Worker {
         hasher: RandomState,
         (first, share): (usize, usize),
         waits_for_secrets: bool,
-        tap: Option<(u32, Side)>,
+        tap: Tap,
     ) -> Self {
         let indexer = Indexer::new(definitions, hasher);
         Self {

@@ -2,8 +2,13 @@
 //! Alone may touch files, devices, sockets and clocks; refuses to know what the packets mean.
 
 pub mod file;
+pub mod growing;
+pub mod live;
+pub mod proxy;
+pub mod recording;
 pub mod spool;
 pub mod tcp;
+pub mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +35,8 @@ pub struct Packet {
     pub link: LinkType,
     /// Index into [`Batch::blocks`].
     pub block: u16,
+    /// Which of its file's interfaces it was captured on, those of all sections counted in turn.
+    pub interface: u16,
 }
 
 /// Bytes that many packets lie in: a mapped file or an owned buffer. Cheap to clone, `'static`, so that

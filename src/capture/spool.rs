@@ -130,6 +130,16 @@ impl<W: Write> Spool<W> {
         self.out
     }
 
+    /// The same, to look at.
+    pub fn get_ref(&self) -> &W {
+        &self.out
+    }
+
+    /// The same, to take what was written out of it; only between blocks.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     fn write_block(&mut self, kind: u32, body: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         self.block.clear();
         self.block.extend(kind.to_le_bytes());

@@ -52,7 +52,7 @@ impl ConnectionsArgs {
     /// # Errors
     /// No capture could be read, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let definitions = self.input.definitions.load()?;
+        let definitions = self.input.analysis.definitions.load()?;
         let wanted = Wanted::new(&self.filter, &FollowedArgs::default(), &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let (view, columns) = (analysis.view(), self.look.width());

@@ -1,5 +1,6 @@
 //! `ckscope export`: a part of a capture as a file, by the extension of its name.
 
+use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,10 +11,12 @@ use clap::Args;
 use super::filter::{FilterArgs, FollowedArgs, Shown, Wanted};
 use super::input::{Analysis, InputArgs};
 use super::look::Time;
+use crate::capture::file::FileSummary;
 use crate::identities::Identities;
 use crate::output::fields::{self, Field, Key};
 use crate::output::html::Page;
 use crate::output::ladder::{Ladder, exchanges, mermaid, svg};
+use crate::output::packets::{Choice, Extract, Plaintext};
 use crate::stats::Statistics;
 
 /// Examples for the help text.
@@ -23,6 +26,8 @@ Examples:
       One page for a browser or a printer: statistics, ladders, messages, findings
   ckscope export capture.pcapng --procedure 4 -o exchange.md
       Procedure 4 and those related to it as a Mermaid diagram, for a ticket
+  ckscope export -Y 'ck.procedure.state == failed' capture.pcapng -o failed.pcapng --decrypted
+      The packets of what went wrong, readable without TLS secrets, for Wireshark
   ckscope export -Y 'ck.response' ring-*.pcapng -o answers.csv
       The messages that a display filter selects, for a spreadsheet";
 
@@ -31,7 +36,11 @@ Examples:
 pub struct ExportArgs {
     #[command(flatten)]
     input: InputArgs,
-    /// The file to write; its extension says what: .jsonl, .csv, .html, .svg or .md
+    /// The file to write; its extension says what: .pcapng, .jsonl, .csv, .html, .svg or .md
+    ///
+    /// In .pcapng stand all packets; with -Y or --follow those that carry the messages selected: whole packets, with the
+    /// SYN, FIN and RST of their connections, and connections of TLS and HTTP/2 whole up to the last message selected,
+    /// as they can be read only from their beginning. Interfaces, comments and the names of addresses are kept.
     #[arg(short = 'o', long = "output", value_name = "FILE", help_heading = "Output")]
     out: PathBuf,
     /// Only the procedure with this ID and those related to it (.html, .svg, .md)
@@ -40,6 +49,17 @@ pub struct ExportArgs {
     /// Draw at most so many procedures (.html)
     #[arg(long, value_name = "N", default_value = "200", help_heading = "Output")]
     most: usize,
+    /// Write the plaintext of TLS connections as TCP, in the place of their packets (.pcapng)
+    ///
+    /// Addresses and times are the real ones, sequence numbers are not. gRPC stays HTTP/2. What could not be decrypted
+    /// stays as it is.
+    #[arg(long, help_heading = "Output")]
+    decrypted: bool,
+    /// Put the TLS secrets of the connections written into the file (.pcapng)
+    ///
+    /// Whoever has the file can then read these connections, and no others.
+    #[arg(long, conflicts_with = "decrypted", help_heading = "Output")]
+    secrets: bool,
     /// What times are told against (.html, .svg)
     #[arg(long, value_enum, default_value = "utc", help_heading = "Output")]
     time: Time,
@@ -51,6 +71,7 @@ pub struct ExportArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    Pcapng,
     Jsonl,
     Csv,
     Html,
@@ -58,8 +79,14 @@ enum Kind {
     Markdown,
 }
 
-const KINDS: [(&str, Kind); 5] =
-    [("jsonl", Kind::Jsonl), ("csv", Kind::Csv), ("html", Kind::Html), ("svg", Kind::Svg), ("md", Kind::Markdown)];
+const KINDS: [(&str, Kind); 6] = [
+    ("pcapng", Kind::Pcapng),
+    ("jsonl", Kind::Jsonl),
+    ("csv", Kind::Csv),
+    ("html", Kind::Html),
+    ("svg", Kind::Svg),
+    ("md", Kind::Markdown),
+];
 
 impl ExportArgs {
     /// Writes the file.
@@ -70,7 +97,7 @@ impl ExportArgs {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let kind = self.kind()?;
         refuse_input(&self.out, &self.input.files)?;
-        let definitions = self.input.definitions.load()?;
+        let definitions = self.input.analysis.definitions.load()?;
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let shown = wanted.of(analysis.view());
@@ -92,8 +119,11 @@ impl ExportArgs {
             let names: Vec<String> = KINDS.iter().map(|(name, _)| format!(".{name}")).collect();
             bail!("{}: the extension says what to write; expected one of {}", self.out.display(), names.join(", "));
         };
-        if self.procedure.is_some() && matches!(kind, Kind::Jsonl | Kind::Csv) {
+        if self.procedure.is_some() && matches!(kind, Kind::Pcapng | Kind::Jsonl | Kind::Csv) {
             bail!("--procedure goes with .html, .svg and .md; for .{extension} use -Y 'ck.procedure.id == N'");
+        }
+        if (self.decrypted || self.secrets) && kind != Kind::Pcapng {
+            bail!("--decrypted and --secrets go with .pcapng, not with .{extension}");
         }
         Ok(kind)
     }
@@ -103,6 +133,7 @@ impl ExportArgs {
         let definitions = &view.journal.definitions;
         let mut messages = (0..view.journal.records.len() as u32).filter(|&index| shown.message(index));
         match kind {
+            Kind::Pcapng => self.packets(out, analysis, shown)?,
             Kind::Jsonl => {
                 let keys = Key::LINE.map(Field::Key);
                 messages.try_for_each(|index| fields::jsonl(&mut *out, view, index, &keys))?;
@@ -131,6 +162,22 @@ impl ExportArgs {
         Ok(())
     }
 
+    fn packets(&self, out: &mut impl Write, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<()> {
+        let journal = &analysis.journal;
+        let choice = match shown.is_everything() {
+            true => Choice::everything(),
+            false => Choice::of(journal, self.decrypted, |index| shown.message(index)),
+        };
+        let mut plaintext = Plaintext::default();
+        if self.decrypted {
+            plaintext = Plaintext::of(journal, &choice);
+            self.input.tap_again(analysis, plaintext.tap(), |tapped| Ok(plaintext.take(tapped)?))?;
+        }
+        let secrets = if self.secrets { secrets_of(analysis, &choice) } else { String::new() };
+        Extract { journal, reader: &analysis.reader, choice, plaintext, secrets }.write(out)?;
+        Ok(())
+    }
+
     fn page(
         &self,
         out: &mut impl Write,
@@ -148,10 +195,15 @@ impl ExportArgs {
             drawn <= self.most
         };
         let some: Vec<&Vec<u32>> = groups.iter().take_while(fits).collect();
-        let names: Vec<&str> = analysis.files().iter().map(|file| file.name.as_str()).collect();
+        // Whoever gets the page need not know where on this machine the captures lie.
+        let name = |file: &FileSummary| {
+            let name = Path::new(&file.name).file_name();
+            name.map_or_else(|| file.name.clone(), |name| name.to_string_lossy().into_owned())
+        };
         let page = Page {
             view,
-            title: format!("ckscope: {}", names.join(", ")),
+            captures: analysis.files().iter().map(name).collect(),
+            selection: self.selection(),
             tables: super::stats::overview().map(|section| statistics.table(section)).collect(),
             procedures: groups.iter().map(Vec::len).sum(),
             shown: some.iter().map(|group| group.len()).sum(),
@@ -159,6 +211,16 @@ impl ExportArgs {
         };
         page.write(out, some.into_iter().map(|group| Ladder::new(view, identities, group.clone())))?;
         Ok(())
+    }
+
+    /// What was asked for, as it was typed.
+    fn selection(&self) -> Vec<String> {
+        let filter = self.filter.display_filter.iter().cloned();
+        let followed = self.followed.follow.iter().map(|follow| format!("--follow {follow}"));
+        filter
+            .chain(followed)
+            .chain(self.procedure.map(|id| format!("procedure {id} and those related to it")))
+            .collect()
     }
 
     /// The procedures to draw, in groups that belong together.
@@ -174,6 +236,21 @@ impl ExportArgs {
         }
         Ok(vec![[view.journal.related(id - 1), vec![id - 1]].concat()])
     }
+}
+
+/// The secrets of the connections in `choice`, as a key log; says how many have none there.
+fn secrets_of(analysis: &Analysis, choice: &Choice) -> String {
+    let all = analysis.journal.tls.iter().filter(|(connection, facts)| facts.decrypted && choice.has(**connection));
+    let randoms: BTreeSet<[u8; 32]> = all.filter_map(|(_, facts)| facts.random).collect();
+    let (log, known) = analysis.secrets.key_log(&randoms);
+    if known < randoms.len() {
+        super::say(format_args!(
+            "--secrets: {} of {} TLS connections were decrypted by RSA lines of a key log, which are not written",
+            randoms.len() - known,
+            randoms.len()
+        ));
+    }
+    log
 }
 
 /// An export never overwrites what it is made from, whatever name or link leads there.

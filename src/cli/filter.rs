@@ -82,6 +82,11 @@ pub struct Shown<'a> {
 }
 
 impl Shown<'_> {
+    /// Whether nothing was left out by a filter or for what is followed.
+    pub fn is_everything(&self) -> bool {
+        self.followed.is_none() && self.filter.is_none()
+    }
+
     /// Whether message `index` is shown.
     pub fn message(&self, index: u32) -> bool {
         self.followed.as_ref().is_none_or(|followed| followed.messages[index as usize])

@@ -72,7 +72,7 @@ impl FlowsArgs {
         if self.format == Format::Jsonl && self.ladder.is_some() {
             bail!("--ladder goes with --format text or mermaid; jsonl lists every procedure with those related to it");
         }
-        let definitions = self.input.definitions.load()?;
+        let definitions = self.input.analysis.definitions.load()?;
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let shown = wanted.of(analysis.view());

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::input::InputArgs;
 use super::say;
-use crate::analyzer::{Layer, Part, Tapped};
+use crate::analyzer::{Layer, Part, Tap, Tapped};
 use crate::journal::Side;
 use crate::output::hex::HexDump;
 use crate::tls::Facts;
@@ -61,9 +61,9 @@ impl FollowArgs {
         let dump = self.hex.then(HexDump::default);
         let mut writer = Writer { out: BufWriter::new(io::stdout().lock()), dump, offset: 0, gaps: 0 };
         let mut ciphertext = None;
-        let tap = Some((self.connection - 1, side));
+        let tap = Tap::Side(self.connection - 1, side);
         let analysis = self.input.analyze_tapping(tap, |taken| {
-            for Tapped { layer, part } in taken {
+            for Tapped { layer, part, .. } in taken {
                 match layer {
                     Layer::Content => writer.take(part)?,
                     Layer::Ciphertext => Aside::of(&mut ciphertext)?.take(part)?,
@@ -95,7 +95,7 @@ struct Writer<W: Write> {
 impl<W: Write> Writer<W> {
     fn take(&mut self, part: Part) -> io::Result<()> {
         match part {
-            Part::Bytes(bytes) => self.bytes(&bytes),
+            Part::Bytes(bytes, _) => self.bytes(&bytes),
             Part::Gap(bytes) => self.gap(bytes),
         }
     }
@@ -150,7 +150,7 @@ impl Aside {
 
     fn take(&mut self, part: Part) -> io::Result<()> {
         match part {
-            Part::Bytes(bytes) => {
+            Part::Bytes(bytes, _) => {
                 self.length += bytes.len() as u64;
                 self.file.write_all(&bytes)
             }

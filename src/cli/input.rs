@@ -14,11 +14,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::report::{report, report_leftovers, report_undecoded};
 use super::say;
 use super::secrets::{KeyLogs, SecretArgs};
-use crate::analyzer::{Analyzer, Options, Tapped};
+use crate::analyzer::{Analyzer, Options, Tap, Tapped};
 use crate::capture::Batch;
 use crate::capture::file::{FileSummary, Reader};
 use crate::dissect::{Definitions, load};
-use crate::journal::{Journal, Side, View};
+use crate::journal::{Journal, View};
 use crate::time::Span;
 use crate::tls::Secrets;
 
@@ -36,6 +36,19 @@ pub struct InputArgs {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     #[command(flatten)]
+    pub analysis: AnalysisArgs,
+    /// Threads to use [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Input")]
+    pub threads: Option<u8>,
+    /// Packets handed on at a time
+    #[arg(long, value_name = "N", default_value_t = BATCH as u32, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide = true)]
+    pub batch: u32,
+}
+
+/// How packets are analysed, wherever they come from.
+#[derive(Args, Debug, Clone)]
+pub struct AnalysisArgs {
+    #[command(flatten)]
     pub definitions: DefinitionArgs,
     #[command(flatten)]
     pub secrets: SecretArgs,
@@ -45,12 +58,6 @@ pub struct InputArgs {
     /// Call a request unanswered after this many seconds of capture time
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Input")]
     pub timeout: Span,
-    /// Threads to use [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Input")]
-    pub threads: Option<u8>,
-    /// Packets handed on at a time
-    #[arg(long, value_name = "N", default_value_t = BATCH as u32, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide = true)]
-    pub batch: u32,
 }
 
 /// Which definition files to use.
@@ -73,6 +80,8 @@ pub struct Analysis {
     pub journal: Journal,
     /// The bytes, and what the files were.
     pub reader: Reader,
+    /// The TLS secrets that were known at its end.
+    pub secrets: Secrets,
     /// Something could not be read, and was said.
     pub problems: bool,
 }
@@ -89,12 +98,34 @@ impl Analysis {
     }
 }
 
-fn seconds(text: &str) -> Result<Span, String> {
+pub(super) fn seconds(text: &str) -> Result<Span, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds, like 10 or 0.5".to_owned())?;
     if !(0.0..=1e9).contains(&seconds) {
         return Err("expected between 0 and 1000000000 seconds".to_owned());
     }
     Ok(Span((seconds * 1e9) as i64))
+}
+
+impl AnalysisArgs {
+    /// An analyzer that has seen nothing, but knows `secrets`; more come if `waits_for_secrets`.
+    pub(super) fn analyzer(
+        &self,
+        definitions: Arc<Definitions>,
+        secrets: Secrets,
+        waits_for_secrets: bool,
+        threads: usize,
+        tap: Tap,
+    ) -> Analyzer {
+        Analyzer::new(Options {
+            secrets,
+            waits_for_secrets,
+            ports: self.ports.clone(),
+            time_out: self.timeout,
+            threads,
+            tap,
+            ..Options::new(definitions)
+        })
+    }
 }
 
 impl DefinitionArgs {
@@ -135,19 +166,19 @@ impl InputArgs {
     /// # Errors
     /// No file could be opened, or a definition file is wrong.
     pub fn analyze(&self) -> anyhow::Result<Analysis> {
-        self.analyze_tapping(None, |_| Ok(()))
+        self.analyze_tapping(Tap::Nothing, |_| Ok(()))
     }
 
-    /// The same, with the bytes of one direction of a connection as they come.
+    /// The same, with the bytes that `tap` wants as they come.
     ///
     /// # Errors
     /// As [`InputArgs::analyze`], and those of `taken`.
     pub fn analyze_tapping(
         &self,
-        tap: Option<(u32, Side)>,
+        tap: Tap,
         mut taken: impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Analysis> {
-        let definitions = Arc::new(self.definitions.load()?);
+        let definitions = Arc::new(self.analysis.definitions.load()?);
         match self.analyze_files(&self.files, definitions, tap, &mut taken)? {
             Some(analysis) => Ok(analysis),
             None => bail!("no capture could be opened"),
@@ -159,10 +190,10 @@ impl InputArgs {
     /// # Errors
     /// A definition file is wrong.
     pub fn analyze_each(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Option<Analysis>>> + '_> {
-        let definitions = Arc::new(self.definitions.load()?);
+        let definitions = Arc::new(self.analysis.definitions.load()?);
         Ok(self.files.iter().map(move |file| {
             let one = std::slice::from_ref(file);
-            self.analyze_files(one, Arc::clone(&definitions), None, &mut |_| Ok(()))
+            self.analyze_files(one, Arc::clone(&definitions), Tap::Nothing, &mut |_| Ok(()))
         }))
     }
 
@@ -171,7 +202,7 @@ impl InputArgs {
         &self,
         files: &[PathBuf],
         definitions: Arc<Definitions>,
-        tap: Option<(u32, Side)>,
+        tap: Tap,
         taken: &mut impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Analysis>> {
         let Some(Started { mut reader, mut key_logs, mut analyzer, errors }) = self.start(files, definitions, tap)?
@@ -190,13 +221,14 @@ impl InputArgs {
         taken(analyzer.take_tapped())?;
         drop(progress);
         let undecoded = analyzer.undecoded();
+        let secrets = analyzer.secrets().clone();
         let journal = analyzer.into_journal();
         let problems = errors
             | bad_key_logs
             | report(&reader, &undecoded)
             | report_leftovers(&journal)
             | report_undecoded(&journal);
-        Ok(Some(Analysis { journal, reader, problems }))
+        Ok(Some(Analysis { journal, reader, secrets, problems }))
     }
 
     /// Opens the captures and makes ready to analyse them; `None` if no file could be opened, which is said.
@@ -207,28 +239,43 @@ impl InputArgs {
         &self,
         files: &[PathBuf],
         definitions: Arc<Definitions>,
-        tap: Option<(u32, Side)>,
+        tap: Tap,
     ) -> anyhow::Result<Option<Started>> {
         let (reader, errors) = Reader::open(files);
         errors.iter().for_each(say);
         if reader.files().is_empty() {
             return Ok(None);
         }
-        let (mut key_logs, mut secrets) = (self.secrets.open()?, Secrets::default());
+        let (mut key_logs, mut secrets) = (self.analysis.secrets.open()?, Secrets::default());
         reader.key_logs_ahead().into_iter().for_each(|log| {
             secrets.add(log);
         });
         key_logs.read(&mut |bytes| secrets.add(bytes))?;
-        let analyzer = Analyzer::new(Options {
-            secrets,
-            waits_for_secrets: !self.secrets.key_logs.is_empty(),
-            ports: self.ports.clone(),
-            time_out: self.timeout,
-            threads: self.threads(),
-            tap,
-            ..Options::new(definitions)
-        });
+        let waits = !self.analysis.secrets.key_logs.is_empty();
+        let analyzer = self.analysis.analyzer(definitions, secrets, waits, self.threads(), tap);
         Ok(Some(Started { reader, key_logs, analyzer, errors: !errors.is_empty() }))
+    }
+
+    /// Reads what was read for `analysis` again, without saying again what could not be read, for the bytes that `tap`
+    /// wants.
+    ///
+    /// # Errors
+    /// Those of `taken`.
+    pub fn tap_again(
+        &self,
+        analysis: &Analysis,
+        tap: Tap,
+        mut taken: impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let definitions = Arc::clone(&analysis.journal.definitions);
+        let secrets = Secrets::clone(&analysis.secrets);
+        let mut analyzer = self.analysis.analyzer(definitions, secrets, false, self.threads(), tap);
+        each_batch(&mut analysis.reader.again(), self.batch as usize, self.threads(), |batch, _| {
+            analyzer.batch(batch);
+            taken(analyzer.take_tapped())
+        })?;
+        analyzer.finish();
+        taken(analyzer.take_tapped())
     }
 
     /// Threads to use.

@@ -22,7 +22,7 @@ use crate::lab::generate::Bulk;
 use crate::lab::key_manager::KeyManager;
 use crate::lab::peer::{Conduct, Target, Task};
 use crate::lab::pki::Subject;
-use crate::lab::run::{self, Plan, Tls};
+use crate::lab::run::{self, Listen, PAUSE, Plan, Tls};
 use crate::lab::scenario::{self, Carried, Scenario};
 use crate::lab::simulation::{Binding, Dial, Setup};
 use crate::lab::tls::Version;
@@ -309,7 +309,8 @@ fn script(topology: &Topology, kms: &[(usize, &Km)]) -> VecDeque<(String, Task)>
 impl Common {
     fn plan(&self, listen: Option<SocketAddr>, dial: Vec<(String, SocketAddr)>, tls: Option<Tls>) -> Plan {
         let limit = self.seconds.map(Duration::from_secs);
-        Plan { listen, dial, limit, binding: self.security.binding, tls }
+        let listen = listen.map(Listen::At);
+        Plan { listen, dial, limit, binding: self.security.binding, tls, pause: PAUSE, again: false, host: 0 }
     }
 
     fn dialect(&self) -> Dialect {

@@ -24,6 +24,15 @@ pub enum Color {
 }
 
 impl Color {
+    /// What is typed for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+
     /// Makes it so for the whole process.
     pub fn apply(self) {
         let choice = match self {
@@ -93,17 +102,25 @@ impl Time {
         }
     }
 
-    /// A clock for the packets of `analysis`, shown in lines of `columns`.
-    pub fn clock(self, analysis: &Analysis, columns: usize) -> Clock {
-        let style = match self {
+    /// A clock for packets that are still to come, the first at `origin`.
+    pub fn clock_from(self, origin: Timestamp) -> Clock {
+        Clock::new(self.style(), origin, origin, false)
+    }
+
+    fn style(self) -> TimeStyle {
+        match self {
             Self::Absolute | Self::Utc => TimeStyle::Absolute(self.zone()),
             Self::Relative => TimeStyle::Relative,
             Self::Delta => TimeStyle::Delta,
-        };
+        }
+    }
+
+    /// A clock for the packets of `analysis`, shown in lines of `columns`.
+    pub fn clock(self, analysis: &Analysis, columns: usize) -> Clock {
         let files = analysis.files();
         let first = files.iter().filter_map(|file| file.first).min();
         let last = files.iter().filter_map(|file| file.last).max();
         let (first, last) = (first.unwrap_or(Timestamp(0)), last.unwrap_or(Timestamp(0)));
-        Clock::new(style, first, last, columns >= DATED)
+        Clock::new(self.style(), first, last, columns >= DATED)
     }
 }

@@ -1,7 +1,10 @@
 //! The command line: what was typed → what it means. One file per command; results go to stdout, everything else to
 //! stderr. Knows every stage only by its public face.
 
+mod ca;
+mod capture;
 mod connections;
+mod demo;
 mod dissectors;
 mod export;
 mod fields;
@@ -12,25 +15,33 @@ mod info;
 mod input;
 mod lab;
 mod lines;
+mod live;
 mod look;
 mod proto;
+mod proxy;
 mod read;
+mod record;
 mod report;
+mod screen;
 mod secrets;
+mod settings;
+mod shared;
 mod shell;
+mod signals;
 mod stats;
 mod tui;
 
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::output::escape::escaped_line;
+use settings::Settings;
 
 /// See the Ck interface of a QKD network (ITU-T Q.4164) as procedures, not packets
 #[derive(Parser, Debug)]
@@ -45,6 +56,10 @@ pub struct Cli {
     /// When to colour
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", global = true, help_heading = "Output")]
     color: look::Color,
+    /// Defaults of options, and keys, colours and columns of the interface [default: ckscope/ckscope.toml in
+    /// XDG_CONFIG_HOME or ~/.config]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Output")]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -92,6 +107,18 @@ enum Command {
     /// Look around in captures: procedures, flows, messages, on the whole terminal
     #[command(after_long_help = tui::EXAMPLES)]
     Tui(tui::TuiArgs),
+    /// See messages and procedures as they happen: on network interfaces, in a pipe, in a file that grows
+    #[command(after_long_help = capture::EXAMPLES)]
+    Capture(Box<capture::CaptureArgs>),
+    /// Sit between KM and controller: decrypt, record, and pass everything on
+    #[command(after_long_help = proxy::EXAMPLES)]
+    Proxy(Box<proxy::ProxyArgs>),
+    /// Make the authority that the proxy mints certificates from
+    #[command(after_long_help = ca::EXAMPLES)]
+    Ca(ca::CaArgs),
+    /// See it all at once: a simulated lab, a proxy in it, and the interface on what passes
+    #[command(after_long_help = demo::EXAMPLES)]
+    Demo(Box<demo::DemoArgs>),
     /// Simulate a QKDN: write sample captures, or speak Ck over TCP
     Lab(Box<lab::LabArgs>),
     /// Print a script that completes commands and options in a shell
@@ -106,8 +133,12 @@ enum Command {
 }
 
 impl Cli {
-    /// What was typed. `--ladder 4` is `--ladder=4`: only a number after it is its ID, for a file may follow it, too.
-    pub fn from_args() -> Self {
+    /// What was typed, with the defaults of the configuration file and the environment. `--ladder 4` is `--ladder=4`: only a number after it is its ID, for a file may follow it, too.
+    ///
+    /// # Errors
+    /// The configuration file is wrong, or a variable of the environment. What is wrong on the command line ends the
+    /// process.
+    pub fn from_args() -> anyhow::Result<Self> {
         let mut words: Vec<OsString> = Vec::new();
         for word in std::env::args_os() {
             let is_number = word.to_str().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
@@ -119,7 +150,22 @@ impl Cli {
                 _ => words.push(word),
             }
         }
-        Self::parse_from(words)
+        Self::from_words(words)
+    }
+
+    fn from_words(mut words: Vec<OsString>) -> anyhow::Result<Self> {
+        let typed = settings::typed_file(&words);
+        let usual = if typed.is_none() { settings::usual_file() } else { None };
+        if let (Some(file), true) = (&usual, words.len() > 1) {
+            let mut word = OsString::from("--config=");
+            word.push(file);
+            words.insert(1, word);
+        }
+        let file = typed.or(usual);
+        let mut command = Settings::read(file.as_deref())?.apply(Self::command())?;
+        let mut matches = command.clone().get_matches_from(words);
+        let parsed = Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command));
+        Ok(parsed.unwrap_or_else(|error| error.exit()))
     }
 
     /// Does what was asked for.
@@ -139,23 +185,32 @@ impl Cli {
             Command::Fields(args) => args.run(),
             Command::Dissectors(args) => args.run(),
             Command::Tui(args) => args.run(),
+            Command::Capture(args) => args.run(),
+            Command::Proxy(args) => args.run(),
+            Command::Ca(args) => args.run(),
+            Command::Demo(args) => args.run(),
             Command::Lab(args) => lab::run(*args),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
-            Command::Files(words) => files(&words)?.run(),
+            Command::Files(words) => files(&words, self.color, self.config)?.run(),
         }
     }
 }
 
 /// What `ckscope FILE...` means.
-fn files(words: &[OsString]) -> anyhow::Result<Cli> {
+fn files(words: &[OsString], color: look::Color, config: Option<PathBuf>) -> anyhow::Result<Cli> {
     let first = words.first().cloned().unwrap_or_default();
     if first != "-" && !Path::new(&first).exists() {
         bail!("{}: neither a command nor a file; ckscope --help lists the commands", first.display());
     }
-    let command = if first != "-" && words.len() == 1 && tui::is_possible() { "tui" } else { "read" };
-    let prefix = ["ckscope", command].map(OsString::from);
-    Ok(Cli::parse_from(prefix.iter().chain(words)))
+    let command = if first != "-" && words.len() == 1 && screen::is_possible() { "tui" } else { "read" };
+    let mut all = ["ckscope", "--color", color.name()].map(OsString::from).to_vec();
+    if let Some(config) = config {
+        all.extend([OsString::from("--config"), config.into_os_string()]);
+    }
+    all.push(OsString::from(command));
+    all.extend_from_slice(words);
+    Cli::from_words(all)
 }
 
 /// Says `text` on stderr, a line whatever names stand in it. Whoever closed it does not want to know, so a failure is no reason to stop.

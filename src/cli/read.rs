@@ -78,7 +78,7 @@ impl ReadArgs {
         if self.verbose && (self.format != Format::Text || !self.fields.is_empty()) {
             bail!("-V goes with text without --fields; jsonl has every parameter and diagnostic anyway");
         }
-        let definitions = self.input.definitions.load()?;
+        let definitions = self.input.analysis.definitions.load()?;
         let fields = self.fields(&definitions)?;
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
@@ -116,7 +116,7 @@ impl ReadArgs {
         let clock = self.time.clock(analysis, columns);
         let mut listing = Listing::new(view, clock, styles(), columns, self.verbose);
         for index in (0..view.journal.records.len() as u32).filter(|&index| shown.message(index)) {
-            listing.write(out, index)?;
+            listing.write(out, view, index)?;
         }
         Ok(())
     }

@@ -88,7 +88,7 @@ impl StatsArgs {
     /// No capture could be read, there is no such table, there are too many intervals, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let sections = self.sections()?;
-        let definitions = self.input.definitions.load()?;
+        let definitions = self.input.analysis.definitions.load()?;
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let (view, columns) = (analysis.view(), self.look.width());

@@ -32,6 +32,8 @@ pub struct Seen {
     pub side: Side,
     /// The packet that completed it.
     pub stamp: Stamp,
+    /// Number of the first packet that carries some of it.
+    pub begun: u32,
     /// How its payload is written.
     pub encoding: Encoding,
     /// How it travelled.
@@ -97,6 +99,7 @@ impl Correlator {
         let index = journal.records.len() as u32;
         let record = record(seen, texts, direction, journal);
         journal.records.push(record);
+        journal.note_begun(index, seen.begun);
         journal.connections[seen.connection as usize].messages += 1;
         self.note_framing(journal, index, seen);
         self.note_role(journal, index, seen, direction, definition.is_some());
@@ -112,9 +115,11 @@ impl Correlator {
 
     /// One side of a connection will send nothing more from `time` on: what waits for it stays unanswered.
     pub fn ended(&mut self, journal: &mut Journal, connection: u32, side: Side, time: Timestamp) {
-        self.transactions.expire(journal, connection, time, self.time_out);
         for open in self.transactions.close(connection, side, journal) {
-            journal.find(open.message, Finding::ClosedUnanswered);
+            let limit = self.time_out;
+            let timed_out = time - journal.records[open.message as usize].time > limit;
+            let finding = if timed_out { Finding::TimedOut { limit } } else { Finding::ClosedUnanswered };
+            journal.find(open.message, finding);
             give_up(journal, open);
         }
     }

@@ -415,8 +415,13 @@ fn type_named(name: &Spanned<String>) -> Result<Type, Fault> {
 }
 
 fn locate(text: &str, file: &str, fault: Fault) -> DefinitionError {
-    let before = text.get(..fault.span.start).unwrap_or(text);
+    located(text, file, fault.span.start, fault.text)
+}
+
+/// What is wrong at `offset` of `text`, which stands in `file`.
+pub(crate) fn located(text: &str, file: &str, offset: usize, what: String) -> DefinitionError {
+    let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    DefinitionError { file: file.to_owned(), line, column, text: fault.text }
+    DefinitionError { file: file.to_owned(), line, column, text: what }
 }

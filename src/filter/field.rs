@@ -6,6 +6,7 @@ use super::subject::{Sink, Subject, Value};
 use crate::diagnostic::Code;
 use crate::dissect::{Definitions, Direction, Identifier, Message, ParameterId, Role, Type, definition::normalised};
 use crate::journal::{Binding, Protocol, State, TextId};
+use crate::tls::{group_name, suite_name, version_name};
 
 /// Type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +175,7 @@ use Kind::{Address, Boolean, Choice, Duration, Number, Text, Time};
 
 /// The fields, one a line.
 #[rustfmt::skip]
-pub(super) static BUILTIN: [Builtin; 59] = [
+pub(super) static BUILTIN: [Builtin; 72] = [
     // The message.
     one("ck.number", Number, Record, "number of the message, from 1", |s, out| number(out, s.index().map(from_one))),
     one("ck.message", Choice(Choices::Messages), Record, "name of the message (Q.4164 Table I.1)", |s, out| text(out, s.record().map(|r| s.view.name(r)))),
@@ -223,7 +224,21 @@ pub(super) static BUILTIN: [Builtin; 59] = [
     one("ck.connection.start", Time, Tied, "time of the connection's first packet", |s, out| out(Value::Time(s.connection().start))),
     one("ck.connection.duration", Duration, Tied, "time from the connection's first packet to its last", |s, out| out(Value::Duration(s.connection().end - s.connection().start))),
     one("ck.km.addr", Address, Tied, "address of the KM", |s, out| roles(s).is_some_and(|[km, _]| out(Value::Address(km.ip())))),
+    one("ck.km.name", Text, Listed, "what the KM is called: its KMA ID, else its KM ID, else its address and port", |s, out| text(out, Some(&s.km_name()))),
     one("ck.controller.addr", Address, Tied, "address of the QKDN controller", |s, out| roles(s).is_some_and(|[_, controller]| out(Value::Address(controller.ip())))),
+    // Its TLS.
+    one("tls.version", Text, Tied, "version of the connection's TLS, like \"TLS 1.3\"", |s, out| text(out, s.tls().and_then(|it| it.version).map(version_name).as_deref())),
+    one("tls.suite", Text, Tied, "cipher suite of the connection's TLS, like \"TLS_AES_128_GCM_SHA256\"", |s, out| text(out, s.tls().and_then(|it| it.suite).map(suite_text).as_deref())),
+    one("tls.group", Text, Tied, "key exchange group of the connection's TLS, like \"x25519\"", |s, out| text(out, s.tls().and_then(|it| it.group).map(group_name).as_deref())),
+    one("tls.sni", Text, Tied, "server name that the TLS client asked for", |s, out| text(out, s.tls().and_then(|it| it.sni.as_deref()))),
+    one("tls.alpn", Text, Tied, "application protocol agreed on in TLS, like \"h2\"", |s, out| text(out, s.tls().and_then(|it| it.alpn.as_deref()))),
+    one("tls.resumed", Boolean, Tied, "the TLS session resumes an earlier one", |s, out| boolean(out, s.tls().and_then(|it| it.resumed))),
+    one("tls.decrypted", Boolean, Tied, "records of the connection's TLS were decrypted", |s, out| boolean(out, s.tls().map(|it| it.decrypted))),
+    one("tls.reason", Text, Tied, "why the connection's TLS was not decrypted, or not all of it", |s, out| text(out, s.tls().and_then(|it| it.reason).map(|it| it.to_string()).as_deref())),
+    many("tls.alert", Text, Listed, "alerts on the connection, like \"handshake_failure\" (RFC 8446 6)", |s, out| s.tls().is_some_and(|it| it.alerts.iter().any(|alert| text(out, Some(alert.name()))))),
+    many("tls.km_name", Text, Listed, "names in the KM's certificate: subject and alternative names", |s, out| certificate_names(s, true, out)),
+    many("tls.controller_name", Text, Listed, "names in the controller's certificate: subject and alternative names", |s, out| certificate_names(s, false, out)),
+    one("http2.streamid", Number, Record, "HTTP/2 stream of a message over gRPC (RFC 9113 5.1.1)", |s, out| number(out, s.record().filter(|r| r.binding == Binding::Grpc).map(|r| r.message_id))),
     // Wireshark's own, of the packet that completed the message. A connection without messages has none of a packet.
     one("frame.number", Number, Record, "number of the packet that completed the message, from 1", |s, out| number(out, s.record().map(|r| r.packet))),
     one("frame.time", Time, Record, "time of that packet: RFC 3339, \"2026-11-22 10:00:00.5\" or \"Nov 22, 2026 10:00:00.5\" in the local time zone, or seconds since 1970", |s, out| s.record().is_some_and(|r| out(Value::Time(r.time)))),
@@ -240,6 +255,18 @@ pub(super) static BUILTIN: [Builtin; 59] = [
     one("tcp.dstport", Number, Tied, "port of the receiver", |s, out| number(out, Some(s.ends()[1].port))),
     one("tcp.stream", Number, Record, "number of the TCP connection, from 0 as Wireshark counts (ck.connection counts from 1)", |s, out| number(out, Some(s.connection_index()))),
 ];
+
+fn suite_text(code: u16) -> String {
+    suite_name(code).map_or_else(|| format!("{code:#06x}"), str::to_owned)
+}
+
+/// `C=JP, O=Lab, CN=KM-1`, and `km-1.lab` of `DNS:km-1.lab`.
+fn certificate_names(subject: &Subject<'_>, of_km: bool, out: Sink<'_>) -> bool {
+    let Some(certificate) = subject.certificate(of_km) else { return false };
+    let mut name = |name: &str| text(out, Some(name));
+    name(&certificate.subject)
+        || certificate.sans.iter().any(|san| name(san.split_once(':').map_or(san.as_str(), |(_, name)| name)))
+}
 
 /// The record of a message with a header of its own.
 fn header<'a>(subject: &Subject<'a>) -> Option<&'a crate::journal::Record> {

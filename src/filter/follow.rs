@@ -3,6 +3,7 @@
 
 use super::compile::Context;
 use super::field::{Named, named};
+use super::names::Names;
 use super::parse::{equals, nearest};
 use super::program::Node;
 use super::subject::Subject;
@@ -64,9 +65,9 @@ impl Follow {
             procedures: vec![false; journal.procedures.len()],
             omitted: 0,
         };
-        let mut found = Vec::new();
+        let (mut found, names) = (Vec::new(), Names::default());
         for index in 0..journal.records.len() as u32 {
-            let subject = Subject::message(view, index);
+            let subject = Subject::message(view, index, &names);
             if followed.iter().any(|follow| follow.program.holds(&subject)) {
                 selection.messages[index as usize] = true;
                 found.push(journal.records[index as usize].procedure);

@@ -23,6 +23,7 @@ mod error;
 mod field;
 mod follow;
 mod literal;
+mod names;
 mod parse;
 mod program;
 mod subject;
@@ -39,6 +40,7 @@ pub use parse::parse;
 pub use token::{Order, Quantifier, Relation, Token, TokenKind, tokens};
 
 use crate::journal::View;
+use names::Names;
 use program::Node;
 use subject::Subject;
 
@@ -46,6 +48,7 @@ use subject::Subject;
 #[derive(Debug)]
 pub struct Filter {
     program: Node,
+    names: Names,
 }
 
 impl Filter {
@@ -54,7 +57,7 @@ impl Filter {
     /// # Errors
     /// It is none: where and why.
     pub fn compile(text: &str, context: &Context<'_>) -> Result<Self, Error> {
-        Ok(Self { program: context.compile(&parse(text)?)? })
+        Ok(Self { program: context.compile(&parse(text)?)?, names: Names::default() })
     }
 
     /// Whether a payload may have to be decoded to answer.
@@ -69,7 +72,7 @@ impl Filter {
 
     /// Whether it holds for message `message`.
     pub fn matches(&self, view: View<'_>, message: u32) -> bool {
-        self.program.holds(&Subject::message(view, message))
+        self.program.holds(&Subject::message(view, message, &self.names))
     }
 
     /// Whether it holds for one of the messages of procedure `procedure`.
@@ -83,7 +86,7 @@ impl Filter {
         let mut matched: Vec<bool> = (0..)
             .zip(&journal.connections)
             .map(|(index, connection)| {
-                connection.messages == 0 && self.program.holds(&Subject::bare_connection(view, index))
+                connection.messages == 0 && self.program.holds(&Subject::bare_connection(view, index, &self.names))
             })
             .collect();
         for (index, record) in (0..).zip(&journal.records) {

@@ -5,9 +5,11 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use super::literal::Number;
+use super::names::Names;
 use crate::dissect::Decoded;
 use crate::journal::{Connection, NONE, Procedure, Record, Side, View};
 use crate::time::{Span, Timestamp};
+use crate::tls::{Certificate, Facts};
 
 /// A value of a field.
 #[derive(Clone, Copy, Debug)]
@@ -52,19 +54,20 @@ pub(super) struct Subject<'a> {
     pub(super) view: View<'a>,
     message: Option<u32>,
     connection: u32,
+    names: &'a Names,
     decoded: OnceCell<Decoded>,
 }
 
 impl<'a> Subject<'a> {
     /// A message.
-    pub(super) fn message(view: View<'a>, message: u32) -> Self {
+    pub(super) fn message(view: View<'a>, message: u32, names: &'a Names) -> Self {
         let connection = view.record(message).connection;
-        Self { view, message: Some(message), connection, decoded: OnceCell::new() }
+        Self { view, message: Some(message), connection, names, decoded: OnceCell::new() }
     }
 
     /// A connection without its messages.
-    pub(super) fn bare_connection(view: View<'a>, connection: u32) -> Self {
-        Self { view, message: None, connection, decoded: OnceCell::new() }
+    pub(super) fn bare_connection(view: View<'a>, connection: u32, names: &'a Names) -> Self {
+        Self { view, message: None, connection, names, decoded: OnceCell::new() }
     }
 
     /// Index of the message.
@@ -82,6 +85,23 @@ impl<'a> Subject<'a> {
 
     pub(super) fn connection(&self) -> &'a Connection {
         &self.view.journal.connections[self.connection as usize]
+    }
+
+    /// What the KM of the connection is called.
+    pub(super) fn km_name(&self) -> String {
+        super::names::km(self.view, self.connection, &self.names.of(self.view))
+    }
+
+    /// What is known of the connection's TLS.
+    pub(super) fn tls(&self) -> Option<&'a Facts> {
+        self.view.journal.tls.get(&self.connection)
+    }
+
+    /// The certificate with which KM (or controller) shows who it is.
+    pub(super) fn certificate(&self, of_km: bool) -> Option<&'a Certificate> {
+        let km = self.connection().km?;
+        let side = if of_km { km } else { km.other() };
+        self.tls()?.certificates[side as usize].first()
     }
 
     /// The procedure that the message belongs to, with its index.

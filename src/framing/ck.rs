@@ -318,7 +318,9 @@ impl Framer {
                 Placing::Completed => Some(stamp),
                 Placing::At(packet) => packet,
             };
-            self.give(Run { bytes: &backlog.bytes()[..size], place: None, stamp }, truncated, placed, sink);
+            let run = Run { bytes: &backlog.bytes()[..size], place: None, stamp };
+            let begun = backlog.begun_by(size).unwrap_or(stamp);
+            self.give(run, begun, truncated, placed, sink);
         }
         self.backlog = backlog;
         self.backlog.consume(size);
@@ -340,12 +342,12 @@ impl Framer {
                 Cut::Pdu { length, habits } => {
                     self.habits = habits;
                     let pdu = Run { bytes: &run.bytes[..HEADER + length], ..*run };
-                    self.give(pdu, None, Some(run.stamp), sink);
+                    self.give(pdu, run.stamp, None, Some(run.stamp), sink);
                     run.advance(HEADER + length);
                 }
                 Cut::TooLong { length } => {
                     let pdu = Run { bytes: &run.bytes[..HEADER + length], ..*run };
-                    self.give(pdu, Some(Truncation::LengthTooLarge), Some(run.stamp), sink);
+                    self.give(pdu, run.stamp, Some(Truncation::LengthTooLarge), Some(run.stamp), sink);
                     run.advance(HEADER + length);
                 }
                 Cut::Need(_) => {
@@ -426,10 +428,11 @@ impl Framer {
         }
     }
 
-    /// Gives the PDU that `run` is, header first.
+    /// Gives the PDU that `run` is, header first; `begun`: the first packet that carries some of it.
     fn give(
         &mut self,
         run: Run<'_>,
+        begun: Stamp,
         truncated: Option<Truncation>,
         placed: Option<Stamp>,
         sink: &mut (impl FnMut(Pdu<'_>) + ?Sized),
@@ -442,6 +445,7 @@ impl Framer {
             payload,
             place: run.place.map(|place| place.plus(HEADER as u64)),
             stamp: run.stamp,
+            begun: begun.packet,
             placed: placed.map(|stamp| stamp.packet),
             length: self.payload_length(header),
             truncated,

@@ -32,6 +32,8 @@ pub struct Pdu<'a> {
     pub place: Option<Place>,
     /// The packet that completed it.
     pub stamp: Stamp,
+    /// Number of the first packet that carries some of it; not always the one that carries its first byte.
+    pub begun: u32,
     /// The packet at which it is placed among the messages of all connections; `None` where nothing said that it is
     /// not whole but the end of the stream.
     pub placed: Option<u32>,

@@ -362,6 +362,8 @@ pub struct Journal {
     /// What is known of TLS, by index of connection.
     pub tls: HashMap<u32, tls::Facts>,
     findings: Vec<(u32, Finding)>,
+    /// Messages that more than one packet carries, and the first of those.
+    begun: Vec<(u32, u32)>,
     troubles: HashMap<u32, Vec<Trouble>>,
     more_messages: HashMap<u32, Vec<u32>>,
 }
@@ -394,6 +396,7 @@ impl Journal {
             end: Timestamp::default(),
             tls: HashMap::new(),
             findings: Vec::new(),
+            begun: Vec::new(),
             troubles: HashMap::new(),
             more_messages: HashMap::new(),
         }
@@ -513,6 +516,21 @@ impl Journal {
         self.troubles.get(&connection).map_or(&[], Vec::as_slice)
     }
 
+    /// Notes the first packet that carries some of message `message`, the last one there is.
+    pub fn note_begun(&mut self, message: u32, packet: u32) {
+        if packet < self.records[message as usize].packet {
+            self.begun.push((message, packet));
+        }
+    }
+
+    /// Numbers of the first and the last packet that carry some of a message of Ck over TCP outside TLS; valid once
+    /// [`Journal::settle`] ran.
+    pub fn carriers(&self, message: u32) -> (u32, u32) {
+        let last = self.records[message as usize].packet;
+        let found = self.begun.binary_search_by_key(&message, |(of, _)| *of);
+        (found.map_or(last, |index| self.begun[index].1), last)
+    }
+
     /// Attaches a finding to a message.
     pub fn find(&mut self, message: u32, finding: Finding) {
         let (severity, code) = finding.kind();
@@ -536,6 +554,7 @@ impl Journal {
             self.renumber();
         }
         self.findings.sort_by_key(|(message, _)| *message);
+        self.begun.sort_unstable();
         let firsts_in_order = self.procedures.iter().is_sorted_by_key(|procedure| procedure.messages[0]);
         if !firsts_in_order {
             self.renumber_procedures();
@@ -552,6 +571,9 @@ impl Journal {
             record.answers = renumbered(record.answers);
         }
         for (message, _) in &mut self.findings {
+            *message = renumbered(*message);
+        }
+        for (message, _) in &mut self.begun {
             *message = renumbered(*message);
         }
         for index in 0..self.procedures.len() {

@@ -9,6 +9,7 @@
 pub mod appendix_ii;
 pub mod calls;
 pub mod controller;
+pub mod demo;
 pub mod dialect;
 pub mod file;
 pub mod generate;

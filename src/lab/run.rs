@@ -26,8 +26,8 @@ use super::topology::Topology;
 use super::wire::Pdu;
 use crate::time::Timestamp;
 
-/// How long peers let a new connection settle, and a script rests between two procedures.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long peers let a new connection settle, and a script rests between two procedures, unless told otherwise.
+pub const PAUSE: Duration = Duration::from_millis(200);
 
 /// Bytes read at once.
 const READ: usize = 16 * 1024;
@@ -39,7 +39,7 @@ const QUEUE: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Wait here for peers that dial.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Listen>,
     /// Dial these: who is there (a KMA ID; ignored by KMs, who know their controller), and where.
     pub dial: Vec<(String, SocketAddr)>,
     /// Stop after this long; else when interrupted or, if there is a script, when it is done.
@@ -48,6 +48,21 @@ pub struct Plan {
     pub binding: Binding,
     /// With TLS, or without.
     pub tls: Option<Tls>,
+    /// How long to rest between two procedures.
+    pub pause: Duration,
+    /// Begin anew when everything was done.
+    pub again: bool,
+    /// A controller dials from 127.0.0.`host`, as far as it can; 0 for wherever.
+    pub host: u8,
+}
+
+/// Where to wait for peers that dial.
+#[derive(Clone, Debug)]
+pub enum Listen {
+    /// There.
+    At(SocketAddr),
+    /// At a listener that is known already to those who dial it.
+    Bound(Arc<std::net::TcpListener>),
 }
 
 /// What TLS needs.
@@ -114,8 +129,9 @@ struct Host<P, W> {
     /// Relays of 7.1 that are to go on at the KM of a KMA.
     relayed: Vec<(String, Task)>,
     end: Option<Instant>,
-    /// When the script goes on.
+    /// When the script goes on, and how long it rests.
     turn: Instant,
+    pause: Duration,
 }
 
 /// What ended a wait.
@@ -142,7 +158,7 @@ pub async fn controller(
     let listener = host.listen(&plan).await?;
     let front = Bridge::new(FRONT, Manner::of(Serves::Notifications), host.arriving.clone());
     for (number, (kma, _)) in plan.dial.iter().enumerate() {
-        host.dial(0, &plan, number, 0, topology.kma(kma)).await?;
+        host.dial(0, &plan, number, plan.host, topology.kma(kma)).await?;
     }
     let mut strangers: Vec<usize> = if ask { (0..topology.kms.len()).collect() } else { Vec::new() };
     loop {
@@ -155,7 +171,12 @@ pub async fn controller(
                 let km = socket.name.as_ref().and_then(certified).or_else(|| topology.host(socket.remote.ip()));
                 host.connected(0, socket, km).await?;
             }
-            Happened::Turn => host.reserve(&topology, &mut strangers).await?,
+            Happened::Turn => {
+                host.reserve(&topology, &mut strangers).await?;
+                if ask && plan.again && strangers.is_empty() {
+                    strangers = (0..topology.kms.len()).collect();
+                }
+            }
             Happened::Other => {}
             Happened::Over => return Ok(()),
         }
@@ -196,7 +217,12 @@ pub async fn key_managers(
             // Over gRPC a KM begins when it can be answered: when the controller has dialled it.
             Happened::Turn if host.is_waiting() || plan.binding == Binding::Grpc && host.lines.is_empty() => {}
             Happened::Turn => match script.pop_front() {
-                Some((kma, task)) => host.start(&kma, task).await?,
+                Some((kma, task)) => {
+                    if plan.again {
+                        script.push_back((kma.clone(), task.clone()));
+                    }
+                    host.start(&kma, task).await?;
+                }
                 None if ends_with_script => return Ok(()),
                 None => {}
             },
@@ -250,7 +276,8 @@ impl<P: Peer, W: Write> Host<P, W> {
             out,
             relayed: Vec::new(),
             end: plan.limit.map(|limit| Instant::now() + limit),
-            turn: Instant::now() + PAUSE,
+            turn: Instant::now() + plan.pause,
+            pause: plan.pause,
         }
     }
 
@@ -260,8 +287,15 @@ impl<P: Peer, W: Write> Host<P, W> {
     }
 
     async fn listen(&mut self, plan: &Plan) -> io::Result<Option<TcpListener>> {
-        let Some(address) = plan.listen else { return Ok(None) };
-        let listener = TcpListener::bind(address).await.map_err(|error| named(address, &error))?;
+        let listener = match &plan.listen {
+            None => return Ok(None),
+            Some(Listen::At(address)) => TcpListener::bind(address).await.map_err(|error| named(*address, &error))?,
+            Some(Listen::Bound(listener)) => {
+                let listener = listener.try_clone()?;
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener)?
+            }
+        };
         writeln!(self.out, "listening on {}", listener.local_addr()?)?;
         self.out.flush()?;
         Ok(Some(listener))
@@ -342,7 +376,7 @@ impl<P: Peer, W: Write> Host<P, W> {
             }
             () = sleep_until(wake) => self.wake().await?,
             () = tokio::time::sleep_until(self.turn) => {
-                self.turn = Instant::now() + PAUSE;
+                self.turn = Instant::now() + self.pause;
                 return Ok(Happened::Turn);
             }
             () = sleep_until(self.end) => return Ok(Happened::Over),

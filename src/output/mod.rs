@@ -1,5 +1,5 @@
 //! What people and programs read: functions of the journal. In: a [`View`](crate::journal::View). Out: text, jsonl,
-//! csv, ladders, written to any writer. Refuses to know files, terminals and clocks.
+//! csv, ladders, packets, written to any writer. Refuses to know files, terminals and clocks.
 
 pub mod clock;
 pub mod connections;
@@ -13,6 +13,7 @@ pub mod info;
 pub mod jsonl;
 pub mod ladder;
 mod lines;
+pub mod packets;
 pub mod read;
 pub mod stats;
 pub mod style;

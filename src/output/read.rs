@@ -10,16 +10,22 @@ use super::escape::width;
 use super::lines::{Piece, flow, pad, paint};
 use super::style::{Styles, mark};
 use super::summary::facts;
-use crate::dissect::Decoded;
+use crate::dissect::{Decoded, Definitions};
 use crate::journal::{Binding, Record, View};
 
 /// Columns that a line's identifiers need to be read at a glance; with less they go on lines of their own.
 const LEAST_ROOM: usize = 40;
 
+/// Digits of a number, before it is known how many messages there will be.
+const USUAL_NUMBER: usize = 4;
+/// Columns of an end, `192.0.2.100:41234`.
+const USUAL_END: usize = 17;
+/// Columns of a MessageID.
+const USUAL_MESSAGE_ID: usize = 4;
+
 /// How messages are listed.
 #[derive(Clone, Debug)]
-pub struct Listing<'a> {
-    view: View<'a>,
+pub struct Listing {
     clock: Clock,
     styles: Styles,
     verbose: bool,
@@ -30,12 +36,11 @@ pub struct Listing<'a> {
     message_id: usize,
 }
 
-impl<'a> Listing<'a> {
-    /// A listing for lines of at most `columns`; `verbose`: with every parameter and diagnostic.
-    pub fn new(view: View<'a>, clock: Clock, styles: Styles, columns: usize, verbose: bool) -> Self {
+impl Listing {
+    /// A listing of what `view` has, in lines of at most `columns`; `verbose`: with every parameter and diagnostic.
+    pub fn new(view: View<'_>, clock: Clock, styles: Styles, columns: usize, verbose: bool) -> Self {
         let records = &view.journal.records;
-        let mut listing =
-            Self { view, clock, styles, verbose, columns, number: 0, ends: [0; 2], name: 0, message_id: 0 };
+        let mut listing = Self { clock, styles, verbose, columns, number: 0, ends: [0; 2], name: 0, message_id: 0 };
         listing.number = records.len().to_string().len();
         let longest = |binding| {
             let records = records.iter().filter(move |record| record.binding == binding);
@@ -50,26 +55,45 @@ impl<'a> Listing<'a> {
         listing
     }
 
-    /// Writes message `index`.
+    /// A listing of messages that are still to come: room for what is usual, and more for what comes after the first
+    /// that needs it.
+    pub fn growing(definitions: &Definitions, clock: Clock, styles: Styles, columns: usize, verbose: bool) -> Self {
+        let (number, ends, message_id) = (USUAL_NUMBER, [USUAL_END; 2], USUAL_MESSAGE_ID);
+        let name = definitions.messages.iter().map(|message| width(&message.name)).max().unwrap_or(0);
+        Self { clock, styles, verbose, columns, number, ends, name, message_id }
+    }
+
+    /// Writes message `index` of `view`.
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn write(&mut self, out: &mut impl Write, index: u32) -> io::Result<()> {
-        let record = self.view.record(index);
-        let decoded = self.view.decoded(record);
+    pub fn write(&mut self, out: &mut impl Write, view: View<'_>, index: u32) -> io::Result<()> {
+        let record = view.record(index);
+        let decoded = view.decoded(record);
         let mut line = String::with_capacity(256);
-        let taken = self.head(&mut line, index, record);
-        self.body(&mut line, record, &decoded, taken);
+        self.make_room(view, index, record);
+        let taken = self.head(&mut line, view, index, record);
+        self.body(&mut line, view, record, &decoded, taken);
         line.push('\n');
         if self.verbose {
-            detail::write(&mut line, self.view, index, &decoded, self.styles, self.columns);
+            detail::write(&mut line, view, index, &decoded, self.styles, self.columns);
         }
         out.write_all(line.as_bytes())
     }
 
+    /// Widens what a message that was not known of is too wide for.
+    fn make_room(&mut self, view: View<'_>, index: u32, record: &Record) {
+        let connection = &view.journal.connections[record.connection as usize];
+        let widest = connection.ends.iter().map(|end| end.to_string().len()).max().unwrap_or(0);
+        self.ends = self.ends.map(|known| known.max(widest));
+        self.number = self.number.max((index + 1).to_string().len());
+        self.name = self.name.max(width(view.name(record)));
+        self.message_id = self.message_id.max(record.reference().len());
+    }
+
     /// Number, time, mark and ends; the columns taken.
-    fn head(&mut self, line: &mut String, index: u32, record: &Record) -> usize {
-        let connection = &self.view.journal.connections[record.connection as usize];
+    fn head(&mut self, line: &mut String, view: View<'_>, index: u32, record: &Record) -> usize {
+        let connection = &view.journal.connections[record.connection as usize];
         let number = (index + 1).to_string();
         line.extend(std::iter::repeat_n(' ', self.number - number.len()));
         line.push_str(&number);
@@ -88,7 +112,7 @@ impl<'a> Listing<'a> {
     }
 
     /// Name and what matters: beside the head where there is room, else under it.
-    fn body(&self, line: &mut String, record: &Record, decoded: &Decoded, taken: usize) {
+    fn body(&self, line: &mut String, view: View<'_>, record: &Record, decoded: &Decoded, taken: usize) {
         let beside = self.head_width() + self.name_width() + LEAST_ROOM <= self.columns;
         let indent = if beside {
             line.extend(std::iter::repeat_n(' ', self.head_width() - taken));
@@ -98,12 +122,12 @@ impl<'a> Listing<'a> {
             line.extend(std::iter::repeat_n(' ', self.number + 1));
             self.number + 1
         };
-        let name = self.view.name(record);
+        let name = view.name(record);
         paint(line, &record.code.to_string(), self.styles.dim);
         line.push(' ');
         paint(line, name, self.styles.strong);
         let message_id = record.reference();
-        let rest = self.pieces(record, decoded);
+        let rest = self.pieces(view, record, decoded);
         if beside {
             pad(line, name, self.name + 2);
             line.push_str(&message_id);
@@ -129,9 +153,9 @@ impl<'a> Listing<'a> {
         7 + self.name + 2 + self.message_id + 2
     }
 
-    fn pieces(&self, record: &Record, decoded: &Decoded) -> Vec<Piece> {
+    fn pieces(&self, view: View<'_>, record: &Record, decoded: &Decoded) -> Vec<Piece> {
         let styles = &self.styles;
-        let facts = facts(self.view, decoded).into_iter().map(|fact| {
+        let facts = facts(view, decoded).into_iter().map(|fact| {
             let style = if fact.failed { styles.bad } else { Style::new() };
             Piece::labelled(fact.label, styles.dim, fact.value, style)
         });

@@ -43,14 +43,18 @@ impl Sheet {
         }
         let shown = &table.rows[..table.rows.len().min(self.most)];
         let skip = usize::from(table.grouped);
-        let texts: Vec<Vec<String>> =
+        let mut texts: Vec<Vec<String>> =
             shown.iter().map(|row| row[skip..].iter().map(|cell| self.text(cell)).collect()).collect();
         let titles: Vec<String> = table.columns[skip..].iter().map(|name| title(name)).collect();
-        let widths = self.widths(&titles, &texts, skip * 2);
+        let kinds = shown.first().map_or(&[][..], |row| &row[skip..]);
+        for at in (0..kinds.len()).filter(|&at| matches!(kinds[at], Cell::Time(_))) {
+            round(&mut texts, at);
+        }
+        let widths = self.widths(&titles, &texts, kinds, skip * 2);
         let mut text = String::new();
         paint(&mut text, &title(table.name), self.styles.strong);
         text.push('\n');
-        self.line(&mut text, &titles, &widths, shown.first().map_or(&[][..], |row| &row[skip..]), skip * 2, true);
+        self.line(&mut text, &titles, &widths, kinds, skip * 2, true);
         let bar = table.bar.map(|column| (column, self.bar_width(&widths, skip * 2)));
         let most = bar.map_or(0, |(column, _)| shown.iter().map(|row| count(&row[column])).max().unwrap_or(0));
         for (at, (row, cells)) in shown.iter().zip(&texts).enumerate() {
@@ -59,10 +63,12 @@ impl Sheet {
                 paint(&mut text, &format!("{name}{}", self.text(&row[0])), self.styles.dim);
                 text.push('\n');
             }
+            let start = text.len();
             self.line(&mut text, cells, &widths, &row[skip..], skip * 2, false);
-            if let Some((column, columns)) = bar.filter(|(_, columns)| *columns >= LEAST_BAR && most > 0) {
-                text.truncate(text.trim_end_matches('\n').len());
-                let _ = writeln!(text, "  {}", chart(count(&row[column]), most, columns));
+            let drawn = bar.filter(|(column, columns)| *columns >= LEAST_BAR && count(&row[*column]) > 0);
+            if let Some((column, columns)) = drawn {
+                let first = text[start..].find('\n').map_or(text.len(), |at| start + at);
+                text.insert_str(first, &format!("  {}", chart(count(&row[column]), most, columns)));
             }
         }
         let left = table.rows.len() - shown.len();
@@ -84,12 +90,25 @@ impl Sheet {
         }
     }
 
-    /// The columns' widths: what they need, the widest text cut where the line ends.
-    fn widths(&self, titles: &[String], rows: &[Vec<String>], indent: usize) -> Vec<usize> {
+    /// The columns' widths: titles broken where they can be, numbers whole, and texts in what is left of the line, where
+    /// they are broken, too.
+    fn widths(&self, titles: &[String], rows: &[Vec<String>], kinds: &[Cell], indent: usize) -> Vec<usize> {
         let widest = |at: usize| rows.iter().map(|row| width(&row[at])).max().unwrap_or(0);
         let mut widths: Vec<usize> = (0..titles.len()).map(|at| widest(at).max(width(&titles[at]))).collect();
-        let total: usize = indent + widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
-        if let Some(over) = total.checked_sub(self.columns)
+        let total = |widths: &[usize]| indent + widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+        if total(&widths) <= self.columns {
+            return widths;
+        }
+        let parts = |text: &str| words(text).map(width).max().unwrap_or(0);
+        (0..titles.len()).for_each(|at| widths[at] = widest(at).max(parts(&titles[at])));
+        // The widest text gives way to the next, until the line fits or breaking them more would cut words.
+        while let Some(over) = total(&widths).checked_sub(self.columns).filter(|&over| over > 0) {
+            let least = |at: usize| rows.iter().map(|row| parts(&row[at])).max().unwrap_or(0).max(parts(&titles[at]));
+            let texts = (0..widths.len()).filter(|&at| matches!(kinds.get(at), Some(Cell::Text(_))));
+            let Some(at) = texts.filter(|&at| widths[at] > least(at)).max_by_key(|&at| widths[at]) else { break };
+            widths[at] = widths[at].saturating_sub(over).max(least(at));
+        }
+        if let Some(over) = total(&widths).checked_sub(self.columns)
             && let Some(longest) = widths.iter_mut().max()
         {
             *longest = longest.saturating_sub(over).max(LEAST_TEXT.min(*longest));
@@ -105,9 +124,25 @@ impl Sheet {
         self.columns.saturating_sub(taken).min(MOST_BAR)
     }
 
+    /// A row, of as many lines as its longest cell takes.
     fn line(&self, out: &mut String, cells: &[String], widths: &[usize], kinds: &[Cell], indent: usize, head: bool) {
-        let _ = write!(out, "{:indent$}", "");
-        let last = cells.len() - 1;
+        let broken: Vec<Vec<String>> = cells.iter().zip(widths).map(|(cell, &width)| broken(cell, width)).collect();
+        let height = broken.iter().map(Vec::len).max().unwrap_or(0);
+        for line in 0..height {
+            // Titles stand on the line below.
+            let of = |lines: &[String]| if head { (line + lines.len()).checked_sub(height) } else { Some(line) };
+            let cells: Vec<&str> =
+                broken.iter().map(|lines| of(lines).and_then(|at| lines.get(at)).map_or("", String::as_str)).collect();
+            let start = out.len();
+            let _ = write!(out, "{:indent$}", "");
+            self.cells(out, &cells, widths, kinds, head);
+            let blank = out[start..].trim_end_matches(' ').len();
+            out.truncate(start + blank);
+            out.push('\n');
+        }
+    }
+
+    fn cells(&self, out: &mut String, cells: &[&str], widths: &[usize], kinds: &[Cell], head: bool) {
         for (at, cell) in cells.iter().enumerate() {
             let text = shorten(cell, widths[at]);
             let to_the_left = matches!(kinds.get(at), Some(Cell::Text(_) | Cell::Time(_)));
@@ -115,15 +150,53 @@ impl Sheet {
                 pad(out, &text, widths[at]);
             }
             paint(out, &text, if head { self.styles.dim } else { anstyle::Style::new() });
-            if to_the_left && at < last {
+            if to_the_left && at + 1 < cells.len() {
                 pad(out, &text, widths[at]);
             }
-            if at < last {
+            if at + 1 < cells.len() {
                 out.push_str("  ");
             }
         }
-        out.push('\n');
     }
+}
+
+/// Takes the zeros away with which the fractions of all times of a column end: intervals begin at round times.
+fn round(rows: &mut [Vec<String>], at: usize) {
+    let zeros = |text: &String| match text.split_once('.') {
+        Some((_, fraction)) => fraction.len() - fraction.trim_end_matches('0').len(),
+        None => 0,
+    };
+    let common = rows.iter().map(|row| zeros(&row[at])).min().unwrap_or(0);
+    for row in rows {
+        let text = &mut row[at];
+        text.truncate(text.len() - common);
+        text.truncate(text.trim_end_matches('.').len());
+    }
+}
+
+/// The parts of a text between which a line may end: after a space or a hyphen.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive([' ', '-']).map(|word| word.trim_end_matches(' ')).filter(|word| !word.is_empty())
+}
+
+/// A text in lines of at most `most` columns; a longer word stays whole, for others to cut.
+fn broken(text: &str, most: usize) -> Vec<String> {
+    if width(text) <= most {
+        return vec![text.to_owned()];
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for word in words(text) {
+        match lines.last_mut() {
+            Some(line) if width(line) + usize::from(!line.ends_with('-')) + width(word) <= most => {
+                if !line.ends_with('-') {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// `never_allocated` → `never allocated`; the unit stands beside each duration.

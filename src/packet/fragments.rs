@@ -19,6 +19,9 @@ const MOST_DATAGRAMS: usize = 1024;
 /// Bytes of all of them; a datagram has 64 KiB at most.
 const MOST_BYTES: usize = 16 << 20;
 
+/// Protocol and bytes of a whole datagram.
+pub type Whole = (u8, Vec<u8>);
+
 /// Which datagram a fragment belongs to (RFC 791 3.2, RFC 8200 4.5).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
@@ -53,14 +56,14 @@ pub struct Fragments {
 }
 
 impl Fragments {
-    /// Adds a fragment; gives the protocol and the bytes of the datagram if that is whole now.
+    /// Adds a fragment; gives the number of its datagram, and the protocol and the bytes if that is whole now.
     pub fn add(
         &mut self,
         ends: Ends,
         fragment: Fragment,
         data: &[u8],
         time: Timestamp,
-    ) -> Result<Option<(u8, Vec<u8>)>, Reason> {
+    ) -> (u64, Result<Option<Whole>, Reason>) {
         self.give_up_old(time);
         let protocol = if ends.v6 { 0 } else { fragment.protocol };
         let key = Key { ends, id: fragment.id, protocol };
@@ -70,16 +73,17 @@ impl Fragments {
             self.turns += 1;
             self.order.push_back((turn, key));
         }
+        let number = datagram.turn;
         let before = datagram.buffer.data().len();
         let added = datagram.add(fragment, data);
         // A last fragment that ends before others do makes the buffer shorter.
         self.bytes = self.bytes + datagram.buffer.data().len() - before;
         if datagram.fragments == 0 || datagram.buffer.is_complete() {
             let datagram = self.remove(&key).expect("it was just added to");
-            return added.map(|()| Some((datagram.protocol, datagram.buffer.take_bufs().0)));
+            return (number, added.map(|()| Some((datagram.protocol, datagram.buffer.take_bufs().0))));
         }
         self.give_way();
-        added.map(|()| None)
+        (number, added.map(|()| None))
     }
 
     /// Fragments whose datagrams never came whole, or have not yet.

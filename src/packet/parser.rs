@@ -60,6 +60,7 @@ const MOST_STEPS: u32 = 64;
 pub struct PacketParser {
     fragments: Fragments,
     undecoded: Undecoded,
+    datagram: u64,
 }
 
 impl PacketParser {
@@ -88,6 +89,12 @@ impl PacketParser {
         let mut undecoded = self.undecoded.clone();
         undecoded.add(Reason::FragmentAlone, self.fragments.alone());
         undecoded
+    }
+
+    /// Which datagram the last fragment belongs to, while it waits for others as well as when it completes it: a number
+    /// that no other datagram has.
+    pub fn datagram(&self) -> u64 {
+        self.datagram
     }
 
     fn walk(&mut self, view: &mut View, mut step: Step, time: Timestamp, mut steps: u32) -> Parsed {
@@ -119,7 +126,9 @@ impl PacketParser {
         if view.is_cut() {
             return Parsed::Undecodable(Reason::FragmentCut);
         }
-        match self.fragments.add(view.ends, fragment, view.rest(), time) {
+        let (datagram, added) = self.fragments.add(view.ends, fragment, view.rest(), time);
+        self.datagram = datagram;
+        match added {
             Err(reason) => Parsed::Undecodable(reason),
             Ok(None) => Parsed::Fragment,
             Ok(Some((protocol, datagram))) => {

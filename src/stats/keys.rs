@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Cell, Section, Statistics, Table};
+use super::{By, Cell, Section, Statistics, Table};
 use crate::dissect::Role;
 use crate::journal::State;
 use crate::time::Timestamp;
@@ -22,7 +22,8 @@ const MOST_KEYS: usize = 4_000_000;
 type Event = Option<(Timestamp, u32)>;
 
 /// What is known of all keys.
-struct Keys {
+#[derive(Debug)]
+pub(super) struct Keys {
     names: Vec<String>,
     events: HashMap<(u32, String), [Event; 2]>,
     relays: Vec<(u32, Timestamp)>,
@@ -32,7 +33,7 @@ struct Keys {
 impl Statistics<'_> {
     /// Keys and relays of each pair.
     pub(super) fn keys(&self, section: Section) -> Table {
-        let keys = self.learn_keys(section);
+        let keys = self.learned_keys();
         let mut counts: BTreeMap<u32, [u64; 5]> = BTreeMap::new();
         for ((pair, _), [reserved, allocated]) in &keys.events {
             let count = counts.entry(*pair).or_default();
@@ -49,7 +50,7 @@ impl Statistics<'_> {
 
     /// Keys first reserved, first allocated, and relays, by interval; intervals without any are left out.
     pub(super) fn keys_over_time(&self, section: Section) -> Table {
-        let keys = self.learn_keys(section);
+        let keys = self.learned_keys();
         let mut counts: BTreeMap<(u32, Timestamp), [u64; 3]> = BTreeMap::new();
         for ((pair, _), events) in &keys.events {
             for (column, (time, _)) in events.iter().enumerate().filter_map(|(at, event)| Some((at, (*event)?))) {
@@ -67,7 +68,7 @@ impl Statistics<'_> {
 
     /// Keys that were only reserved or only allocated in this capture.
     pub(super) fn key_mismatches(&self, section: Section) -> Table {
-        let keys = self.learn_keys(section);
+        let keys = self.learned_keys();
         let mut alone: Vec<(u32, Timestamp, u32, &String, &str)> = Vec::new();
         for ((pair, key), events) in &keys.events {
             match events {
@@ -85,9 +86,14 @@ impl Statistics<'_> {
         Table { rows, note: keys.note(), ..self.empty(section, &["key_id", "what", "time", "message"], None) }
     }
 
-    fn learn_keys(&self, section: Section) -> Keys {
+    /// Decoding the payloads costs more than all other tables together, so it is done once.
+    fn learned_keys(&self) -> &Keys {
+        self.keys.get_or_init(|| self.learn_keys())
+    }
+
+    fn learn_keys(&self) -> Keys {
         let journal = self.view.journal;
-        let mut groups = self.groups(section.by);
+        let mut groups = self.groups(By::Pair);
         let mut keys = Keys { names: Vec::new(), events: HashMap::new(), relays: Vec::new(), omitted: 0 };
         for &index in &self.procedures {
             let procedure = &journal.procedures[index as usize];

@@ -8,6 +8,7 @@ mod group;
 mod keys;
 mod tally;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use crate::identities::Identities;
@@ -144,6 +145,7 @@ pub struct Statistics<'a> {
     /// Indexes of the procedures that are counted.
     procedures: Vec<u32>,
     interval: Span,
+    keys: OnceCell<keys::Keys>,
 }
 
 impl<'a> Statistics<'a> {
@@ -161,7 +163,7 @@ impl<'a> Statistics<'a> {
         let journal = view.journal;
         let selected: Vec<bool> = (0..journal.records.len() as u32).map(message).collect();
         let procedures = (0..journal.procedures.len() as u32).filter(|&index| procedure(index)).collect();
-        let mut statistics = Self { view, identities, selected, procedures, interval: Span(1) };
+        let mut statistics = Self { view, identities, selected, procedures, interval: Span(1), keys: OnceCell::new() };
         statistics.interval = statistics.fitting(interval)?;
         Ok(statistics)
     }

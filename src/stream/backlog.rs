@@ -87,11 +87,20 @@ impl Backlog {
         self.since
     }
 
+    /// The first packet that brought any of the first `end` bytes of [`Backlog::bytes`].
+    pub fn begun_by(&self, end: usize) -> Option<Stamp> {
+        self.stamps_of(end).min_by_key(|stamp| stamp.packet)
+    }
+
     /// The packet that completed the first `end` bytes of [`Backlog::bytes`]: out of order, that need not be the one
     /// that brought the last of them.
     pub fn completed_by(&self, end: usize) -> Option<Stamp> {
+        self.stamps_of(end).max_by_key(|stamp| stamp.packet)
+    }
+
+    /// The packets that brought the first `end` bytes.
+    fn stamps_of(&self, end: usize) -> impl Iterator<Item = Stamp> {
         let end = self.consumed + end as u64;
-        let within = self.stamps.iter().take_while(|(start, _)| *start < end);
-        within.map(|(_, stamp)| *stamp).max_by_key(|stamp| stamp.packet)
+        self.stamps.iter().take_while(move |(start, _)| *start < end).map(|(_, stamp)| *stamp)
     }
 }

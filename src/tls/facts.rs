@@ -18,6 +18,8 @@ const MAX_NAMES: usize = 64;
 pub struct Facts {
     /// Which end is the TLS client: either may be.
     pub client: Option<Side>,
+    /// Client random: what key logs know the connection by.
+    pub random: Option<[u8; 32]>,
     /// Version, as on the wire: 0x0303 is TLS 1.2 (RFC 8446 4.2.1).
     pub version: Option<u16>,
     /// Cipher suite.

@@ -1,6 +1,6 @@
 //! TLS secrets, as key logs hold them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::AddAssign;
 use std::sync::Arc;
 
@@ -30,6 +30,17 @@ pub(super) enum Label {
     ClientTraffic,
     ServerTraffic,
 }
+
+/// The labels of key logs.
+const LABELS: [(&str, Label); 7] = [
+    ("CLIENT_RANDOM", Label::Master),
+    ("PMS_CLIENT_RANDOM", Label::Premaster),
+    ("CLIENT_EARLY_TRAFFIC_SECRET", Label::ClientEarly),
+    ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", Label::ClientHandshake),
+    ("SERVER_HANDSHAKE_TRAFFIC_SECRET", Label::ServerHandshake),
+    ("CLIENT_TRAFFIC_SECRET_0", Label::ClientTraffic),
+    ("SERVER_TRAFFIC_SECRET_0", Label::ServerTraffic),
+];
 
 /// What adding a key log came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,6 +154,19 @@ impl Secrets {
         is_new
     }
 
+    /// The secrets of the connections with these client randoms, as an NSS key log, and how many of the connections
+    /// have any. Those known by an encrypted premaster secret or a session ID are in none.
+    pub fn key_log(&self, randoms: &BTreeSet<[u8; 32]>) -> (String, usize) {
+        let (mut log, mut known) = (String::new(), 0);
+        for random in randoms {
+            let lines = LABELS.iter().filter_map(|&(name, label)| Some((name, self.get(label, random)?)));
+            let before = log.len();
+            lines.for_each(|(name, secret)| log += &format!("{name} {} {}\n", hex(random), hex(secret)));
+            known += usize::from(log.len() > before);
+        }
+        (log, known)
+    }
+
     pub(super) fn get(&self, label: Label, random: &[u8; 32]) -> Option<&[u8]> {
         self.logged.by_random.get(&(label, *random)).map(|secret| &**secret)
     }
@@ -202,17 +226,8 @@ impl Logged {
     fn traffic(&mut self, label: &str, random: &str, secret: &str) -> Line {
         let (Some(random), Some(secret)) = (unhex(random), unhex(secret)) else { return Line::Unreadable };
         let Ok(random) = <[u8; 32]>::try_from(&*random) else { return Line::Unreadable };
-        let label = match label {
-            "CLIENT_RANDOM" => Label::Master,
-            "PMS_CLIENT_RANDOM" => Label::Premaster,
-            "CLIENT_EARLY_TRAFFIC_SECRET" => Label::ClientEarly,
-            "CLIENT_HANDSHAKE_TRAFFIC_SECRET" => Label::ClientHandshake,
-            "SERVER_HANDSHAKE_TRAFFIC_SECRET" => Label::ServerHandshake,
-            "CLIENT_TRAFFIC_SECRET_0" => Label::ClientTraffic,
-            "SERVER_TRAFFIC_SECRET_0" => Label::ServerTraffic,
-            // Exporter secrets and what else there may be.
-            _ => return Line::Nothing,
-        };
+        // Exporter secrets and what else there may be decrypt nothing.
+        let Some(&(_, label)) = LABELS.iter().find(|(name, _)| *name == label) else { return Line::Nothing };
         if !self.has_room() {
             return Line::Unreadable;
         }
@@ -224,6 +239,10 @@ impl Logged {
     fn has_room(&self) -> bool {
         self.len() < MAX_SECRETS
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// At most [`MAX_SECRET`] bytes from their hexadecimal digits.

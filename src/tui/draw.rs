@@ -14,7 +14,7 @@ use super::procedures::Look;
 use super::state::{Overlay, State};
 use super::tab::Tab;
 use super::table::{Table, put};
-use super::{bytes, connections, flow, messages, procedures};
+use super::{bytes, connections, flow, messages, procedures, source};
 use crate::journal::View;
 use crate::output::escape::{escaped, shorten, width};
 
@@ -40,6 +40,9 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer) {
         Some(Overlay::Diff(pair, top)) => diff(state, view, buffer, layout.body, (pair, top)),
         None => panes(state, view, buffer, &layout),
     }
+    if let Some(area) = layout.tour {
+        tour(state, buffer, area);
+    }
     status(state, buffer, layout.status);
     hints(state, buffer, layout.hint);
     prompt(state, view, buffer, &layout);
@@ -64,7 +67,7 @@ fn tab_places(state: &State) -> Vec<(Tab, String, u16)> {
         x += width(&text) as u16;
         (tab, text, start)
     };
-    Tab::ALL.into_iter().enumerate().map(place).collect()
+    state.tabs().enumerate().map(place).collect()
 }
 
 /// The tab at a column of the tab bar.
@@ -135,6 +138,7 @@ fn panes(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
             (Tab::Messages, _) => message_table(state, view, buffer, (area, layout.time), active),
             (Tab::Connections, _) => connection_table(state, view, buffer, area, layout.time),
             (Tab::Findings, _) => finding_list(state, view, buffer, area),
+            (Tab::Source, _) => source::draw(state, buffer, area),
             _ => super::statistics::draw(state, buffer, area),
         }
     }
@@ -282,7 +286,7 @@ fn detail(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
 }
 
 /// `text` in lines of at most `room` columns, broken at spaces where there are some.
-fn wrapped(text: &str, room: usize) -> Vec<String> {
+pub fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive(' ') {
         let line = lines.last_mut().expect("there is always a last line");
@@ -516,6 +520,18 @@ fn diff(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, (pair, t
     }
 }
 
+/// A hint of the tour, in as many lines as it has room for.
+fn tour(state: &State, buffer: &mut Buffer, area: Rect) {
+    let Some(hint) = state.setup.tour.get(state.hint) else { return };
+    let theme = &state.setup.theme;
+    let key = |command| state.setup.keymap.keys(command).first().map(ToString::to_string).unwrap_or_default();
+    let (next, end) = (key(Command::Tour), key(Command::EndTour));
+    let text = format!("Tour {}/{}: {hint}   ({next} next, {end} no more)", state.hint + 1, state.setup.tour.len());
+    for (line, text) in wrapped(&text, usize::from(area.width)).iter().take(usize::from(area.height)).enumerate() {
+        put(buffer, (area.x, area.y + line as u16), area.width, text, theme.accent, false);
+    }
+}
+
 /// What happened last, or how the source and the view stand.
 fn status(state: &State, buffer: &mut Buffer, area: Rect) {
     let theme = &state.setup.theme;
@@ -546,6 +562,9 @@ fn standing(state: &State) -> String {
         true => told.push("paused".to_owned()),
         false => {}
     }
+    if state.status.behind > BEHIND {
+        told.push(format!("{} behind", kilobytes(state.status.behind)));
+    }
     if state.status.lost > 0 {
         told.push(format!("{} packets lost", state.status.lost));
     }
@@ -562,6 +581,13 @@ fn standing(state: &State) -> String {
     }
     told.push(format!("{} procedures, {} messages", state.extent.procedures, state.extent.messages));
     told.join(" · ")
+}
+
+/// Bytes not analysed yet that are worth telling: less is only what came this moment.
+const BEHIND: u64 = 1 << 20;
+
+fn kilobytes(bytes: u64) -> String {
+    if bytes < 10_000_000 { format!("{} kB", bytes / 1000) } else { format!("{} MB", bytes / 1_000_000) }
 }
 
 fn hints(state: &State, buffer: &mut Buffer, area: Rect) {

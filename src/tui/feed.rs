@@ -24,8 +24,12 @@ pub struct Status {
     pub phase: Phase,
     /// Bytes read and bytes in all, where the source has an end.
     pub read: Option<(u64, u64)>,
+    /// Bytes that were recorded and not analysed yet.
+    pub behind: u64,
     /// Packets that were lost before they could be looked at.
     pub lost: u64,
+    /// How a live source stands; none for files.
+    pub panel: Option<SourcePanel>,
     /// What could not be read, a sentence each.
     pub problems: Vec<String>,
 }
@@ -38,6 +42,32 @@ pub trait Feed: Send + Sync {
     fn status(&self) -> Status;
     /// Stops reading; what was read stays.
     fn cancel(&self);
+}
+
+/// How a live source stands, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourcePanel {
+    /// What kind of source it is, like `proxy`.
+    pub title: String,
+    /// What went wrong, or might; first of all.
+    pub warnings: Vec<String>,
+    /// Names and values.
+    pub facts: Vec<(String, String)>,
+    /// Lists of things, like the connections of a proxy.
+    pub tables: Vec<SourceTable>,
+}
+
+/// A list in a [`SourcePanel`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceTable {
+    /// What is listed.
+    pub title: String,
+    /// The heads of its columns.
+    pub columns: Vec<String>,
+    /// A text for each column.
+    pub rows: Vec<Vec<String>>,
+    /// What there is to say about a row, line by line.
+    pub details: Vec<Vec<String>>,
 }
 
 /// A journal that grows no more.

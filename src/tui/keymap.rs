@@ -53,6 +53,8 @@ pub enum Command {
     Copy,
     Save,
     Cancel,
+    Tour,
+    EndTour,
     Help,
     CommandLine,
     Quit,
@@ -124,6 +126,7 @@ const VIEWS: &[Entry] = &[
     entry(Command::View(Tab::Connections), "connections", &["4"], "TCP connections"),
     entry(Command::View(Tab::Findings), "findings", &["5"], "diagnostics by severity and code"),
     entry(Command::View(Tab::Statistics), "statistics", &["6"], "counts and response times"),
+    entry(Command::View(Tab::Source), "source", &["7"], "how a live source stands: interfaces, proxy, recording"),
 ];
 
 const MOVING: &[Entry] = &[
@@ -193,6 +196,8 @@ const REST: &[Entry] = &[
     entry(Command::Tail, "tail", &["F"], "follow what is new"),
     entry(Command::Cancel, "cancel", &["ctrl-c"], "stop searching, filtering, reading; else leave"),
     entry(Command::CommandLine, "command", &[":"], "any command by its name").asks("command"),
+    entry(Command::Tour, "tour", &["t"], "next hint of the tour; after the last, it is over"),
+    entry(Command::EndTour, "end-tour", &["X"], "no more hints"),
     entry(Command::Help, "help", &["?", "f1"], "all keys").hint("help", ALL),
     entry(Command::Quit, "quit", &["Q"], "leave ckscope at once"),
 ];

@@ -49,6 +49,9 @@ pub const LEAST: (u16, u16) = (40, 10);
 /// Screens at least this wide have panes beside each other.
 const WIDE: u16 = 132;
 
+/// Lines of a hint of the tour.
+const TOUR: u16 = 2;
+
 /// Where things stand.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -58,6 +61,8 @@ pub struct Layout {
     pub filter: Option<Rect>,
     /// Panes with their titles, where they have one.
     pub panes: Vec<(Pane, Option<Rect>, Rect)>,
+    /// The hint of the tour, while there is one.
+    pub tour: Option<Rect>,
     /// The status line, or what is being typed.
     pub status: Rect,
     /// The hint bar.
@@ -75,11 +80,13 @@ impl Layout {
         let line = |y| Rect::new(0, y, width, 1);
         let filter = state.shown.is_restricted().then(|| line(1));
         let top = if filter.is_some() { 2 } else { 1 };
-        let body = Rect::new(0, top, width, height.saturating_sub(top + 2));
+        let tours = u16::from(state.hint < state.setup.tour.len()) * TOUR;
+        let body = Rect::new(0, top, width, height.saturating_sub(top + 2 + tours));
+        let tour = (tours > 0).then(|| Rect::new(0, body.bottom(), width, tours));
         let panes = panes(state, body);
         let status = line(height.saturating_sub(2));
         let hint = line(height.saturating_sub(1));
-        Self { tabs: line(0), filter, panes, status, hint, body, time: time(state, view) }
+        Self { tabs: line(0), filter, panes, tour, status, hint, body, time: time(state, view) }
     }
 
     /// The area of a pane; empty if it is not shown.

@@ -24,6 +24,7 @@ pub mod names;
 pub mod overlay;
 pub mod procedures;
 pub mod scan;
+mod source;
 pub mod state;
 pub mod statistics;
 pub mod tab;
@@ -33,5 +34,5 @@ pub mod theme;
 pub mod times;
 mod update;
 
-pub use feed::{Feed, Phase, Status, Still};
+pub use feed::{Feed, Phase, SourcePanel, SourceTable, Status, Still};
 pub use state::{Effect, Setup, State};

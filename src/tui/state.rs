@@ -34,6 +34,8 @@ pub struct Setup {
     pub time: TimeMode,
     /// Whether a growing list is followed until the user moves.
     pub tail: bool,
+    /// Hints to show one after the other; none for no tour.
+    pub tour: &'static [&'static str],
     /// Columns of the procedures, messages and connections, by name; empty: as they are.
     pub columns: [Vec<String>; 3],
 }
@@ -47,6 +49,7 @@ impl Default for Setup {
             zone: TimeZone::UTC,
             time: TimeMode::default(),
             tail: false,
+            tour: &[],
             columns: Default::default(),
         }
     }
@@ -156,12 +159,16 @@ pub struct State {
     pub statistics: Statistics,
     /// First line of it on screen.
     pub statistics_top: usize,
+    /// First line on screen of view 7.
+    pub source_top: usize,
     /// What restricts the view.
     pub shown: Shown,
     /// The text searched for, and the search under way.
     pub search: (String, Option<Search>),
     /// Marks and comments by message.
     pub marks: BTreeMap<u32, Mark>,
+    /// The hint of the tour that is shown; their number when it is over.
+    pub hint: usize,
     /// In front of the view.
     pub overlay: Option<Overlay>,
     /// A command that asks.
@@ -210,9 +217,11 @@ impl State {
             findings: findings::Panel::default(),
             statistics: Statistics::default(),
             statistics_top: 0,
+            source_top: 0,
             shown: Shown::default(),
             search: (String::new(), None),
             marks: BTreeMap::new(),
+            hint: 0,
             overlay: None,
             prompt: None,
             history: HashMap::new(),
@@ -233,6 +242,12 @@ impl State {
             }
         }
         Ok(state)
+    }
+
+    /// The views that there are.
+    pub fn tabs(&self) -> impl Iterator<Item = Tab> {
+        let has_source = self.status.panel.is_some();
+        Tab::ALL.into_iter().filter(move |&tab| has_source || tab != Tab::Source)
     }
 
     /// Takes note of what the source has now.
@@ -401,6 +416,7 @@ impl State {
                 self.flow.cursor.settle(self.flow.ladder.rows.len(), height);
             }
             Tab::Statistics => self.count(view),
+            Tab::Source => {}
         }
         if matches!(self.tab, Tab::Flow | Tab::Messages) {
             let message = self.message(view);
@@ -450,7 +466,7 @@ impl State {
             Tab::Messages => self.message_at(self.messages.cursor.at),
             Tab::Findings => self.findings.selected(view),
             Tab::Procedures => self.procedures.selected().map(|procedure| view.journal.first_and_last(procedure).0),
-            Tab::Connections | Tab::Statistics => None,
+            Tab::Connections | Tab::Statistics | Tab::Source => None,
         }
     }
 

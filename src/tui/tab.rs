@@ -16,12 +16,21 @@ pub enum Tab {
     Findings,
     /// Counts and times.
     Statistics,
+    /// How a live source stands; files have none.
+    Source,
 }
 
 impl Tab {
     /// All, in the order of the tab bar.
-    pub const ALL: [Tab; 6] =
-        [Self::Procedures, Self::Flow, Self::Messages, Self::Connections, Self::Findings, Self::Statistics];
+    pub const ALL: [Tab; 7] = [
+        Self::Procedures,
+        Self::Flow,
+        Self::Messages,
+        Self::Connections,
+        Self::Findings,
+        Self::Statistics,
+        Self::Source,
+    ];
 
     /// Its title.
     pub const fn title(self) -> &'static str {
@@ -32,6 +41,7 @@ impl Tab {
             Self::Connections => "Connections",
             Self::Findings => "Findings",
             Self::Statistics => "Statistics",
+            Self::Source => "Source",
         }
     }
 
@@ -44,6 +54,7 @@ impl Tab {
             Self::Connections => "Conn",
             Self::Findings => "Find",
             Self::Statistics => "Stat",
+            Self::Source => "Src",
         }
     }
 }

@@ -119,7 +119,7 @@ fn save(view: View<'_>, state: &State, path: &Path, messages: &[u32]) -> io::Res
         _ => {
             let clock = state.setup.time.clock(view, &state.setup.zone);
             let mut listing = Listing::new(view, clock, Styles::plain(), usize::MAX, true);
-            messages.iter().try_for_each(|&index| listing.write(&mut out, index))?;
+            messages.iter().try_for_each(|&index| listing.write(&mut out, view, index))?;
         }
     }
     out.flush()

@@ -70,6 +70,9 @@ impl State {
             Command::CommandLine => return self.command_line(told, view),
             Command::Save => return self.save(told),
             Command::Copy => return self.copy(view),
+            Command::View(Tab::Source) if self.status.panel.is_none() => {
+                self.say("files have no source to look at; capture and proxy do");
+            }
             Command::View(tab) => self.show(tab, view),
             Command::Open => self.open(view),
             Command::Goto => self.goto(told, view),
@@ -87,6 +90,8 @@ impl State {
             }
             Command::Diff => self.diff(view),
             Command::Help => self.overlay = Some(Overlay::Help(0)),
+            Command::Tour => self.hint = (self.hint + 1).min(self.setup.tour.len()),
+            Command::EndTour => self.hint = self.setup.tour.len(),
             Command::Alias => self.alias(told, view),
             Command::Pause => self.pause(view),
             Command::Tail => self.follow_tail(view),
@@ -163,6 +168,7 @@ impl State {
                 let page = width * lines as isize;
                 self.step_byte(step, width, page);
             }
+            (Tab::Source, _) => scroll(&mut self.source_top, step, 1_000_000),
             _ => scroll(&mut self.statistics_top, step, 1000),
         }
         if self.tail && pane == self.pane() && matches!(step, Step::Lines(..0) | Step::Pages(..0) | Step::First) {
@@ -240,7 +246,7 @@ impl State {
                     self.connections.select(connection);
                 }
             }
-            Tab::Findings | Tab::Statistics => {}
+            Tab::Findings | Tab::Statistics | Tab::Source => {}
         }
     }
 

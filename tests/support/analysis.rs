@@ -44,7 +44,8 @@ impl Printed {
         objects(&self.connections)
     }
 
-    fn of(view: View<'_>) -> Self {
+    /// What is printed of `view`.
+    pub fn of(view: View<'_>) -> Self {
         let (mut messages, mut procedures, mut connections) = (Vec::new(), Vec::new(), Vec::new());
         (0..view.journal.records.len()).for_each(|at| jsonl::message(&mut messages, view, at as u32).unwrap());
         (0..view.journal.procedures.len()).for_each(|at| jsonl::procedure(&mut procedures, view, at as u32).unwrap());

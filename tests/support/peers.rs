@@ -75,12 +75,12 @@ fn relay(listener: TcpListener, server: u16) -> thread::JoinHandle<Recorded> {
     })
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Until somebody listens; asked by binding, because a connection would be the server's first client.
-fn wait_for(port: u16) {
+pub fn wait_for(port: u16) {
     while !matches!(TcpListener::bind(("0.0.0.0", port)), Err(error) if error.kind() == ErrorKind::AddrInUse) {
         thread::sleep(Duration::from_millis(5));
     }

@@ -103,6 +103,7 @@ impl Captured {
             original: packet.len() as u32,
             link: RAW,
             block: 0,
+            interface: 0,
         });
         self.bytes.extend(packet);
         self.pause(INTERVAL)

@@ -42,11 +42,20 @@ pub enum FaultKind {
     PcapngVersion(u16, u16),
     #[error("pcap version {0}.{1}, expected 2.0 to 2.4")]
     PcapVersion(u16, u16),
+    #[error("starts like no capture file, expected pcap or pcapng, not compressed")]
+    NotACapture,
+    #[error("what was written here cannot be read")]
+    Unreadable,
     #[error("more than 4294967295 packets in all; packets are numbered in 32 bits")]
     TooManyPackets,
 }
 
 impl FaultKind {
+    /// Whether it is only that the bytes end too early, which more bytes can mend.
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Self::HeaderCut { .. } | Self::RecordCut { .. } | Self::BlockCut { .. })
+    }
+
     /// This fault at `offset`. Boxed, because each of a million packets is returned beside it.
     #[cold]
     pub fn at(self, offset: usize) -> Box<Fault> {

@@ -9,7 +9,7 @@
 //!
 //! A file is read as long as it was when it was opened: what is appended later is not seen. A mapped file that
 //! is *truncated* while it is read kills the process (SIGBUS), so a file that is still being written is not for
-//! this reader; a ring-buffer file or a spool is read by the reader of growing files.
+//! [`Reader`]; a ring-buffer file or a spool is read by a [`Tail`].
 //!
 //! Damage ends the reading of that file, never of the others: everything before it is read, and
 //! [`FileSummary::damage`] names packet, offset, what was found and what was expected. No length found in a file
@@ -23,9 +23,11 @@ mod pcap;
 mod pcapng;
 mod source;
 mod summary;
+mod tail;
 mod timeline;
 mod walker;
 
 pub use source::{OpenError, OpenProblem};
 pub use summary::{Compression, Damage, FileSummary, FileType, Interface, Secrets};
+pub use tail::{News, Tail};
 pub use timeline::Reader;

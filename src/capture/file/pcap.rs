@@ -121,7 +121,7 @@ impl PcapWalker {
         // 2^32 seconds and 2^32 milliseconds of nanoseconds fit in an `i64`.
         let time = i64::from(order.u32(head, 0)) * 1_000_000_000 + i64::from(order.u32(head, 4)) * i64::from(unit);
         let (time, offset) = (Timestamp(time), start as u64);
-        Ok(Some(Packet { time, offset, captured, original, link: self.link, block: self.block }))
+        Ok(Some(Packet { time, offset, captured, original, link: self.link, block: self.block, interface: 0 }))
     }
 
     #[inline]

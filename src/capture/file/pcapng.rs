@@ -1,9 +1,11 @@
 //! The pcapng format: sections of blocks (draft-ietf-opsawg-pcapng). Where a block is damaged this stops where
 //! Wireshark stops, so that packet numbers agree; the reasons for stopping are the same.
 
+use std::net::IpAddr;
+
 use pcap_parser::{
-    DSB_MAGIC as SECRETS, EPB_MAGIC as ENHANCED_PACKET, IDB_MAGIC as INTERFACE, SHB_MAGIC as SECTION,
-    SPB_MAGIC as SIMPLE_PACKET,
+    DSB_MAGIC as SECRETS, EPB_MAGIC as ENHANCED_PACKET, IDB_MAGIC as INTERFACE, NRB_MAGIC as NAMES, OptionCode,
+    SHB_MAGIC as SECTION, SPB_MAGIC as SIMPLE_PACKET,
 };
 
 use super::fault::{Fault, FaultKind};
@@ -55,6 +57,10 @@ pub struct PcapngWalker {
     order: Order,
     /// The interfaces of the current section.
     sources: Vec<Source>,
+    /// Interfaces of the sections before.
+    earlier: usize,
+    /// Comments and names are wanted.
+    notes: bool,
     /// The time of the packet before, for packets without one.
     last: Timestamp,
     block: u16,
@@ -72,18 +78,26 @@ impl PcapngWalker {
     /// Reads the first section header.
     pub fn open(bytes: &[u8], block: u16) -> Result<Self, Box<Fault>> {
         let (order, last) = (Order { big: false }, Timestamp::default());
-        let mut walker = Self { position: 0, order, sources: Vec::new(), last, block, prefetch: Prefetch::default() };
+        let mut walker = Self::at(0, order, last, block);
         let found = walker.block(bytes)?;
         walker.section(bytes, &found)?;
         walker.position = found.length;
         Ok(walker)
     }
 
+    fn at(position: usize, order: Order, last: Timestamp, block: u16) -> Self {
+        let (sources, prefetch) = (Vec::new(), Prefetch::default());
+        Self { position, order, sources, earlier: 0, notes: false, last, block, prefetch }
+    }
+
+    /// From here on, puts the comments of packets and the names of addresses into the summary.
+    pub fn want_notes(&mut self) {
+        self.notes = true;
+    }
+
     /// All secrets from here to the end, or to where reading must stop; the walk itself stays where it is.
     pub fn secrets_ahead(&self, bytes: &[u8]) -> Vec<Secrets> {
-        let (order, last) = (self.order, self.last);
-        let (position, block, prefetch) = (self.position, self.block, Prefetch::default());
-        let mut scout = Self { position, order, sources: Vec::new(), last, block, prefetch };
+        let mut scout = Self::at(self.position, self.order, self.last, self.block);
         let mut found = Vec::new();
         while scout.position != bytes.len() {
             scout.prefetch.ahead_of(bytes, scout.position);
@@ -113,8 +127,11 @@ impl PcapngWalker {
                 }
             };
             self.position += found.length;
-            if packet.is_some() {
-                return Ok(packet);
+            if let Some(packet) = packet {
+                if self.notes {
+                    self.comments(bytes, &found, &packet, summary);
+                }
+                return Ok(Some(packet));
             }
         }
         Ok(None)
@@ -162,7 +179,8 @@ impl PcapngWalker {
         let ticks = u64::from(order.u32(head, 12)) << 32 | u64::from(order.u32(head, 16));
         self.last = source.clock.time(ticks);
         let offset = (found.start + PACKET_LEAST - 4) as u64;
-        Ok(Packet { time: self.last, offset, captured, original, link: source.link, block: self.block })
+        let interface = self.interface_of(id as usize);
+        Ok(Packet { time: self.last, offset, captured, original, link: source.link, block: self.block, interface })
     }
 
     /// A Simple Packet Block: of interface 0, and without a time. It gets that of the packet before it: the epoch
@@ -179,7 +197,44 @@ impl PcapngWalker {
             return Err(FaultKind::PacketTooLong { claimed: captured, room }.at(found.start));
         }
         let offset = (found.start + BLOCK_HEADER + 4) as u64;
-        Ok(Packet { time: self.last, offset, captured, original, link: source.link, block: self.block })
+        let interface = self.interface_of(0);
+        Ok(Packet { time: self.last, offset, captured, original, link: source.link, block: self.block, interface })
+    }
+
+    /// Which of the file's interfaces is number `id` of its section; there are at most [`MOST_INTERFACES`].
+    fn interface_of(&self, id: usize) -> u16 {
+        (self.earlier + id) as u16
+    }
+
+    /// Notes the comments of a packet. Options that cannot be read end them, as they hold nothing that a packet needs.
+    #[cold]
+    fn comments(&self, bytes: &[u8], found: &Found, packet: &Packet, summary: &mut FileSummary) {
+        let start = packet.offset as usize + (packet.captured as usize).next_multiple_of(4);
+        let end = found.start + found.length - 4;
+        if found.kind == SIMPLE_PACKET || start >= end {
+            return;
+        }
+        let _ = each_option(&bytes[start..end], self.order, |code, value| {
+            if code == OptionCode::Comment {
+                summary.comments.push((packet.offset, String::from_utf8_lossy(value).into_owned()));
+            }
+        });
+    }
+
+    /// Notes the names of a Name Resolution Block, whose records look like options (draft-ietf-opsawg-pcapng 4.5).
+    fn names(&self, bytes: &[u8], found: &Found, summary: &mut FileSummary) {
+        let _ = each_option(found.after(bytes, BLOCK_FRAME), self.order, |code, value| {
+            let (address, names) = match (code.0, value) {
+                (1, [a, b, c, d, names @ ..]) => (IpAddr::from([*a, *b, *c, *d]), names),
+                (2, value) => match value.split_first_chunk::<16>() {
+                    Some((address, names)) => (IpAddr::from(*address), names),
+                    None => return,
+                },
+                _ => return,
+            };
+            let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+            summary.names.extend(names.map(|name| (address, String::from_utf8_lossy(name).into_owned())));
+        });
     }
 
     /// A block that holds no packet. Those that are not known here (names, statistics, custom ones, ...) are skipped.
@@ -190,6 +245,10 @@ impl PcapngWalker {
             INTERFACE => self.interface(bytes, found, summary),
             SECRETS => {
                 summary.secrets.push(self.secrets(bytes, found)?);
+                Ok(())
+            }
+            NAMES if self.notes => {
+                self.names(bytes, found, summary);
                 Ok(())
             }
             _ => Ok(()),
@@ -204,6 +263,7 @@ impl PcapngWalker {
             return Err(FaultKind::PcapngVersion(major, minor).at(found.start));
         }
         each_option(found.after(bytes, SECTION_LEAST), self.order, |_, _| ()).map_err(|kind| kind.at(found.start))?;
+        self.earlier += self.sources.len();
         self.sources.clear();
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What is known of each input besides its packets.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::capture::{LinkType, Packet};
@@ -93,6 +94,10 @@ pub struct FileSummary {
     pub interfaces: Vec<Interface>,
     /// The secrets found so far; [`Reader::tls_key_logs`](super::Reader::tls_key_logs) has the bytes of those for TLS.
     pub secrets: Vec<Secrets>,
+    /// Comments of packets by [`Packet::offset`], ascending, if [`Reader::again`](super::Reader::again) reads the file.
+    pub comments: Vec<(u64, String)>,
+    /// Names of addresses, likewise.
+    pub names: Vec<(IpAddr, String)>,
     /// Where and why reading stopped early.
     pub damage: Option<Damage>,
 }
@@ -100,8 +105,20 @@ pub struct FileSummary {
 impl FileSummary {
     pub(super) fn new(name: String, file_type: FileType, compression: Option<Compression>) -> Self {
         let (packets, bytes, first, last) = (0, 0, None, None);
-        let (interfaces, secrets) = (Vec::new(), Vec::new());
-        Self { name, file_type, compression, packets, bytes, first, last, interfaces, secrets, damage: None }
+        Self {
+            name,
+            file_type,
+            compression,
+            packets,
+            bytes,
+            first,
+            last,
+            interfaces: Vec::new(),
+            secrets: Vec::new(),
+            comments: Vec::new(),
+            names: Vec::new(),
+            damage: None,
+        }
     }
 
     #[inline]

@@ -66,6 +66,30 @@ impl Reader {
         }
     }
 
+    /// Reads the same inputs from the beginning, with their comments and names. Damage is found again, but not that of
+    /// a stream that broke off.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let mut reader = Self::empty();
+        for (file, block) in self.files.iter().zip(&self.blocks) {
+            let mut summary = FileSummary::new(file.name.clone(), file.file_type, file.compression);
+            let opened = Walker::open(block.bytes(), reader.blocks.len() as u16, &mut summary);
+            let mut walker = opened.expect("what could be opened once can be again");
+            walker.want_notes();
+            reader.tracks.push(Track { walker, head: None, stream: None, ended: false });
+            reader.files.push(summary);
+            reader.blocks.push(block.clone());
+        }
+        reader
+    }
+
+    /// The comments of a packet, where this reads [`Reader::again`].
+    pub fn comments(&self, packet: &Packet) -> impl Iterator<Item = &str> {
+        let all = &self.files[usize::from(packet.block)].comments;
+        let start = all.partition_point(|(offset, _)| *offset < packet.offset);
+        all[start..].iter().take_while(|(offset, _)| *offset == packet.offset).map(|(_, text)| text.as_str())
+    }
+
     fn empty() -> Self {
         let (tracks, files, blocks) = (Vec::new(), Vec::new(), Vec::new());
         Self { tracks, files, blocks, heads: BinaryHeap::new(), numbers_left: u32::MAX }
@@ -230,7 +254,8 @@ impl Track {
     }
 }
 
-fn damage(summary: &FileSummary, fault: &Fault) -> Damage {
+/// What `fault` means for the file of `summary`.
+pub(super) fn damage(summary: &FileSummary, fault: &Fault) -> Damage {
     Damage { packet: summary.packets + 1, offset: fault.offset, text: fault.kind.to_string() }
 }
 

@@ -48,6 +48,21 @@ impl Walker {
         }
     }
 
+    /// From here on, puts the comments of packets and the names of addresses into the summary; pcap has none.
+    pub fn want_notes(&mut self) {
+        if let Self::Pcapng(walker) = self {
+            walker.want_notes();
+        }
+    }
+
+    /// Goes on at `position`, where a record begins: the bytes to come do not begin where those before did.
+    pub fn seek(&mut self, position: usize) {
+        match self {
+            Self::Pcap(walker) => walker.position = position,
+            Self::Pcapng(walker) => walker.position = position,
+        }
+    }
+
     /// Bytes walked.
     pub fn position(&self) -> usize {
         match self {

@@ -22,7 +22,7 @@ pub const STYLE: &str = ".ladder{font:12px system-ui,sans-serif;background:#fff}
 .ladder .lane{stroke:#bbb;stroke-width:1}.ladder text{fill:#123}.ladder .dim{fill:#667;font-size:10.5px}\
 .ladder .name{font-weight:600;text-anchor:middle}.ladder .mid{text-anchor:middle}\
 .ladder .bad line{stroke:#b00020}.ladder .bad text{fill:#b00020}\
-.ladder .missing line{stroke:#9a6700;stroke-dasharray:5 4}.ladder .missing text{fill:#9a6700}";
+.ladder .missing line{stroke:#9a6700;stroke-dasharray:5 4}.ladder .missing line~line{stroke-dasharray:none}.ladder .missing text{fill:#9a6700}";
 
 /// `text` as the content of an element or an attribute: no control character, no markup.
 pub fn clean(text: &str) -> String {

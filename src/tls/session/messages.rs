@@ -73,6 +73,7 @@ impl Session {
     pub(super) fn client_hello(&mut self, side: Side, body: &[u8]) {
         let Some(hello) = handshake::client_hello(body) else { return };
         self.facts.client = Some(side);
+        self.facts.random = Some(hello.random);
         self.facts.sni = hello.sni.clone().or_else(|| self.facts.sni.take());
         let before = std::mem::take(&mut self.hello);
         // Where the directions are out of order, the answer may be there before the question.

@@ -1,0 +1,395 @@
+//! Two hand-shakes at once, of which each waits for the other: the client's side is shown the server's identity and
+//! the server's side the client's. In: two connections and what the client offers. Out: both sides' plain streams, or
+//! who refused whom; and the report either way.
+//!
+//! We offer the server what the client offered us. The server's first flight is seen by a [`gate`](super::gate), and
+//! held there. The client is offered what the server chose, and shown the mirror of its certificate. Once the client
+//! has shown its own, the server is let on, and shown the mirror of that.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::{Acceptor, NoServerSessionStorage};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{AlertDescription, ClientConfig, Error, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::{FallibleAccept, FallibleConnect, LazyConfigAcceptor, TlsConnector, server};
+
+use super::Party;
+use super::detect::Hello;
+use super::gate::{Gate, Keeper};
+use super::identities::Identities;
+use super::leg::{Leg, refuse};
+use super::peek::Flight;
+use super::report::{Certificate, Half, HandOff, Refusal};
+use super::secrets::Secrets;
+use super::verify::{ClientSide, ServerSide};
+use super::wire::Wire;
+
+/// Both sides of a connection, by their roles in TLS.
+pub struct Roles<T> {
+    /// Who sent the ClientHello.
+    pub client: T,
+    /// The other.
+    pub server: T,
+}
+
+/// What is needed for both hand-shakes.
+pub struct Shake<'a> {
+    identities: &'a Identities,
+    hello: &'a Hello,
+    parties: Roles<Party>,
+    /// The server's address, for its name where none is asked for.
+    address: IpAddr,
+    provider: Arc<CryptoProvider>,
+    /// What is known so far.
+    pub report: HandOff,
+}
+
+/// It failed; everyone was told, and the report says how.
+#[derive(Debug)]
+pub struct Failed;
+
+impl<'a> Shake<'a> {
+    /// None if nothing that is offered can be opened: an older TLS, or suites without forward secrecy.
+    pub fn new(identities: &'a Identities, hello: &'a Hello, parties: Roles<Party>, address: IpAddr) -> Option<Self> {
+        let mut provider = CryptoProvider::clone(&identities.provider);
+        provider.cipher_suites.retain(|suite| hello.suites.contains(&suite.suite()));
+        provider.cipher_suites.sort_by_key(|suite| hello.suites.iter().position(|offered| *offered == suite.suite()));
+        if let Some(groups) = &hello.groups {
+            provider.kx_groups.retain(|group| groups.contains(&group.name()));
+            provider.kx_groups.sort_by_key(|group| groups.iter().position(|offered| *offered == group.name()));
+        }
+        if provider.cipher_suites.is_empty() || provider.kx_groups.is_empty() {
+            return None;
+        }
+        let client = parties.client.to_string();
+        let report = HandOff { server_name: hello.name.clone(), client, ..HandOff::default() };
+        Some(Self { identities, hello, parties, address, provider: Arc::new(provider), report })
+    }
+
+    /// Brings both sides together.
+    pub async fn run(&mut self, client: Wire, server: Wire) -> Result<Roles<Leg>, Failed> {
+        let (secrets, judge) = (Secrets::new(self.identities.key_log.clone()), self.judge(self.parties.server));
+        let side = Arc::new(ServerSide::new(self.provider.clone(), &self.hello.schemes, judge));
+        let (gate, mut keeper) = Gate::new(secrets.clone());
+        let connect = self.connect(server.gated(gate), &side, secrets.clone());
+        let mut connect = match connect {
+            Ok(connect) => connect,
+            Err(error) => return Err(self.broke(client, &io::Error::other(error)).await),
+        };
+        let flight = tokio::select! {
+            done = &mut connect => return Err(self.no_flight(client, done.err()).await),
+            seen = &mut keeper.seen => match seen {
+                Ok(flight) => flight,
+                // Let through unseen: what comes of it is an error, or nothing we could mirror.
+                Err(_) => {
+                    let done = connect.await;
+                    return Err(self.no_flight(client, done.err()).await);
+                }
+            }
+        };
+        self.half(self.parties.server).presented = flight.chain.first().map(Certificate::of);
+        if let Some(error) = self.judged(&flight) {
+            return Err(self.distrusted(client, connect, keeper, error).await);
+        }
+        let accepted = match self.accept(client, &flight, secrets).await {
+            Ok(accepted) => accepted,
+            Err(error) => return Err(self.client_failed(connect, keeper, &side, &error).await),
+        };
+        self.negotiated(self.parties.client, accepted.get_ref().1);
+        if let Err(error) = self.show_server(&side, &accepted).await {
+            self.refused("the proxy", self.parties.client, None, error.to_string(), None);
+            Leg::Server(Box::new(accepted)).leave(Some(AlertDescription::InternalError)).await;
+            return Err(Failed);
+        }
+        let _ = keeper.release.send(()); // the gate is in `connect`, which is here
+        match connect.await {
+            Ok(stream) => {
+                self.negotiated(self.parties.server, stream.get_ref().1);
+                self.compare();
+                Ok(Roles { client: Leg::Server(Box::new(accepted)), server: Leg::Client(Box::new(stream)) })
+            }
+            Err((error, _)) => {
+                let alert = self.server_failed(&error);
+                Leg::Server(Box::new(accepted)).leave(alert).await;
+                Err(Failed)
+            }
+        }
+    }
+
+    fn judge(&self, party: Party) -> Option<super::verify::Judge> {
+        self.identities.judge(party)
+    }
+
+    /// The name that we ask the server for; without one, its address, which is not said (RFC 6066 3).
+    fn name(&self) -> ServerName<'static> {
+        let name = self.hello.name.clone().and_then(|name| ServerName::try_from(name).ok());
+        name.unwrap_or_else(|| ServerName::IpAddress(self.address.into()))
+    }
+
+    fn connect(
+        &self,
+        wire: Wire,
+        side: &Arc<ServerSide>,
+        secrets: Arc<Secrets>,
+    ) -> Result<FallibleConnect<Wire>, Error> {
+        let versions = versions(&self.provider);
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&versions)?
+            .dangerous()
+            .with_custom_certificate_verifier(side.clone())
+            .with_client_cert_resolver(side.clone());
+        config.alpn_protocols = self.hello.alpn.clone();
+        config.enable_sni = self.hello.name.is_some();
+        config.resumption = Resumption::disabled();
+        config.key_log = secrets;
+        config.enable_secret_extraction = true;
+        Ok(TlsConnector::from(Arc::new(config)).connect(self.name(), wire).into_fallible())
+    }
+
+    /// Shakes hands with the client, as the server would.
+    async fn accept(
+        &mut self,
+        wire: Wire,
+        flight: &Flight,
+        secrets: Arc<Secrets>,
+    ) -> io::Result<server::TlsStream<Wire>> {
+        let (certified, same_key) = self.shown(self.parties.client, flight.chain.first()).await?;
+        let certified = certified.ok_or_else(|| io::Error::other("the server showed no certificate"))?;
+        let config = self.server_config(flight, certified, same_key, secrets).map_err(io::Error::other)?;
+        let start = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
+        let accept: FallibleAccept<Wire> = start.into_stream(Arc::new(config)).into_fallible();
+        accept.await.map_err(|(error, _)| error)
+    }
+
+    fn server_config(
+        &self,
+        flight: &Flight,
+        certified: Arc<CertifiedKey>,
+        same_key: bool,
+        secrets: Arc<Secrets>,
+    ) -> Result<ServerConfig, Error> {
+        let mut provider = CryptoProvider::clone(&self.provider);
+        if same_key {
+            provider.cipher_suites.retain(|suite| Some(suite.suite()) == flight.suite);
+        }
+        provider.kx_groups.sort_by_key(|group| Some(group.name()) != flight.group);
+        let provider = Arc::new(provider);
+        let versions: Vec<_> =
+            versions(&self.provider).into_iter().filter(|version| Some(version.version) == flight.version).collect();
+        let judge = self.judge(self.parties.client);
+        let verifier = ClientSide::new(provider.clone(), judge, flight.asks, flight.authorities.clone());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&versions)?
+            .with_client_cert_verifier(Arc::new(verifier))
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.alpn_protocols = flight.alpn.iter().cloned().collect();
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.key_log = secrets;
+        config.enable_secret_extraction = true;
+        Ok(config)
+    }
+
+    /// What `party` is shown for the other's certificate; and whether its key is of the same kind.
+    async fn shown(
+        &mut self,
+        party: Party,
+        original: Option<&CertificateDer<'_>>,
+    ) -> io::Result<(Option<Arc<CertifiedKey>>, bool)> {
+        let supplied = self.identities.supplied(party);
+        let (certified, same_key) = match (supplied, original) {
+            (Some(supplied), _) => (Some(supplied), false),
+            (None, Some(original)) => {
+                let leaf = tokio::task::block_in_place(|| self.identities.mirror(original))?;
+                if leaf.other_key {
+                    let other = party.other();
+                    self.report.differs.push(format!("the kind of the {other}'s key cannot be mirrored"));
+                }
+                self.half(party).mirrored = true;
+                (Some(leaf.certified), !leaf.other_key)
+            }
+            (None, None) => (None, true),
+        };
+        self.half(party).shown = certified.as_ref().and_then(|certified| certified.cert.first()).map(Certificate::of);
+        Ok((certified, same_key))
+    }
+
+    /// Now that the client is known, the server may ask.
+    async fn show_server(&mut self, side: &ServerSide, client: &server::TlsStream<Wire>) -> io::Result<()> {
+        let presented = client.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        self.half(self.parties.client).presented = presented.map(Certificate::of);
+        if let (Some(certified), _) = self.shown(self.parties.server, presented).await? {
+            side.show(certified);
+        }
+        Ok(())
+    }
+
+    fn judged(&self, flight: &Flight) -> Option<Error> {
+        self.judge(self.parties.server)?.server(&flight.chain, &self.name()).err()
+    }
+
+    /// The server's certificate is not to be believed. Its hand-shake goes on to where it is told.
+    async fn distrusted(
+        &mut self,
+        client: Wire,
+        connect: FallibleConnect<Wire>,
+        keeper: Keeper,
+        error: Error,
+    ) -> Failed {
+        let alert = alert_of(&error);
+        self.refused("the proxy", self.parties.server, alert, error.to_string(), believe_hint(self.parties.server));
+        let _ = keeper.release.send(()); // the gate is in `connect`, which is here
+        let told = async { drop(connect.await) };
+        tokio::join!(told, refuse(client, alert.unwrap_or(AlertDescription::CertificateUnknown)));
+        Failed
+    }
+
+    /// The server ended it before it showed a certificate.
+    async fn no_flight(&mut self, client: Wire, error: Option<(io::Error, Wire)>) -> Failed {
+        let error = error.map(|(error, _)| error);
+        let error = error.unwrap_or_else(|| io::Error::other("it showed no certificate that could be mirrored"));
+        self.broke(client, &error).await
+    }
+
+    async fn broke(&mut self, client: Wire, error: &io::Error) -> Failed {
+        match self.server_failed(error) {
+            Some(alert) => refuse(client, alert).await,
+            None if error.kind() == io::ErrorKind::ConnectionReset => client.reset_on_drop(),
+            None => Leg::Plain(client).leave(None).await,
+        }
+        Failed
+    }
+
+    /// What the server, or we at its side, minded; and the alert that the client is to see.
+    fn server_failed(&mut self, error: &io::Error) -> Option<AlertDescription> {
+        let (client, server) = (self.parties.client, self.parties.server);
+        match tls(error) {
+            Some(Error::AlertReceived(alert)) => {
+                let (alert, hint) = (*alert, alert_hint(server, *alert));
+                self.refused(server.the(), client, Some(alert), "its alert says so".to_owned(), hint);
+                Some(alert)
+            }
+            Some(error) => {
+                let alert = alert_of(error);
+                self.refused("the proxy", server, alert, error.to_string(), None);
+                Some(alert.unwrap_or(AlertDescription::InternalError))
+            }
+            None => {
+                self.refused(server.the(), client, None, format!("it ended the connection: {error}"), None);
+                None
+            }
+        }
+    }
+
+    /// The client minded something, or we did about it: the server is told what it would have heard.
+    async fn client_failed(
+        &mut self,
+        connect: FallibleConnect<Wire>,
+        keeper: Keeper,
+        side: &ServerSide,
+        error: &io::Error,
+    ) -> Failed {
+        let (client, server) = (self.parties.client, self.parties.server);
+        match tls(error) {
+            Some(Error::AlertReceived(alert)) => {
+                let hint = alert_hint(client, *alert);
+                self.refused(client.the(), server, Some(*alert), "its alert says so".to_owned(), hint);
+                side.refuse(*alert);
+                let _ = keeper.release.send(()); // the gate is in `connect`, which is here
+                drop(connect.await);
+            }
+            Some(error) => {
+                let hint = matches!(error, Error::InvalidCertificate(_)).then(|| believe_hint(client)).flatten();
+                self.refused("the proxy", client, alert_of(error), error.to_string(), hint);
+            }
+            None => self.refused(client.the(), server, None, format!("it ended the connection: {error}"), None),
+        }
+        Failed
+    }
+
+    fn refused(&mut self, who: &str, whom: Party, alert: Option<AlertDescription>, why: String, hint: Option<String>) {
+        let alert = alert.map(|alert| format!("{alert:?}"));
+        self.report.refusal = Some(Refusal { who: who.to_owned(), whom: whom.the().to_owned(), alert, why, hint });
+    }
+
+    fn half(&mut self, party: Party) -> &mut Half {
+        match party {
+            Party::Km => &mut self.report.km,
+            Party::Controller => &mut self.report.controller,
+        }
+    }
+
+    fn negotiated(&mut self, party: Party, connection: &rustls::CommonState) {
+        let version = match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS 1.2",
+        };
+        let mut parts = vec![version.to_owned()];
+        parts.extend(connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())));
+        parts.extend(connection.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name())));
+        parts.extend(connection.alpn_protocol().map(|name| format!("ALPN {}", name.escape_ascii())));
+        self.half(party).negotiated = parts.join(", ");
+    }
+
+    fn compare(&mut self) {
+        let HandOff { km, controller, .. } = &self.report;
+        if km.negotiated != controller.negotiated {
+            self.report.differs.push("what was negotiated".to_owned());
+        }
+    }
+}
+
+/// The versions that these suites are of.
+fn versions(provider: &CryptoProvider) -> Vec<&'static SupportedProtocolVersion> {
+    let all = [&rustls::version::TLS13, &rustls::version::TLS12];
+    let has = |version: &&&SupportedProtocolVersion| {
+        provider.cipher_suites.iter().any(|suite| suite.version().version == version.version)
+    };
+    all.iter().filter(has).copied().collect()
+}
+
+fn tls(error: &io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// What a peer hears of an error of ours.
+fn alert_of(error: &Error) -> Option<AlertDescription> {
+    match error {
+        Error::InvalidCertificate(error) => Some(error.clone().into()),
+        Error::DecryptError => Some(AlertDescription::BadRecordMac),
+        Error::PeerIncompatible(_) => Some(AlertDescription::HandshakeFailure),
+        Error::NoApplicationProtocol => Some(AlertDescription::NoApplicationProtocol),
+        _ => None,
+    }
+}
+
+/// What to do when `who` sent this alert.
+pub fn alert_hint(who: Party, alert: AlertDescription) -> Option<String> {
+    use AlertDescription as A;
+    let (this, other) = (who.the(), who.other().the());
+    match alert {
+        A::UnknownCA | A::BadCertificate | A::CertificateUnknown | A::DecryptError => Some(format!(
+            "{this} does not trust the proxy's authority: add its ca.pem to what {this} believes, or {other}'s \
+             certificate does not fit what {this} expects (compare its names)"
+        )),
+        A::CertificateRequired | A::NoCertificate => Some(format!("{other} showed no certificate")),
+        A::CertificateExpired => Some(format!("the certificate of {other} is not valid now, nor is its mirror")),
+        A::HandshakeFailure => Some(format!("{this} found nothing in common, or {other} showed no certificate")),
+        A::AccessDenied => Some(format!("{this} knows the identity of {other}, and does not let it in")),
+        A::UnrecognisedName => Some(format!("{this} does not go by the name that {other} asked for")),
+        _ => None,
+    }
+}
+
+fn believe_hint(party: Party) -> Option<String> {
+    let option = match party {
+        Party::Km => "km",
+        Party::Controller => "controller",
+    };
+    Some(format!("the proxy judges by --{option}-ca; see that it leads there, and is valid now"))
+}

@@ -1,0 +1,152 @@
+//! Who is believed, and who is shown to whom. In: files. Out: [`Identities`], or why TLS is not opened.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::authority::Authority;
+use super::mint::{Leaf, Mint};
+use super::secrets::KeyLogFile;
+use super::verify::Judge;
+use super::{Options, Party, Trust, about};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Identities {
+    /// What speaks TLS.
+    pub provider: Arc<CryptoProvider>,
+    /// Where secrets go.
+    pub key_log: Option<Arc<KeyLogFile>>,
+    mint: Option<Mint>,
+    km: Side,
+    controller: Side,
+}
+
+#[derive(Debug)]
+struct Side {
+    /// None believes everyone.
+    judge: Option<Judge>,
+    shown: Option<Arc<CertifiedKey>>,
+}
+
+impl Identities {
+    /// Reads what the options name. Without an authority and certificates there is nothing to open TLS with. Also
+    /// gives what the user should be warned of.
+    ///
+    /// # Errors
+    /// A file cannot be read, or something is missing.
+    pub fn read(options: &Options) -> io::Result<(Option<Self>, Vec<String>)> {
+        if options.ca.is_none() && options.km.shown.is_none() && options.controller.shown.is_none() {
+            let text = "TLS is passed on unopened, for want of --ca DIR; ckscope ca init DIR makes an authority";
+            return Ok((None, vec![text.to_owned()]));
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let revoked: Vec<_> =
+            options.revoked.iter().map(|path| revocations(path)).collect::<io::Result<Vec<_>>>()?.concat();
+        let side = |trust: &Trust, party: Party| Side::read(trust, party, options.ca.is_some(), &provider, &revoked);
+        let (km, controller) = (side(&options.km, Party::Km)?, side(&options.controller, Party::Controller)?);
+        let unverified =
+            [(&km, "KM"), (&controller, "controller")].into_iter().filter(|(side, _)| side.judge.is_none());
+        let warnings = unverified.map(|(_, who)| format!("any certificate of the {who} is believed: none is verified"));
+        let warnings = warnings.collect();
+        let mint = options.ca.as_deref().map(Authority::read).transpose()?.map(Mint::new);
+        let key_log = options.key_log.as_deref().map(KeyLogFile::open).transpose()?.map(Arc::new);
+        Ok((Some(Self { provider, key_log, mint, km, controller }), warnings))
+    }
+
+    fn side(&self, party: Party) -> &Side {
+        match party {
+            Party::Km => &self.km,
+            Party::Controller => &self.controller,
+        }
+    }
+
+    /// Who judges this party's certificate.
+    pub fn judge(&self, party: Party) -> Option<Judge> {
+        self.side(party).judge.clone()
+    }
+
+    /// The certificate that this party is shown whatever the other shows.
+    pub fn supplied(&self, party: Party) -> Option<Arc<CertifiedKey>> {
+        self.side(party).shown.clone()
+    }
+
+    /// The mirror of the other party's certificate.
+    ///
+    /// # Errors
+    /// It cannot be mirrored.
+    pub fn mirror(&self, original: &CertificateDer<'_>) -> io::Result<Leaf> {
+        let none = || io::Error::other("there is no authority to mint from");
+        self.mint.as_ref().ok_or_else(none)?.mirror(original)
+    }
+}
+
+impl Side {
+    fn read(
+        trust: &Trust,
+        party: Party,
+        mints: bool,
+        provider: &Arc<CryptoProvider>,
+        revoked: &[CertificateRevocationListDer<'static>],
+    ) -> io::Result<Self> {
+        let (who, other) = match party {
+            Party::Km => ("km", "controller"),
+            Party::Controller => ("controller", "km"),
+        };
+        if trust.shown.is_none() && !mints {
+            let text = format!("nothing to show the {who}: give --ca DIR, or --{other}-cert and --{other}-key");
+            return Err(io::Error::other(text));
+        }
+        let judge = match &trust.authorities {
+            Some(path) => {
+                Some(Judge::new(provider, &certificates(path)?, revoked).map_err(|error| about(path, error))?)
+            }
+            None if trust.unverified => None,
+            None => {
+                let text =
+                    format!("whose certificates of the {who} to believe? give --{who}-ca FILE, or --no-verify-{who}");
+                return Err(io::Error::other(text));
+            }
+        };
+        let shown = trust.shown.as_ref().map(|(certificate, key)| supplied(certificate, key, provider)).transpose()?;
+        Ok(Self { judge, shown })
+    }
+}
+
+fn supplied(certificate: &PathBuf, key: &Path, provider: &CryptoProvider) -> io::Result<Arc<CertifiedKey>> {
+    let chain = certificates(certificate)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| about(key, error))?;
+    let certified = CertifiedKey::from_der(chain, private, provider);
+    Ok(Arc::new(
+        certified.map_err(|error| about(key, format!("{error}; is it the key of {}?", certificate.display())))?,
+    ))
+}
+
+fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let iterator = CertificateDer::pem_file_iter(path).map_err(|error| about(path, error))?;
+    let found: Vec<_> = iterator.collect::<Result<_, _>>().map_err(|error| about(path, error))?;
+    if found.is_empty() {
+        return Err(about(path, "no certificate found, expected PEM"));
+    }
+    Ok(found)
+}
+
+/// All lists in a file of PEM, or the one that it is.
+fn revocations(path: &Path) -> io::Result<Vec<CertificateRevocationListDer<'static>>> {
+    let bytes = std::fs::read(path).map_err(|error| about(path, error))?;
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| about(path, error))?;
+    if !lists.is_empty() {
+        return Ok(lists);
+    }
+    if bytes.first() != Some(&super::der::SEQUENCE) {
+        return Err(about(path, "no revocation list found, expected PEM or DER"));
+    }
+    Ok(vec![CertificateRevocationListDer::from(bytes)])
+}

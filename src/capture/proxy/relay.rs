@@ -1,0 +1,197 @@
+//! Bytes from either side to the other, as they are. In: two connections. Out: how they ended. A side's end, its
+//! reset and its alert reach the other side; a side that reads slowly slows the other down, and nothing else does.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::AlertDescription;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::leg::{GOOD_BYE, Leg};
+use super::now;
+use super::tap::{Side, Tap, What};
+
+/// Bytes read at once.
+const BUFFER: usize = 64 * 1024;
+/// How long nothing must have moved before a connection counts as drained.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// Why a relay ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Both sides came to their end.
+    Finished,
+    /// A side broke the connection off.
+    Reset(Side),
+    /// A side said what it minds.
+    Alert(Side, AlertDescription),
+    /// A side's TLS broke.
+    Failed(Side, String),
+    /// The proxy was stopped.
+    Stopped,
+}
+
+/// Bytes passed on, by the side they came from.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// By side.
+    pub bytes: [AtomicU64; 2],
+    /// Whether bytes were read of a side and not written yet.
+    held: [AtomicBool; 2],
+}
+
+impl Counters {
+    /// Bytes passed on so far.
+    pub fn bytes(&self) -> [u64; 2] {
+        [0, 1].map(|side| self.bytes[side].load(Ordering::Relaxed))
+    }
+
+    fn holds(&self) -> bool {
+        self.held.iter().any(|held| held.load(Ordering::Relaxed))
+    }
+}
+
+/// A side as both directions share it.
+struct Shared(Mutex<Leg>);
+
+impl Shared {
+    /// Both directions run in one task, so the lock is never held.
+    fn leg(&self) -> MutexGuard<'_, Leg> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn into_leg(self) -> Leg {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(buffer);
+        poll_fn(|cx| Pin::new(&mut *self.leg()).poll_read(cx, &mut buffer)).await?;
+        Ok(buffer.filled().len())
+    }
+
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let count = poll_fn(|cx| Pin::new(&mut *self.leg()).poll_write(cx, bytes)).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = &bytes[count..];
+        }
+        poll_fn(|cx| Pin::new(&mut *self.leg()).poll_flush(cx)).await
+    }
+
+    async fn shutdown(&self) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut *self.leg()).poll_shutdown(cx)).await
+    }
+
+    async fn cut(&self) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut *self.leg()).poll_cut(cx)).await
+    }
+}
+
+/// A relay of one connection.
+pub struct Relay<'a> {
+    ends: [Shared; 2],
+    tap: &'a Tap,
+    counters: &'a Counters,
+}
+
+impl<'a> Relay<'a> {
+    /// Between who dialled and who was dialled.
+    pub fn new(dialler: Leg, dialled: Leg, tap: &'a Tap, counters: &'a Counters) -> Self {
+        Self { ends: [dialler, dialled].map(|leg| Shared(Mutex::new(leg))), tap, counters }
+    }
+
+    /// Passes bytes on until both sides have ended, or one broke, or `stop` says so: then what is under way still
+    /// arrives, if it does so within `drain`.
+    pub async fn run(self, stop: impl Future<Output = ()>, drain: Duration) -> Ended {
+        let both = async { tokio::try_join!(self.pump(Side::Dialler), self.pump(Side::Dialled)) };
+        let ended = tokio::select! {
+            ended = both => ended.err().unwrap_or(Ended::Finished),
+            () = self.drained(stop, drain) => Ended::Stopped,
+        };
+        self.end(&ended).await;
+        ended
+    }
+
+    async fn pump(&self, side: Side) -> Result<(), Ended> {
+        let (from, to) = (&self.ends[side as usize], &self.ends[side.other() as usize]);
+        let held = &self.counters.held[side as usize];
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let count = match from.read(&mut buffer).await {
+                Ok(0) => break self.finished(side, to.shutdown().await),
+                Ok(count) => count,
+                // An end without close_notify (RFC 8446 6.1) is passed on as such.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    break self.finished(side, to.cut().await);
+                }
+                Err(error) => return Err(broken(side, &error)),
+            };
+            held.store(true, Ordering::Relaxed);
+            to.write_all(&buffer[..count]).await.map_err(|error| broken(side.other(), &error))?;
+            held.store(false, Ordering::Relaxed);
+            self.counters.bytes[side as usize].fetch_add(count as u64, Ordering::Relaxed);
+            self.tap.put(now(), What::Bytes(side, buffer[..count].to_vec()));
+        }
+        Ok(())
+    }
+
+    /// A side has come to its end and the other was told; if that side is gone already, it needs no telling.
+    fn finished(&self, side: Side, _told: io::Result<()>) {
+        self.tap.put(now(), What::Finished(side));
+    }
+
+    async fn drained(&self, stop: impl Future<Output = ()>, drain: Duration) {
+        stop.await;
+        let end = Instant::now() + drain;
+        let mut before = self.counters.bytes();
+        while Instant::now() < end {
+            tokio::time::sleep(QUIET.min(drain)).await;
+            let after = self.counters.bytes();
+            if before == after && !self.counters.holds() {
+                return;
+            }
+            before = after;
+        }
+    }
+
+    /// What the sides get to see of it.
+    async fn end(self, ended: &Ended) {
+        let now = now();
+        match ended {
+            Ended::Finished => {}
+            Ended::Reset(side) => {
+                self.tap.put(now, What::Reset(*side));
+                self.ends.iter().for_each(|end| end.leg().wire().reset_on_drop());
+            }
+            Ended::Alert(side, _) | Ended::Failed(side, _) => {
+                let alert = if let Ended::Alert(_, alert) = ended { Some(*alert) } else { None };
+                [*side, side.other()].into_iter().for_each(|side| self.tap.put(now, What::Finished(side)));
+                let [dialler, dialled] = self.ends.map(Shared::into_leg);
+                let (guilty, other) = if *side == Side::Dialler { (dialler, dialled) } else { (dialled, dialler) };
+                tokio::join!(guilty.leave(None), other.leave(alert));
+            }
+            Ended::Stopped => {
+                let both = async { tokio::join!(self.ends[0].shutdown(), self.ends[1].shutdown()) };
+                let _ = tokio::time::timeout(GOOD_BYE, both).await; // whoever does not listen is not waited for
+                [Side::Dialler, Side::Dialled].into_iter().for_each(|side| self.tap.put(now, What::Finished(side)));
+            }
+        }
+    }
+}
+
+/// What an error of a side means.
+fn broken(side: Side, error: &io::Error) -> Ended {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(alert)) => Ended::Alert(side, *alert),
+        Some(error) => Ended::Failed(side, error.to_string()),
+        None => Ended::Reset(side),
+    }
+}

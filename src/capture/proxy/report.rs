@@ -1,0 +1,162 @@
+//! How the two sides of a TLS connection were brought together. In: what the hand-shakes negotiated and showed. Out: a
+//! [`HandOff`], and its lines for people and for the comments of recorded packets.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::extensions::GeneralName;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
+
+/// One side's half of a hand-off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Half {
+    /// Version, suite, group and protocol, as far as it got.
+    pub negotiated: String,
+    /// The certificate that the side showed us.
+    pub presented: Option<Certificate>,
+    /// The certificate that we showed it.
+    pub shown: Option<Certificate>,
+    /// Whether that one mirrors the other side's; else it was supplied.
+    pub mirrored: bool,
+}
+
+/// What there is to say about a certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// Subject.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// Alternative names.
+    pub names: Vec<String>,
+    /// Key type.
+    pub key: String,
+    /// When it is valid: from, to.
+    pub validity: [String; 2],
+    /// Serial number.
+    pub serial: String,
+}
+
+/// Why it came to nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// Who refused: "the KM", "the controller" or "the proxy".
+    pub who: String,
+    /// Whom.
+    pub whom: String,
+    /// The alert.
+    pub alert: Option<String>,
+    /// Why.
+    pub why: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandOff {
+    /// The name that the TLS client asked for.
+    pub server_name: Option<String>,
+    /// Which side is the TLS client: "KM" or "controller".
+    pub client: String,
+    /// The KM's half.
+    pub km: Half,
+    /// The controller's half.
+    pub controller: Half,
+    /// In what the halves, or a certificate and its mirror, differ.
+    pub differs: Vec<String>,
+    /// Why it failed, if it did.
+    pub refusal: Option<Refusal>,
+}
+
+impl Certificate {
+    /// What there is to say about this one.
+    pub fn of(der: &CertificateDer<'_>) -> Self {
+        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else {
+            return Self { subject: "a certificate that cannot be read".to_owned(), ..Self::default() };
+        };
+        let names = certificate.subject_alternative_name().ok().flatten();
+        let names = names.map(|names| names.value.general_names.iter().map(name).collect()).unwrap_or_default();
+        let validity = certificate.validity();
+        Self {
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            names,
+            key: key(certificate.public_key()),
+            validity: [validity.not_before, validity.not_after].map(|time| time.to_string()),
+            serial: certificate.raw_serial_as_string(),
+        }
+    }
+}
+
+fn name(name: &GeneralName<'_>) -> String {
+    match name {
+        GeneralName::DNSName(name) => format!("DNS:{name}"),
+        GeneralName::URI(name) => format!("URI:{name}"),
+        GeneralName::RFC822Name(name) => format!("email:{name}"),
+        GeneralName::DirectoryName(name) => format!("directory:{name}"),
+        GeneralName::IPAddress(octets) => match (<[u8; 4]>::try_from(*octets), <[u8; 16]>::try_from(*octets)) {
+            (Ok(octets), _) => format!("IP:{}", IpAddr::from(octets)),
+            (_, Ok(octets)) => format!("IP:{}", IpAddr::from(octets)),
+            _ => "IP:?".to_owned(),
+        },
+        GeneralName::OtherName(id, _) => format!("other:{id}"),
+        _ => "other".to_owned(),
+    }
+}
+
+fn key(info: &SubjectPublicKeyInfo<'_>) -> String {
+    match info.parsed() {
+        Ok(PublicKey::RSA(key)) => format!("RSA of {} bits", key.key_size()),
+        Ok(PublicKey::EC(point)) => format!("EC of {} bits", point.key_size()),
+        _ if info.algorithm.algorithm.to_id_string() == "1.3.101.112" => "Ed25519".to_owned(),
+        _ => format!("key of kind {}", info.algorithm.algorithm),
+    }
+}
+
+impl HandOff {
+    /// The report, a line for each thing.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let name = self.server_name.as_ref().map(|name| format!(", which asks for {name}")).unwrap_or_default();
+        lines.push(format!("TLS client: {}{name}", self.client));
+        for (who, half) in [("KM", &self.km), ("controller", &self.controller)] {
+            if !half.negotiated.is_empty() {
+                lines.push(format!("{who}: {}", half.negotiated));
+            }
+            if let Some(certificate) = &half.presented {
+                lines.push(format!("{who} presented: {certificate}"));
+            }
+            if let Some(certificate) = &half.shown {
+                let how = if half.mirrored { "mirrored" } else { "supplied" };
+                lines.push(format!("{who} was shown ({how}): {certificate}"));
+            }
+        }
+        lines.extend(self.differs.iter().map(|difference| format!("differs: {difference}")));
+        lines.extend(self.refusal.as_ref().map(|refusal| format!("refused: {refusal}")));
+        lines
+    }
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subject, names, key, issuer, validity: [from, to], serial } = self;
+        write!(f, "{subject}; names {}; {key}; ", names.join(", "))?;
+        write!(f, "valid {from} to {to}; serial {serial}; signed by {issuer}")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} refused {}: {}", self.who, self.whom, self.why)?;
+        if let Some(alert) = &self.alert {
+            write!(f, " (alert {alert})")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "; {hint}")?;
+        }
+        Ok(())
+    }
+}

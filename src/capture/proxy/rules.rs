@@ -1,0 +1,103 @@
+//! What to tell nftables so that connections come to a transparent proxy, and how to take it back. In: what is to be
+//! brought where. Out: shell commands. Touches nothing itself.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+
+/// The table, the mark and the routing table that are ours.
+const TABLE: &str = "ckscope";
+const MARK: &str = "0x4164";
+const ROUTES: &str = "4164";
+
+/// What is to be brought where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// As they are (TPROXY); else by changing their destination (REDIRECT).
+    pub tproxy: bool,
+    /// Where the proxy listens.
+    pub listen: Vec<SocketAddr>,
+    /// The destination ports of what is brought here.
+    pub ports: Vec<u16>,
+    /// The destinations; empty for all.
+    pub destinations: Vec<IpAddr>,
+    /// Answers to addresses that the proxy dials on from come here, too.
+    pub spoof_source: bool,
+}
+
+impl Rules {
+    /// Commands that bring connections here.
+    pub fn setting(&self) -> String {
+        let mut out = format!("nft -f - <<'END'\ntable inet {TABLE} {{\n");
+        if self.tproxy {
+            let rules = [
+                self.answers(),
+                self.by_version(|version, port| format!("tproxy {version} to :{port} meta mark set {MARK} accept")),
+            ]
+            .concat();
+            chain(&mut out, "to_proxy", "filter hook prerouting priority mangle", &rules);
+        } else {
+            if self.spoof_source {
+                chain(&mut out, "answers", "filter hook prerouting priority mangle", &self.answers());
+            }
+            let rules = self.by_version(|_, port| format!("redirect to :{port}"));
+            chain(&mut out, "to_proxy", "nat hook prerouting priority dstnat", &rules);
+        }
+        out.push_str("}\nEND\n");
+        for version in self.routed() {
+            let all = if version == "-4" { "0.0.0.0/0" } else { "::/0" };
+            let _ = writeln!(out, "ip {version} rule add fwmark {MARK} lookup {ROUTES}"); // a String takes all
+            let _ = writeln!(out, "ip {version} route add local {all} dev lo table {ROUTES}");
+        }
+        out
+    }
+
+    /// Commands that undo [`setting`](Self::setting).
+    pub fn removal(&self) -> String {
+        let mut out = format!("nft delete table inet {TABLE}\n");
+        for version in self.routed() {
+            let _ = writeln!(out, "ip {version} rule del fwmark {MARK} lookup {ROUTES}");
+            let _ = writeln!(out, "ip {version} route flush table {ROUTES}");
+        }
+        out
+    }
+
+    /// The IP versions whose packets to other addresses must be delivered here.
+    fn routed(&self) -> Vec<&'static str> {
+        if !self.tproxy && !self.spoof_source {
+            return Vec::new();
+        }
+        let versions = [(false, "-4"), (true, "-6")];
+        let has = |v6: bool| self.listen.iter().any(|listen| listen.is_ipv6() == v6);
+        versions.into_iter().filter(|(v6, _)| has(*v6)).map(|(_, version)| version).collect()
+    }
+
+    /// What belongs to a connection of the proxy that has another's address is the proxy's.
+    fn answers(&self) -> Vec<String> {
+        vec![format!("meta l4proto tcp socket transparent 1 meta mark set {MARK} accept")]
+    }
+
+    /// A rule for each listener.
+    fn by_version(&self, verdict: impl Fn(&str, u16) -> String) -> Vec<String> {
+        let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
+        let rule = |listen: &SocketAddr| {
+            let (version, family) = if listen.is_ipv6() { ("ip6", "ipv6") } else { ("ip", "ipv4") };
+            let to: Vec<String> =
+                self.destinations.iter().filter(|to| to.is_ipv6() == listen.is_ipv6()).map(IpAddr::to_string).collect();
+            if to.is_empty() && !self.destinations.is_empty() {
+                return None;
+            }
+            let to = if to.is_empty() { String::new() } else { format!("{version} daddr {{ {} }} ", to.join(", ")) };
+            let verdict = verdict(version, listen.port());
+            Some(format!("meta nfproto {family} {to}tcp dport {{ {} }} {verdict}", ports.join(", ")))
+        };
+        self.listen.iter().filter_map(rule).collect()
+    }
+}
+
+fn chain(out: &mut String, name: &str, hook: &str, rules: &[String]) {
+    let _ = writeln!(out, "  chain {name} {{\n    type {hook}; policy accept;"); // a String takes all
+    for rule in rules {
+        let _ = writeln!(out, "    {rule}");
+    }
+    out.push_str("  }\n");
+}

@@ -1,0 +1,187 @@
+//! One connection, from when it is accepted to its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::AlertDescription;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::detect::{Kind, detect};
+use super::handshake::{Roles, Shake, alert_hint};
+use super::leg::Leg;
+use super::listen::dialler;
+use super::panel::Entry;
+use super::relay::{Ended, Relay};
+use super::report::{HandOff, Refusal};
+use super::tap::{Side, Tap, What};
+use super::wire::Wire;
+use super::{Context, Party, now};
+
+/// Passes on what `stream` brings to `goal`, and back.
+pub async fn serve(context: Arc<Context>, stream: TcpStream, goal: SocketAddr) {
+    let opened = now();
+    let Ok(peer) = stream.peer_addr() else { return }; // gone already
+    let turned = context.options.dialler == Party::Controller;
+    let Some(entry) = context.board.open([peer, goal], turned, opened, context.options.connections) else {
+        context.note(format!("{peer}: turned away: {} connections are open", context.options.connections));
+        let _ = stream.set_zero_linger(); // see Wire::reset_on_drop
+        return;
+    };
+    let connection = Connection { context: &context, entry: &entry, peer, goal };
+    let mut stop = context.stop.clone();
+    let how = tokio::select! {
+        how = connection.run(stream, Tap::new(context.queue.clone(), peer, goal, opened)) => how,
+        // Relays end by themselves; what was not even set up has nothing to drain.
+        () = async {
+            let _ = stop.wait_for(|stop| *stop).await; // without a sender the proxy is gone
+            tokio::time::sleep(context.options.drain + super::leg::GOOD_BYE).await;
+        } => "stopped".to_owned(),
+    };
+    context.board.close(&entry, how);
+}
+
+struct Connection<'a> {
+    context: &'a Context,
+    entry: &'a Arc<Entry>,
+    peer: SocketAddr,
+    goal: SocketAddr,
+}
+
+impl Connection<'_> {
+    /// Runs it to its end, and tells how that was.
+    async fn run(&self, stream: TcpStream, tap: Tap) -> String {
+        let result = self.relay(stream, &tap).await;
+        result.unwrap_or_else(|error| {
+            self.context.note(format!("{} to {}: {error}", self.peer, self.goal));
+            error.to_string()
+        })
+    }
+
+    async fn relay(&self, stream: TcpStream, tap: &Tap) -> io::Result<String> {
+        let dialler = Wire::new(stream)?;
+        let dialled = match self.dial().await {
+            Ok(stream) => Wire::new(stream)?,
+            Err(error) => {
+                // As if it had been refused there.
+                dialler.reset_on_drop();
+                tap.put(now(), What::Established(vec![format!("cannot be dialled: {error}")]));
+                tap.put(now(), What::Reset(Side::Dialled));
+                return Err(io::Error::new(error.kind(), format!("cannot be dialled: {error}")));
+            }
+        };
+        let mut ends = [dialler, dialled];
+        let options = &self.context.options;
+        let kind = match detect(&mut ends, options.handshake).await {
+            Ok(kind) => kind,
+            Err((side, _)) => {
+                ends.iter().for_each(Wire::reset_on_drop);
+                tap.put(now(), What::Reset(side));
+                return Ok(self.told(&Ended::Reset(side)));
+            }
+        };
+        let Some([dialler, dialled]) = self.legs(ends, kind, tap).await else {
+            return Ok("no TLS hand-shake".to_owned());
+        };
+        let mut stop = self.context.stop.clone();
+        let stop = async {
+            let _ = stop.wait_for(|stop| *stop).await; // without a sender the proxy is gone
+        };
+        let ended = Relay::new(dialler, dialled, tap, &self.entry.counters).run(stop, options.drain).await;
+        if let Ended::Alert(side, alert) = ended {
+            self.refused_late(side, alert);
+        }
+        Ok(self.told(&ended))
+    }
+
+    /// In TLS 1.3 a server can mind the client's certificate when the client has finished already (RFC 8446 4.4.2.4).
+    fn refused_late(&self, side: Side, alert: AlertDescription) {
+        let (who, whom) = (self.party(side), self.party(side.other()));
+        let refusal = Refusal {
+            who: who.the().to_owned(),
+            whom: whom.the().to_owned(),
+            alert: Some(format!("{alert:?}")),
+            why: "its alert says so".to_owned(),
+            hint: alert_hint(who, alert),
+        };
+        self.entry.refused(refusal);
+    }
+
+    /// Both sides' plain streams; none if TLS came to nothing.
+    async fn legs(&self, ends: [Wire; 2], kind: Kind, tap: &Tap) -> Option<[Leg; 2]> {
+        let (client, hello) = match kind {
+            Kind::Plain => {
+                tap.put(now(), What::Established(Vec::new()));
+                return Some(ends.map(Leg::Plain));
+            }
+            Kind::Tls(client, hello) => (client, hello),
+        };
+        let parties = Roles { client: self.party(client), server: self.party(client.other()) };
+        let address = if client == Side::Dialler { self.goal.ip() } else { self.peer.ip() };
+        let identities = self.context.identities.as_ref();
+        let Some(mut shake) = identities.and_then(|all| Shake::new(all, &hello, parties, address)) else {
+            tap.put(now(), What::Established(vec!["TLS, passed on unopened".to_owned()]));
+            return Some(ends.map(Leg::Plain));
+        };
+        let [dialler, dialled] = ends;
+        let turned = client == Side::Dialled;
+        let (client, server) = if turned { (dialled, dialler) } else { (dialler, dialled) };
+        let patience = self.context.options.handshake;
+        let shaken = timeout(patience, shake.run(client, server)).await;
+        let late = shaken.is_err();
+        self.handed_off(shake.report, late, tap);
+        let legs = shaken.ok()?.ok()?;
+        Some(if turned { [legs.server, legs.client] } else { [legs.client, legs.server] })
+    }
+
+    /// Puts the report where it is looked for.
+    fn handed_off(&self, mut report: HandOff, late: bool, tap: &Tap) {
+        if late {
+            let why = format!("no TLS hand-shake within {:?}", self.context.options.handshake);
+            report.refusal.get_or_insert(Refusal {
+                who: "the proxy".to_owned(),
+                whom: "both".to_owned(),
+                why,
+                ..Refusal::default()
+            });
+        }
+        let failed = report.refusal.as_ref().map(ToString::to_string);
+        tap.put(now(), What::Established(report.lines()));
+        self.entry.handed_off(Arc::new(report));
+        if let Some(refusal) = failed {
+            [Side::Dialler, Side::Dialled].into_iter().for_each(|side| tap.put(now(), What::Finished(side)));
+            self.context.note(format!("{} to {}: {refusal}", self.peer, self.goal));
+        }
+    }
+
+    async fn dial(&self) -> io::Result<TcpStream> {
+        let Context { options, .. } = self.context;
+        let socket = dialler(self.goal, options.spoof_source.then_some(self.peer))?;
+        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {:?}", options.connect));
+        timeout(options.connect, socket.connect(self.goal)).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    fn party(&self, side: Side) -> Party {
+        match (side, self.context.options.dialler) {
+            (Side::Dialler, dialler) => dialler,
+            (Side::Dialled, dialler) => dialler.other(),
+        }
+    }
+
+    /// How it ended, in words; what is out of the ordinary is said.
+    fn told(&self, ended: &Ended) -> String {
+        let text = match ended {
+            Ended::Finished => return "closed".to_owned(),
+            Ended::Stopped => return "stopped".to_owned(),
+            Ended::Reset(side) => return format!("reset by {}", self.party(*side).the()),
+            Ended::Alert(side, alert) => {
+                let hint = alert_hint(self.party(*side), *alert).map(|hint| format!("; {hint}")).unwrap_or_default();
+                format!("{} ended it with alert {alert:?}{hint}", self.party(*side).the())
+            }
+            Ended::Failed(side, why) => format!("TLS with {} broke: {why}", self.party(*side).the()),
+        };
+        self.context.note(format!("{} to {}: {text}", self.peer, self.goal));
+        text
+    }
+}

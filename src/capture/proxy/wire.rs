@@ -1,0 +1,135 @@
+//! A TCP connection of which bytes were read ahead, to see what they are. In: a socket. Out: the same, which gives
+//! those bytes again.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::gate::Gate;
+
+/// A peer that vanished is found out after this long; a proxy that answers in its stead must look for itself.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    /// Read, and not given yet.
+    pub ahead: Vec<u8>,
+    /// Where in `ahead` the reader stands.
+    given: usize,
+    /// The stream has ended behind `ahead`.
+    pub ended: bool,
+    /// What holds bytes back during a hand-shake.
+    gate: Option<Gate>,
+}
+
+impl Wire {
+    /// Small messages go out at once, and a peer that vanished is noticed.
+    pub fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
+        Ok(Self { stream, ahead: Vec::new(), given: 0, ended: false, gate: None })
+    }
+
+    /// Both ends' addresses: ours, and the peer's.
+    pub fn addresses(&self) -> io::Result<[SocketAddr; 2]> {
+        Ok([self.stream.local_addr()?, self.stream.peer_addr()?])
+    }
+
+    /// Waits for more, to be looked at and given later.
+    pub async fn look(&mut self) -> io::Result<()> {
+        if self.stream.read_buf(&mut self.ahead).await? == 0 {
+            self.ended = true;
+        }
+        Ok(())
+    }
+
+    /// From here on `gate` decides what is given.
+    pub fn gated(mut self, gate: Gate) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    /// When dropped, the peer is to see a reset.
+    pub fn reset_on_drop(&self) {
+        let _ = self.stream.set_zero_linger(); // on a socket that is gone there is nothing to reset
+    }
+
+    /// Sends no more, and waits for the peer's end: a socket that is closed before what came in was read sends a
+    /// reset, which may overtake what was sent (RFC 9293 3.10.4).
+    pub async fn end(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let mut rest = [0; 4096];
+        while self.stream.read(&mut rest).await? > 0 {}
+        Ok(())
+    }
+
+    /// Sends no more, but for TLS without saying so.
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    /// Reads ahead; false at the end.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut chunk = [0; 4096];
+        let mut buffer = ReadBuf::new(&mut chunk);
+        std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        self.ahead.extend_from_slice(buffer.filled());
+        self.ended |= buffer.filled().is_empty();
+        Poll::Ready(Ok(!buffer.filled().is_empty()))
+    }
+
+    /// Bytes of `ahead` that may be given, reading until the gate knows.
+    fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while let Some(gate) = &mut self.gate {
+            let passed = std::task::ready!(gate.poll(cx, &self.ahead, self.given));
+            match passed {
+                Some(passed) if passed > self.given => return Poll::Ready(Ok(passed)),
+                Some(_) if self.ended => self.gate = None,
+                Some(_) => _ = std::task::ready!(self.poll_look(cx))?,
+                None => self.gate = None,
+            }
+        }
+        Poll::Ready(Ok(self.ahead.len()))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let allowed = std::task::ready!(self.poll_allowed(cx))?;
+        if self.given < allowed {
+            let end = allowed.min(self.given + buffer.remaining());
+            buffer.put_slice(&self.ahead[self.given..end]);
+            self.given = end;
+            if self.given == self.ahead.len() && self.gate.is_none() {
+                (self.ahead, self.given) = (Vec::new(), 0);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

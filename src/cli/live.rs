@@ -1,0 +1,291 @@
+//! What every command with a live source shares: its options, the loop from what was recorded to the journal, and the
+//! two ways to see it, line by line or on the whole terminal.
+
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+
+use super::filter::{FilterArgs, FollowedArgs, Wanted};
+use super::input::{AnalysisArgs, seconds};
+use super::look::{LookArgs, Time, styles};
+use super::report::{report_leftovers, report_undecoded};
+use super::secrets::KeyLogs;
+use super::shared::Shared;
+use super::signals::stop_on_signals;
+use super::{say, screen};
+use crate::analyzer::{Analyzer, Tap};
+use crate::capture::file::{News, Tail};
+use crate::capture::growing::Growing;
+use crate::capture::{Batch, Block};
+use crate::dissect::Definitions;
+use crate::journal::{Journal, View};
+use crate::output::jsonl;
+use crate::output::read::Listing;
+use crate::time::Span;
+use crate::tls::{Added, Secrets};
+use crate::tui::{Setup, SourcePanel};
+
+/// How long to wait for something new before looking whether to stop.
+const WAIT: Duration = Duration::from_millis(100);
+/// How long a source has to end in good order.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How a live source is analysed and shown.
+#[derive(Args, Debug, Clone)]
+pub struct LiveArgs {
+    #[command(flatten)]
+    pub analysis: AnalysisArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Print messages as they come instead of opening the interface; so it is without a terminal, too
+    #[arg(long, help_heading = "Output")]
+    pub headless: bool,
+    /// How to print, with --headless
+    #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
+    format: Format,
+    /// What times are told against, in text
+    #[arg(long, value_enum, default_value = "absolute", help_heading = "Output")]
+    time: Time,
+    /// Add every parameter and diagnostic of each message, in text
+    #[arg(short = 'V', long, help_heading = "Output")]
+    verbose: bool,
+    #[command(flatten)]
+    look: LookArgs,
+    #[command(flatten)]
+    screen: screen::ScreenArgs,
+    /// Stop after this many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Stop")]
+    pub messages: Option<u32>,
+    /// Stop after this many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Stop")]
+    pub duration: Option<Span>,
+    #[arg(skip)]
+    hints: &'static [&'static str],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line for people
+    Text,
+    /// A JSON object on each line, as `read --format jsonl` has it; with what is known when the message comes
+    Jsonl,
+}
+
+/// Where live traffic comes from. It is recorded, and read from there; this is only to steer it.
+pub trait Source: Send + Sync {
+    /// Asks it to stop; may be called again.
+    fn stop(&self);
+    /// Packets, or pieces of a stream, that were lost before they could be looked at.
+    fn lost(&self) -> u64;
+    /// What went wrong so far, a sentence each.
+    fn problems(&self) -> Vec<String>;
+    /// How it stands, for people.
+    fn panel(&self) -> Option<SourcePanel>;
+}
+
+/// From what is recorded to packets to be analysed.
+pub struct Live {
+    tail: Tail,
+    key_logs: KeyLogs,
+    batch: Batch,
+    messages: Option<u32>,
+    until: Option<Instant>,
+}
+
+impl Live {
+    fn new(args: &LiveArgs, growing: &Arc<Growing>) -> anyhow::Result<Self> {
+        let until = args.duration.map(|duration| Instant::now() + Duration::from_nanos(duration.0.max(0) as u64));
+        let (tail, key_logs) = (Tail::new(Arc::clone(growing)), args.analysis.secrets.open()?);
+        Ok(Self { tail, key_logs, batch: Batch::default(), messages: args.messages, until })
+    }
+
+    /// Reads what comes next.
+    pub fn next(&mut self) -> News {
+        self.tail.read_batch(&mut self.batch)
+    }
+
+    /// Gives what was read, which may be nothing, to `analyzer`; `blocks` then has it, too. Whether there was anything,
+    /// packets or secrets that open those before.
+    ///
+    /// # Errors
+    /// A key log cannot be read.
+    pub fn analyze(&mut self, analyzer: &mut Analyzer, blocks: &mut Vec<Block>) -> anyhow::Result<bool> {
+        let mut secrets = 0;
+        for log in self.tail.take_key_logs() {
+            secrets += analyzer.add_secrets(&log).secrets;
+        }
+        let polled = self.key_logs.poll(|bytes| {
+            let added = analyzer.add_secrets(bytes);
+            secrets += added.secrets;
+            added
+        });
+        let any = secrets > 0 || !self.batch.packets.is_empty();
+        if any {
+            analyzer.batch(&self.batch);
+            self.tail.show(blocks);
+        }
+        polled.map(|()| any)
+    }
+
+    /// Waits a little for more.
+    pub fn wait(&self) {
+        self.tail.wait(WAIT);
+    }
+
+    /// Bytes that were recorded and not read yet.
+    pub fn behind(&self) -> u64 {
+        self.tail.behind()
+    }
+
+    /// Whether as much has come as was asked for.
+    pub fn is_enough(&self, journal: &Journal) -> bool {
+        self.messages.is_some_and(|most| journal.records.len() >= most as usize)
+            || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// What could not be read, a sentence each.
+    pub fn problems(&self, analyzer: &Analyzer) -> Vec<String> {
+        let undecoded = analyzer.undecoded().to_string();
+        self.tail.problems().into_iter().chain(undecoded.lines().map(str::to_owned)).collect()
+    }
+
+    /// The key logs, to say what is wrong with them.
+    pub fn into_key_logs(self) -> KeyLogs {
+        self.key_logs
+    }
+}
+
+impl LiveArgs {
+    /// Whether messages are printed; else the interface opens.
+    pub fn is_headless(&self) -> bool {
+        self.headless || !screen::is_possible()
+    }
+
+    /// Calls requests unanswered after this long, unless it was said otherwise.
+    pub fn impatient(&mut self, time_out: Duration) {
+        self.analysis.timeout = self.analysis.timeout.min(Span(time_out.as_nanos() as i64));
+    }
+
+    /// Has the interface show these hints, one after the other.
+    pub fn tour(&mut self, hints: &'static [&'static str]) {
+        self.hints = hints;
+    }
+
+    /// What they are called.
+    ///
+    /// # Errors
+    /// A definition file is wrong.
+    pub fn definitions(&self) -> anyhow::Result<Arc<Definitions>> {
+        Ok(Arc::new(self.analysis.definitions.load()?))
+    }
+
+    /// Shows what `growing` brings until `source` ends or is told to stop; `name` says what it is. Then `finished` may
+    /// look at all of it. Whether something could not be read, which was said.
+    ///
+    /// # Errors
+    /// Wrong options, a key log that cannot be read, or an output that cannot be written.
+    pub fn show(
+        &self,
+        definitions: &Arc<Definitions>,
+        growing: &Arc<Growing>,
+        source: &Arc<dyn Source>,
+        name: String,
+        finished: impl FnOnce(View<'_>),
+    ) -> anyhow::Result<bool> {
+        let (mut live, mut secrets) = (Live::new(self, growing)?, Secrets::default());
+        live.key_logs.read(&mut |bytes| secrets.add(bytes))?;
+        // What one thread finds is there at once; several would hold batches back from each other.
+        let analyzer = self.analysis.analyzer(Arc::clone(definitions), secrets, true, 1, Tap::Nothing);
+        if self.is_headless() {
+            return self.print(definitions, analyzer, live, source, finished);
+        }
+        if self.filter.display_filter.is_some() {
+            bail!("-Y goes with --headless; in the interface, / asks for a filter");
+        }
+        let setup = self.screen.setup(name)?;
+        let shared = Arc::new(Shared::new(analyzer, Vec::new(), Some(Arc::clone(source))));
+        let problems =
+            screen::show(&shared, Setup { tail: true, tour: self.hints, ..setup }, move |shared| shared.follow(live))?;
+        let inner = shared.lock();
+        finished(View { journal: inner.analyzer.journal(), blocks: &inner.blocks });
+        Ok(problems)
+    }
+
+    /// Prints messages as they come.
+    fn print(
+        &self,
+        definitions: &Arc<Definitions>,
+        analyzer: Analyzer,
+        mut live: Live,
+        source: &Arc<dyn Source>,
+        finished: impl FnOnce(View<'_>),
+    ) -> anyhow::Result<bool> {
+        let wanted = Wanted::new(&self.filter, &FollowedArgs::default(), definitions, &self.time.zone())?;
+        let mut printer = Printer { args: self, definitions, wanted, listing: None, printed: 0 };
+        let (mut analyzer, mut blocks, stop) = (analyzer, Vec::new(), Arc::new(AtomicBool::new(false)));
+        stop_on_signals(&stop, GRACE, || say("stopped before everything was read"))?;
+        loop {
+            let news = live.next();
+            match news {
+                News::Over => break,
+                News::None => live.wait(),
+                News::Some => {}
+            }
+            live.analyze(&mut analyzer, &mut blocks)?;
+            let view = View { journal: analyzer.journal(), blocks: &blocks };
+            let printed = printer.print(view);
+            if printed.is_err() || stop.load(Ordering::Relaxed) || live.is_enough(view.journal) {
+                source.stop();
+            }
+            printed?;
+        }
+        analyzer.finish();
+        let view = View { journal: analyzer.journal(), blocks: &blocks };
+        printer.print(view)?;
+        let problems: Vec<String> = live.problems(&analyzer).into_iter().chain(source.problems()).collect();
+        problems.iter().for_each(say);
+        let bad_key_logs = live.key_logs.finish(|_| Added::default())?;
+        finished(view);
+        Ok(!problems.is_empty() | bad_key_logs | report_leftovers(view.journal) | report_undecoded(view.journal))
+    }
+}
+
+/// Prints the messages that are new.
+struct Printer<'a> {
+    args: &'a LiveArgs,
+    definitions: &'a Definitions,
+    wanted: Wanted,
+    /// Made when the time of the first packet is known.
+    listing: Option<Listing>,
+    printed: u32,
+}
+
+impl Printer<'_> {
+    fn print(&mut self, view: View<'_>) -> anyhow::Result<()> {
+        let all = view.journal.records.len() as u32;
+        let most = self.args.messages.map_or(all, |most| all.min(most));
+        if self.printed >= most {
+            return Ok(());
+        }
+        let Self { args, definitions, wanted, listing, printed } = self;
+        let shown = wanted.of(view);
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let listing = listing.get_or_insert_with(|| {
+            let clock = args.time.clock_from(view.journal.start);
+            Listing::growing(definitions, clock, styles(), args.look.width(), args.verbose)
+        });
+        for index in (*printed..most).filter(|&index| shown.message(index)) {
+            match args.format {
+                Format::Jsonl => jsonl::message(&mut out, view, index)?,
+                Format::Text => listing.write(&mut out, view, index)?,
+            }
+        }
+        *printed = most;
+        out.flush()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,253 @@
+//! `ckscope proxy`: between KM and controller.
+
+mod panel;
+mod rules;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::live::{LiveArgs, Source};
+use super::record::{self, RecordArgs};
+use super::say;
+use crate::capture::growing::Growing;
+use crate::capture::proxy::{self, Options, Party, Route, Running, Trust, Upstream};
+use crate::tui::SourcePanel;
+
+/// Bytes that count as one loss, where losses are told as pieces.
+const PIECE: u64 = 1460;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  ckscope proxy --listen 0.0.0.0:4164 --upstream 192.0.2.10:4164 -w ck.pcapng
+      Pass plain Ck on to the controller at 192.0.2.10, and record it
+  ckscope ca init lab-ca
+  ckscope proxy --listen 0.0.0.0:4164 --upstream 192.0.2.10:4164 --ca lab-ca \\
+      --km-ca km-ca.pem --controller-ca controller-ca.pem
+      The same with mutual TLS: the controller sees each KM's own identity, the KMs the controller's
+  ckscope proxy rules --transparent tproxy --listen 0.0.0.0:4165 --port 4164
+      Print the nftables rules that bring connections here which were going elsewhere";
+
+/// Sit between KM and controller: decrypt, record, and pass everything on
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    mut_arg("key_logs", |argument| argument
+        .help("Append the secrets of both sides' TLS to this key log (NSS format)")
+        .help_heading("Recording")
+        .action(clap::ArgAction::Set))
+)]
+pub struct ProxyArgs {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    forward: ForwardArgs,
+    #[command(flatten)]
+    identities: IdentityArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    record: RecordArgs,
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Print the nftables rules for --transparent, and how to remove them
+    Rules(rules::RulesArgs),
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Forwarding")]
+struct ForwardArgs {
+    /// Wait for connections here (repeatable; the first --upstream belongs to the first --listen, and so on)
+    #[arg(long, value_name = "ADDR", required = true)]
+    listen: Vec<SocketAddr>,
+    /// Pass them on to this address
+    #[arg(long, value_name = "ADDR", required_unless_present = "transparent", conflicts_with = "transparent")]
+    upstream: Vec<SocketAddr>,
+    /// Pass them on to where they were going before nftables brought them here; see ckscope proxy rules
+    #[arg(long, value_name = "HOW")]
+    transparent: Option<Transparent>,
+    /// Dial on from the address of whoever dialled (Linux; needs CAP_NET_ADMIN, and the rules that bring answers here)
+    #[arg(long)]
+    spoof_source: bool,
+    /// Who dials
+    #[arg(long, value_name = "PARTY", value_enum, default_value_t)]
+    dial: Party,
+}
+
+/// How nftables brings connections here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Transparent {
+    /// By changing their destination
+    Redirect,
+    /// As they are
+    Tproxy,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Identities")]
+struct IdentityArgs {
+    /// Open TLS, with certificates minted from the authority in DIR; ckscope ca init makes one
+    #[arg(long, value_name = "DIR")]
+    ca: Option<PathBuf>,
+    /// The authorities (PEM) that the KMs' certificates must lead to
+    #[arg(long, value_name = "FILE")]
+    km_ca: Option<PathBuf>,
+    /// The authorities (PEM) that the controller's certificate must lead to
+    #[arg(long, value_name = "FILE")]
+    controller_ca: Option<PathBuf>,
+    /// Refuse certificates that this list (PEM or DER) revokes (repeatable)
+    #[arg(long, value_name = "FILE")]
+    crl: Vec<PathBuf>,
+    /// Believe whatever certificate a KM shows
+    #[arg(long, conflicts_with = "km_ca")]
+    no_verify_km: bool,
+    /// Believe whatever certificate the controller shows
+    #[arg(long, conflicts_with = "controller_ca")]
+    no_verify_controller: bool,
+    /// Show the controller this certificate (PEM, with its chain), not a mirror of the KM's
+    #[arg(long, value_name = "FILE", requires = "km_key")]
+    km_cert: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", requires = "km_cert")]
+    km_key: Option<PathBuf>,
+    /// Show the KMs this certificate (PEM, with its chain), not a mirror of the controller's
+    #[arg(long, value_name = "FILE", requires = "controller_key")]
+    controller_cert: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", requires = "controller_cert")]
+    controller_key: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Connections at a time; more are reset
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    max_connections: usize,
+    /// Seconds that dialling on may take
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    connect_timeout: Duration,
+    /// Seconds that a TLS hand-shake may take
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    handshake_timeout: Duration,
+    /// Seconds that what is under way has to arrive, once the proxy is stopped
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    drain: Duration,
+    /// MiB that may wait to be recorded; what finds no room is passed on, and missing in the recording
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    queue: usize,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+impl ProxyArgs {
+    /// # Errors
+    /// The proxy cannot be started.
+    pub fn run(mut self) -> anyhow::Result<ExitCode> {
+        if let Some(Command::Rules(args)) = self.command {
+            return args.run();
+        }
+        // What other commands read, this one writes: there is nothing to open with it.
+        let key_log = self.live.analysis.secrets.key_logs.drain(..).next();
+        let definitions = self.live.definitions()?;
+        let growing = Growing::new();
+        let headless = self.live.is_headless();
+        // On the whole terminal, what is said stands in the panel.
+        let told = move |text: &str| {
+            if headless {
+                say(text)
+            }
+        };
+        let running = proxy::start(self.options(key_log)?, self.record.begin(&growing)?, Arc::new(told))?;
+        let addresses: Vec<String> = running.listening().iter().map(ToString::to_string).collect();
+        if headless {
+            addresses.iter().for_each(|address| say(format_args!("listening on {address}")));
+            running.panel().warnings.iter().for_each(say);
+        }
+        let source: Arc<dyn Source> = Arc::new(running);
+        let name = format!("proxy on {}", addresses.join(", "));
+        Ok(super::status(self.live.show(&definitions, &growing, &source, name, |_| ())?))
+    }
+
+    /// What the proxy is to do.
+    fn options(&self, key_log: Option<PathBuf>) -> anyhow::Result<Options> {
+        let Self { forward, identities, limits, .. } = self;
+        Ok(Options {
+            routes: forward.routes()?,
+            dialler: forward.dial,
+            spoof_source: forward.spoof_source,
+            ca: identities.ca.clone(),
+            km: Trust {
+                authorities: identities.km_ca.clone(),
+                unverified: identities.no_verify_km,
+                shown: identities.controller_cert.clone().zip(identities.controller_key.clone()),
+            },
+            controller: Trust {
+                authorities: identities.controller_ca.clone(),
+                unverified: identities.no_verify_controller,
+                shown: identities.km_cert.clone().zip(identities.km_key.clone()),
+            },
+            revoked: identities.crl.clone(),
+            key_log,
+            connections: limits.max_connections,
+            connect: limits.connect_timeout,
+            handshake: limits.handshake_timeout,
+            drain: limits.drain,
+            queue: limits.queue << 20,
+        })
+    }
+}
+
+impl ForwardArgs {
+    fn routes(&self) -> anyhow::Result<Vec<Route>> {
+        let upstream = match self.transparent {
+            Some(Transparent::Redirect) => vec![Upstream::Redirected; self.listen.len()],
+            Some(Transparent::Tproxy) => vec![Upstream::Intercepted; self.listen.len()],
+            None => self.upstream.iter().copied().map(Upstream::To).collect(),
+        };
+        if upstream.len() != self.listen.len() {
+            bail!("{} --listen, but {} --upstream; they go in pairs", self.listen.len(), upstream.len());
+        }
+        Ok(self.listen.iter().zip(upstream).map(|(&listen, upstream)| Route { listen, upstream }).collect())
+    }
+}
+
+impl Source for Running {
+    fn stop(&self) {
+        Running::stop(self);
+    }
+
+    fn lost(&self) -> u64 {
+        let panel = self.panel();
+        panel.queue.lost_bytes.div_ceil(PIECE) + panel.queue.lost_events + panel.recording.lost
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let panel = self.panel();
+        let queue = &panel.queue;
+        let lost = (queue.lost_bytes > 0 || queue.lost_events > 0).then(|| {
+            let (bytes, events) = (queue.lost_bytes, queue.lost_events);
+            format!("{bytes} bytes and {events} events were passed on, but not recorded: the recorder fell behind; a larger --queue helps")
+        });
+        let turned = (panel.turned_away > 0)
+            .then(|| format!("{} connections were turned away; --max-connections allows for more", panel.turned_away));
+        lost.into_iter().chain(turned).chain(record::problem(&panel.recording)).collect()
+    }
+
+    fn panel(&self) -> Option<SourcePanel> {
+        Some(panel::shown(&Running::panel(self), self.problems()))
+    }
+}

@@ -1,0 +1,71 @@
+//! The proxy, for people.
+
+use super::record;
+use crate::capture::proxy::panel::{Connection, Panel};
+use crate::tui::{SourcePanel, SourceTable};
+
+/// What there is to see of it; `problems` come first.
+pub fn shown(panel: &Panel, problems: Vec<String>) -> SourcePanel {
+    SourcePanel {
+        title: "Proxy".to_owned(),
+        warnings: problems.into_iter().chain(panel.warnings.iter().cloned()).collect(),
+        facts: facts(panel),
+        tables: vec![listeners(panel), connections(panel), notices(panel)],
+    }
+}
+
+fn facts(panel: &Panel) -> Vec<(String, String)> {
+    let Panel { open, total, turned_away, bytes, rates, queue, .. } = panel;
+    let [up, down] = rates.map(|rate| rate.round());
+    let facts = [
+        ("Connections", format!("{open} open, {total} in all, {turned_away} turned away")),
+        ("KM to controller", format!("{} bytes, {up} bytes/s", bytes[0])),
+        ("Controller to KM", format!("{} bytes, {down} bytes/s", bytes[1])),
+        ("Queue", format!("{} of {} bytes, {} events", queue.bytes, queue.limit, queue.events)),
+        ("Lost in the queue", format!("{} bytes, {} events", queue.lost_bytes, queue.lost_events)),
+    ];
+    let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value));
+    facts.chain(record::facts(&panel.recording)).collect()
+}
+
+fn listeners(panel: &Panel) -> SourceTable {
+    let rows = panel.listeners.iter().map(|(address, goal)| vec![address.to_string(), goal.clone()]);
+    table("Listeners", &["Listens on", "Passes on to"], rows.collect(), Vec::new())
+}
+
+fn connections(panel: &Panel) -> SourceTable {
+    let newest_first = || panel.connections.iter().rev();
+    let details = newest_first().map(details).collect();
+    let columns = ["No", "KM", "Controller", "KM's identity", "Controller's identity", "Bytes", "State"];
+    table("Connections", &columns, newest_first().map(row).collect(), details)
+}
+
+fn row(connection: &Connection) -> Vec<String> {
+    let hand_off = connection.hand_off.as_deref();
+    let subject = |presented: Option<&crate::capture::proxy::report::Certificate>| {
+        presented.map_or_else(String::new, |certificate| certificate.subject.clone())
+    };
+    let [up, down] = connection.bytes;
+    vec![
+        connection.number.to_string(),
+        connection.km.to_string(),
+        connection.controller.to_string(),
+        subject(hand_off.and_then(|hand_off| hand_off.km.presented.as_ref())),
+        subject(hand_off.and_then(|hand_off| hand_off.controller.presented.as_ref())),
+        format!("{up} / {down}"),
+        connection.ended.clone().unwrap_or_else(|| "open".to_owned()),
+    ]
+}
+
+fn details(connection: &Connection) -> Vec<String> {
+    connection.hand_off.as_ref().map_or_else(|| vec!["no TLS was opened".to_owned()], |hand_off| hand_off.lines())
+}
+
+fn notices(panel: &Panel) -> SourceTable {
+    let rows = panel.notices.iter().rev().map(|(_, text)| vec![text.clone()]);
+    table("Notices", &["What happened, the last first"], rows.collect(), Vec::new())
+}
+
+fn table(title: &str, columns: &[&str], rows: Vec<Vec<String>>, details: Vec<Vec<String>>) -> SourceTable {
+    SourceTable { title: title.to_owned(), columns: columns.iter().map(ToString::to_string).collect(), rows, details }
+}

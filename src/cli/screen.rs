@@ -1,0 +1,89 @@
+//! The terminal interface, opened over an analysis that goes on in a thread of its own.
+
+use std::io::{IsTerminal, stdin, stdout};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use jiff::tz::TimeZone;
+
+use super::report::{report_leftovers, report_undecoded};
+use super::say;
+use super::secrets::KeyLogs;
+use super::shared::Shared;
+use super::signals::stop_on_signals;
+use crate::tls::Added;
+use crate::tui::config::Config;
+use crate::tui::theme::Depth;
+use crate::tui::{Feed, Setup, terminal};
+
+/// How long the interface has to end after a signal: reading from a terminal that hung up does not come back.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How the interface is set up.
+#[derive(Args, Debug, Clone)]
+pub struct ScreenArgs {
+    #[arg(from_global)]
+    config: Option<PathBuf>,
+}
+
+/// Whether there is a terminal to show something on. The keys come from it even where standard input is something
+/// else, so only the output counts.
+pub fn is_possible() -> bool {
+    let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+    let keys = stdin().is_terminal() || std::fs::File::open("/dev/tty").is_ok();
+    keys && stdout().is_terminal() && !dumb
+}
+
+impl ScreenArgs {
+    /// The interface over what is called `name`.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub fn setup(&self, name: String) -> anyhow::Result<Setup> {
+        let Some(path) = &self.config else {
+            return Ok(Config::default().setup(name, TimeZone::system(), depth()).expect("the defaults are all there"));
+        };
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).with_context(|| file.clone())?;
+        let setup = Config::read(&text).and_then(|config| config.setup(name, TimeZone::system(), depth()));
+        setup.map_err(|fault| anyhow::anyhow!("{file}:{fault}"))
+    }
+}
+
+fn depth() -> Depth {
+    let variable = |name: &str| std::env::var(name).ok();
+    let (no_color, color_term, term) = (variable("NO_COLOR"), variable("COLORTERM"), variable("TERM"));
+    Depth::of(no_color.as_deref(), color_term.as_deref(), term.as_deref())
+}
+
+/// Shows `shared` until the user leaves, while `analyse` goes on; whether something could not be read, which is said
+/// then.
+///
+/// # Errors
+/// Those of the terminal and of `analyse`.
+pub fn show(
+    shared: &Arc<Shared>,
+    setup: Setup,
+    analyse: impl FnOnce(&Shared) -> anyhow::Result<KeyLogs> + Send + 'static,
+) -> anyhow::Result<bool> {
+    let analysis = thread::spawn({
+        let shared = Arc::clone(shared);
+        move || analyse(&shared)
+    });
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signals(&stop, GRACE, terminal::leave)?;
+    let left = terminal::run(&**shared, setup, &stop);
+    shared.cancel();
+    let Ok(analysed) = analysis.join() else { bail!("the analysis failed; please report what is said above") };
+    left?;
+    let bad_key_logs = analysed?.finish(|_| Added::default())?;
+    let inner = shared.lock();
+    inner.status.problems.iter().for_each(say);
+    let journal = inner.analyzer.journal();
+    Ok(!inner.status.problems.is_empty() | bad_key_logs | report_leftovers(journal) | report_undecoded(journal))
+}

@@ -1,0 +1,263 @@
+//! The plaintext of TLS connections as TCP segments: real addresses and times, sequence numbers of its own.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::choice::Choice;
+use crate::analyzer::{Layer, Part, Tap, Tapped};
+use crate::capture::tcp::{ACK, FIN, Ip, PSH, RST, SYN, Segment};
+use crate::journal::{Journal, Side};
+use crate::packet::Endpoint;
+use crate::stream::Located;
+use crate::time::Timestamp;
+use crate::tls::{Facts, suite_name, version_name};
+
+/// Sequence number of the SYN.
+const INITIAL: u32 = 0;
+/// Payload bytes of a packet at most, so that its length fits its header's 16 bits.
+const MOST: usize = 32 * 1024;
+
+/// The plaintext of some connections, set aside in a temporary file until their packets are written.
+#[derive(Debug, Default)]
+pub struct Plaintext {
+    connections: Arc<HashSet<u32>>,
+    file: Option<BufWriter<File>>,
+    /// Bytes in the file.
+    written: u64,
+    events: Vec<Event>,
+    streams: HashMap<u32, Stream>,
+}
+
+/// Something to write at a packet.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    packet: u32,
+    connection: u32,
+    side: Side,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Flags(u8),
+    /// Bytes at `position` of the stream, which lie at `start` of the file.
+    Data {
+        position: u64,
+        start: u64,
+        length: u32,
+    },
+}
+
+/// A connection as far as it was written.
+#[derive(Debug, Default)]
+struct Stream {
+    /// Stream bytes by side, those missing included.
+    length: [u64; 2],
+    /// By side, one past the last sequence number written.
+    next: [u32; 2],
+    /// Comments of the packets that are replaced, with the packets' numbers.
+    comments: VecDeque<(u32, Vec<String>)>,
+    begun: bool,
+}
+
+impl Plaintext {
+    /// Of the connections in `choice` whose TLS was opened.
+    pub fn of(journal: &Journal, choice: &Choice) -> Self {
+        let opened = journal.tls.iter().filter(|(_, facts)| facts.decrypted).map(|(connection, _)| *connection);
+        let connections = opened.filter(|&connection| choice.has(connection)).collect();
+        Self { connections: Arc::new(connections), ..Self::default() }
+    }
+
+    /// What the analysis has to hand to [`Plaintext::take`].
+    pub fn tap(&self) -> Tap {
+        Tap::Content(Arc::clone(&self.connections))
+    }
+
+    /// Takes what was tapped.
+    ///
+    /// # Errors
+    /// The temporary file cannot be written.
+    pub fn take(&mut self, tapped: Vec<Tapped>) -> io::Result<()> {
+        for Tapped { connection, side, layer, part } in tapped {
+            debug_assert_eq!(layer, Layer::Content);
+            let stream = self.streams.entry(connection).or_default();
+            let position = stream.length[side as usize];
+            match part {
+                Part::Gap(bytes) => stream.length[side as usize] += bytes,
+                Part::Bytes(bytes, stamp) => {
+                    stream.length[side as usize] += bytes.len() as u64;
+                    let file = match &mut self.file {
+                        Some(file) => file,
+                        None => self.file.insert(BufWriter::new(tempfile::tempfile()?)),
+                    };
+                    file.write_all(&bytes)?;
+                    let what = What::Data { position, start: self.written, length: bytes.len() as u32 };
+                    self.written += bytes.len() as u64;
+                    self.events.push(Event { packet: stamp.packet, connection, side, what });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it stands for the packets of a connection.
+    pub(super) fn replaces(&self, connection: u32) -> bool {
+        self.connections.contains(&connection)
+    }
+
+    /// Whether it stands for any.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// Takes note of a packet that it stands for.
+    pub(super) fn packet(&mut self, packet: u32, located: Located, flags: u8, comments: Vec<String>) {
+        let connection = located.connection;
+        if flags != 0 {
+            let side = if located.from_initiator { Side::Initiator } else { Side::Responder };
+            self.events.push(Event { packet, connection, side, what: What::Flags(flags) });
+        }
+        if !comments.is_empty() {
+            self.streams.entry(connection).or_default().comments.push_back((packet, comments));
+        }
+    }
+
+    /// Drops what is not in `choice`, and puts the rest in order.
+    pub(super) fn settle(&mut self, choice: &Choice) -> io::Result<()> {
+        let in_order = |event: &Event| match event.what {
+            What::Flags(flags) => (event.packet, if flags & SYN != 0 { 0 } else { 2 }),
+            What::Data { .. } => (event.packet, 1),
+        };
+        // Of what is wanted up to a packet, that is wanted as well which waited for what came late.
+        let mut last: HashMap<(u32, usize), u64> = HashMap::new();
+        for event in &self.events {
+            if let What::Data { position, .. } = event.what
+                && choice.wants(event.connection, event.side, event.packet)
+            {
+                let last = last.entry((event.connection, event.side as usize)).or_default();
+                *last = (*last).max(position);
+            }
+        }
+        self.events.retain(|event| match event.what {
+            What::Flags(_) => true,
+            What::Data { position, .. } => {
+                let before = |last: &u64| position <= *last;
+                let side = (event.connection, event.side as usize);
+                choice.wants(event.connection, event.side, event.packet)
+                    || choice.is_until(event.connection) && last.get(&side).is_some_and(before)
+            }
+        });
+        self.events.sort_by_key(in_order);
+        self.events.reverse();
+        self.file.as_mut().map_or(Ok(()), BufWriter::flush)
+    }
+
+    /// The packets, as raw IP, to write at packet `number`, and the comments on each.
+    pub(super) fn packets_at(
+        &mut self,
+        number: u32,
+        time: Timestamp,
+        journal: &Journal,
+        mut give: impl FnMut(&[u8], &[String]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        while let Some(event) = self.events.pop_if(|event| event.packet == number) {
+            let (flags, bytes, position) = match event.what {
+                What::Flags(flags) => (flags, Vec::new(), 0),
+                What::Data { position, start, length } => (PSH, self.bytes(start, length as usize)?, position),
+            };
+            let stream = self.streams.entry(event.connection).or_default();
+            let mut comments = stream.comments_until(number);
+            if !std::mem::replace(&mut stream.begun, true) {
+                comments.insert(0, origin(journal.tls.get(&event.connection)));
+            }
+            for (index, part) in parts(&bytes).enumerate() {
+                let position = position + (index * MOST) as u64;
+                let segment = stream.segment(journal, &event, time, flags, position, part);
+                // It tells packets apart whose fragments could meet; these have none.
+                for packet in Ip::default().packets(&segment, number as u16) {
+                    give(&packet, &std::mem::take(&mut comments))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, start: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        if let Some(file) = &mut self.file {
+            let file = file.get_mut();
+            file.seek(SeekFrom::Start(start))?;
+            file.read_exact(&mut bytes)?;
+        }
+        Ok(bytes)
+    }
+}
+
+impl Stream {
+    fn comments_until(&mut self, packet: u32) -> Vec<String> {
+        let mut comments = Vec::new();
+        while self.comments.front().is_some_and(|(of, _)| *of <= packet) {
+            comments.extend(self.comments.pop_front().into_iter().flat_map(|(_, more)| more));
+        }
+        comments
+    }
+
+    fn segment(
+        &mut self,
+        journal: &Journal,
+        event: &Event,
+        time: Timestamp,
+        flags: u8,
+        position: u64,
+        bytes: &[u8],
+    ) -> Segment {
+        let (side, other) = (event.side as usize, event.side.other() as usize);
+        let connection = &journal.connections[event.connection as usize];
+        let end = |side| address(connection.end(side));
+        let sequence = match flags {
+            flags if flags & SYN != 0 => INITIAL,
+            flags if flags & (FIN | RST) != 0 => sequence(self.length[side]),
+            _ => sequence(position),
+        };
+        let length = bytes.len() as u32 + u32::from(flags & (SYN | FIN) != 0);
+        self.next[side] = sequence.wrapping_add(length);
+        let opens = flags & SYN != 0 && event.side == Side::Initiator;
+        let milliseconds = (time.0 / 1_000_000) as u32;
+        Segment {
+            time,
+            source: end(event.side),
+            destination: end(event.side.other()),
+            sequence,
+            acknowledgment: if opens { 0 } else { self.next[other] },
+            flags: if opens { flags } else { flags | ACK },
+            timestamps: (milliseconds, if opens { 0 } else { milliseconds }),
+            payload: bytes.to_vec(),
+        }
+    }
+}
+
+/// Of the byte at `position` of a stream; it goes round as sequence numbers do.
+fn sequence(position: u64) -> u32 {
+    INITIAL.wrapping_add(1).wrapping_add(position as u32)
+}
+
+/// In parts that fit into packets; at least one, for a segment may carry nothing.
+fn parts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let nothing = bytes.is_empty().then_some(bytes);
+    nothing.into_iter().chain(bytes.chunks(MOST))
+}
+
+fn address(end: Endpoint) -> SocketAddr {
+    SocketAddr::new(end.ip(), end.port)
+}
+
+/// What the first packet of a connection says about it.
+fn origin(facts: Option<&Facts>) -> String {
+    let version = facts.and_then(|facts| facts.version).map_or_else(|| "TLS".to_owned(), version_name);
+    let suite = facts.and_then(|facts| suite_name(facts.suite?)).map_or_else(String::new, |name| format!(", {name}"));
+    let sni = facts.and_then(|facts| facts.sni.as_ref()).map_or_else(String::new, |name| format!(", for {name}"));
+    format!("plaintext of {version}{suite}{sni}; packets made by ckscope")
+}

@@ -1,0 +1,122 @@
+//! Writes what was chosen.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use super::choice::{BATCH, Choice};
+use super::plaintext::Plaintext;
+use crate::capture::file::Reader;
+use crate::capture::spool::{Interface, Spool, TLS_KEY_LOG};
+use crate::capture::{Batch, LinkType};
+use crate::journal::Journal;
+
+/// Packets that begin with their IP header (LINKTYPE_RAW).
+const RAW: LinkType = LinkType(101);
+
+/// A part of a capture, to be written.
+pub struct Extract<'a> {
+    /// What was found in the capture.
+    pub journal: &'a Journal,
+    /// The capture, as it was read.
+    pub reader: &'a Reader,
+    /// What of it is wanted.
+    pub choice: Choice,
+    /// What is written in the place of TLS connections.
+    pub plaintext: Plaintext,
+    /// An NSS key log to put in, if it is not empty.
+    pub secrets: String,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Packets of the capture.
+    pub packets: u64,
+    /// Packets that carry plaintext.
+    pub made: u64,
+}
+
+impl Extract<'_> {
+    /// Writes it as pcapng.
+    ///
+    /// # Errors
+    /// `out` or the temporary file of the plaintext fails.
+    pub fn write(mut self, out: impl Write) -> io::Result<Written> {
+        let mut scout = self.reader.again();
+        let chosen = self.choice.packets(&mut scout, &mut self.plaintext);
+        self.plaintext.settle(&self.choice)?;
+        let mut spool = Spool::new(out, concat!("ckscope ", env!("CARGO_PKG_VERSION")))?;
+        let bases = self.interfaces(&mut spool)?;
+        let made_on = if self.plaintext.is_empty() {
+            None
+        } else {
+            Some(spool.interface(&Interface { link: RAW, snaplen: 0, name: "plaintext".to_owned() })?)
+        };
+        self.names(&scout, &mut spool)?;
+        if !self.secrets.is_empty() {
+            spool.secrets(TLS_KEY_LOG, self.secrets.as_bytes())?;
+        }
+        let written = self.packets(&chosen, &bases, made_on, &mut spool)?;
+        spool.flush()?;
+        Ok(written)
+    }
+
+    /// The interfaces of all files; the number of each file's first.
+    fn interfaces(&self, spool: &mut Spool<impl Write>) -> io::Result<Vec<u32>> {
+        let mut bases = Vec::new();
+        let mut count = 0;
+        for file in self.reader.files() {
+            bases.push(count);
+            for interface in &file.interfaces {
+                let name = interface.name.clone().unwrap_or_default();
+                let (link, snaplen) = (interface.link, interface.snaplen);
+                count = spool.interface(&Interface { link, snaplen, name })? + 1;
+            }
+        }
+        Ok(bases)
+    }
+
+    /// The names of addresses that anything is written of.
+    fn names(&self, scout: &Reader, spool: &mut Spool<impl Write>) -> io::Result<()> {
+        let connections = self.journal.connections.iter().enumerate();
+        let wanted = connections.filter(|(index, _)| self.choice.has(*index as u32));
+        let addresses: HashSet<IpAddr> =
+            wanted.flat_map(|(_, connection)| connection.ends.map(|end| end.ip())).collect();
+        let all = scout.files().iter().flat_map(|file| &file.names);
+        let mut names: Vec<(IpAddr, &str)> = all.map(|(address, name)| (*address, name.as_str())).collect();
+        names.retain(|(address, _)| self.choice.is_everything() || addresses.contains(address));
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() { Ok(()) } else { spool.names(&names) }
+    }
+
+    fn packets(
+        &mut self,
+        chosen: &[bool],
+        bases: &[u32],
+        made_on: Option<u32>,
+        spool: &mut Spool<impl Write>,
+    ) -> io::Result<Written> {
+        let (mut reader, mut batch, mut written) = (self.reader.again(), Batch::default(), Written::default());
+        let mut number = 0;
+        while reader.read_batch(&mut batch, BATCH) {
+            for packet in &batch.packets {
+                number += 1;
+                if chosen[number as usize - 1] {
+                    let interface = bases[usize::from(packet.block)] + u32::from(packet.interface);
+                    let comments: Vec<&str> = reader.comments(packet).collect();
+                    spool.packet(interface, packet.time, packet.original, batch.bytes(packet), &comments)?;
+                    written.packets += 1;
+                }
+                let Some(interface) = made_on else { continue };
+                self.plaintext.packets_at(number, packet.time, self.journal, |bytes, comments| {
+                    let comments: Vec<&str> = comments.iter().map(String::as_str).collect();
+                    written.made += 1;
+                    spool.packet(interface, packet.time, bytes.len() as u32, bytes, &comments)
+                })?;
+            }
+        }
+        Ok(written)
+    }
+}

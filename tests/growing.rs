@@ -1,0 +1,205 @@
+//! Files that are still being written are read as they grow, and what is recorded is read back.
+
+mod support;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ckscope::analyzer::{Analyzer, Options};
+use ckscope::capture::file::{News, Reader, Tail};
+use ckscope::capture::growing::Growing;
+use ckscope::capture::recording::{self, Recording};
+use ckscope::capture::spool::{Interface, TLS_KEY_LOG};
+use ckscope::capture::watch::Watch;
+use ckscope::capture::{Batch, LinkType};
+use ckscope::journal::View;
+use ckscope::time::Span;
+use proptest::prelude::*;
+use support::analysis::{PLAIN, Printed, analyze_file, options};
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(name)
+}
+
+/// Sample captures that a growing file may be: not compressed.
+fn samples() -> Vec<PathBuf> {
+    let all = std::fs::read_dir(sample("")).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<PathBuf> =
+        all.filter(|path| path.extension().is_some_and(|kind| kind == "pcapng" || kind == "pcap")).collect();
+    all.sort();
+    assert!(all.len() > 50, "the samples are there");
+    all
+}
+
+/// Reads a growing file to where it is written, and shows what there is in the end.
+struct Follower {
+    tail: Tail,
+    analyzer: Analyzer,
+    batch: Batch,
+}
+
+impl Follower {
+    fn new(growing: &Arc<Growing>) -> Self {
+        let analyzer = Analyzer::new(Options { threads: 1, waits_for_secrets: true, ..options() });
+        Self { tail: Tail::new(Arc::clone(growing)), analyzer, batch: Batch::default() }
+    }
+
+    fn catch_up(&mut self) -> News {
+        loop {
+            let news = self.tail.read_batch(&mut self.batch);
+            for log in self.tail.take_key_logs() {
+                self.analyzer.add_secrets(&log);
+            }
+            if news != News::Some {
+                return news;
+            }
+            self.analyzer.batch(&self.batch);
+        }
+    }
+
+    fn finish(mut self) -> (Printed, Vec<String>) {
+        assert_eq!(self.catch_up(), News::Over);
+        self.analyzer.finish();
+        let mut blocks = Vec::new();
+        self.tail.show(&mut blocks);
+        (Printed::of(View { journal: self.analyzer.journal(), blocks: &blocks }), self.tail.problems())
+    }
+}
+
+/// What a follower of a file sees that is written in `pieces` bytes at a time.
+fn followed(bytes: &[u8], pieces: &[usize]) -> (Printed, Vec<String>) {
+    let mut file = tempfile::tempfile().unwrap();
+    let growing = Growing::new();
+    growing.begin("grown".to_owned(), Arc::new(file.try_clone().unwrap()));
+    let mut follower = Follower::new(&growing);
+    let (mut written, mut pieces) = (0, pieces.iter().cycle());
+    while written < bytes.len() {
+        let piece = (*pieces.next().unwrap()).min(bytes.len() - written);
+        file.write_all(&bytes[written..written + piece]).unwrap();
+        written += piece;
+        growing.grow(written as u64);
+        assert_eq!(follower.catch_up(), News::None);
+    }
+    growing.end();
+    follower.finish()
+}
+
+#[test]
+fn a_growing_file_shows_what_the_finished_one_does() {
+    for path in samples() {
+        let bytes = std::fs::read(&path).unwrap();
+        let (seen, problems) = followed(&bytes, &[977]);
+        let (reader, _) = Reader::open(std::slice::from_ref(&path));
+        let damaged = { drain(reader).files()[0].damage.is_some() };
+        assert_eq!(!problems.is_empty(), damaged, "{}: {problems:?}", path.display());
+        assert_eq!(seen, analyze_file(&path, PLAIN), "{}", path.display());
+    }
+}
+
+fn drain(mut reader: Reader) -> Reader {
+    let mut batch = Batch::default();
+    while reader.read_batch(&mut batch, 1000) {}
+    reader
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn it_does_not_matter_in_which_pieces_a_file_grows(pieces in prop::collection::vec(1_usize..3000, 1..40)) {
+        let path = sample("failures.pcapng");
+        let (seen, problems) = followed(&std::fs::read(&path).unwrap(), &pieces);
+        prop_assert!(problems.is_empty());
+        prop_assert_eq!(seen, analyze_file(&path, PLAIN));
+    }
+}
+
+#[test]
+fn a_pipe_is_followed_through_a_spool() {
+    let path = sample("failures.pcapng");
+    let growing = Growing::new();
+    let mut follower = Follower::new(&growing);
+    let watch = Watch::pipe(std::fs::File::open(&path).unwrap(), "pipe", None, &growing).unwrap();
+    while follower.catch_up() != News::Over {
+        follower.tail.wait(Duration::from_secs(1));
+    }
+    assert_eq!(watch.problem(), None);
+    assert_eq!(follower.finish(), (analyze_file(&path, PLAIN), Vec::new()));
+}
+
+#[test]
+fn what_is_no_capture_is_refused_and_named() {
+    for (bytes, expected) in
+        [(&b"GET / HTTP/1.1\r\n"[..], "starts like no capture file"), (b"ab", "2 bytes remain"), (b"", "is empty")]
+    {
+        let (_, problems) = followed(bytes, &[7]);
+        assert!(
+            problems.len() == 1 && problems[0].starts_with("grown: ") && problems[0].contains(expected),
+            "{problems:?}"
+        );
+    }
+}
+
+/// Copies the packets of a sample into a recording, and gives it back.
+fn record(name: &str, recording: &mut Recording) {
+    let (mut reader, _) = Reader::open(&[sample(name)]);
+    let interface = Interface { link: LinkType(1), snaplen: 0, name: "copy".to_owned() };
+    let interface = recording.interface(&interface);
+    let mut batch = Batch::default();
+    while reader.read_batch(&mut batch, 10) {
+        for packet in &batch.packets {
+            recording.packet(interface, packet.time, packet.original, batch.bytes(packet), &[]);
+        }
+    }
+}
+
+#[test]
+fn a_recording_is_read_back_while_it_grows() {
+    let growing = Growing::new();
+    let mut recording = Recording::create(recording::Options::default(), Arc::clone(&growing)).unwrap();
+    let mut follower = Follower::new(&growing);
+    assert_eq!(follower.catch_up(), News::None);
+    record("failures.pcapng", &mut recording);
+    recording.flush();
+    assert_eq!(follower.catch_up(), News::None);
+    drop(recording);
+    assert_eq!(follower.finish(), (analyze_file(&sample("failures.pcapng"), PLAIN), Vec::new()));
+}
+
+#[test]
+fn a_ring_keeps_the_newest_files_and_the_follower_sees_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = recording::Options {
+        path: Some(directory.path().join("ring.pcapng")),
+        file_packets: Some(16),
+        file_duration: Some(Span::from_secs(3600)),
+        files: Some(2),
+        ..recording::Options::default()
+    };
+    let growing = Growing::new();
+    let mut recording = Recording::create(options, Arc::clone(&growing)).unwrap();
+    recording.secrets(TLS_KEY_LOG, b"# kept in every file\n");
+    record("failures.pcapng", &mut recording);
+    assert!(recording.status().files > 2, "{:?}", recording.status());
+    drop(recording);
+    assert_eq!(Follower::new(&growing).finish(), (analyze_file(&sample("failures.pcapng"), PLAIN), Vec::new()));
+
+    let mut left: Vec<PathBuf> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    left.sort();
+    let (reader, errors) = Reader::open(&left);
+    assert!(errors.is_empty() && left.len() == 2, "{left:?} {errors:?}");
+    let reader = drain(reader);
+    assert_eq!(reader.files()[0].packets, 16);
+    assert_eq!(reader.tls_key_logs(1).count(), 1);
+    assert!(left[0].file_name().unwrap().to_string_lossy().starts_with("ring_0"));
+}
+
+#[test]
+fn a_device_is_no_file_to_record_into() {
+    let options = recording::Options { path: Some("/dev/null".into()), ..recording::Options::default() };
+    let error = Recording::create(options, Growing::new()).err().unwrap();
+    assert!(error.to_string().contains("no regular file"), "{error}");
+}
