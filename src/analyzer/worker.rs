@@ -23,6 +23,9 @@ const MAX_HELD: usize = 256 << 20;
 /// Bytes that may wait for secrets on connections that are over, an equal part for each worker.
 const MAX_OVER: usize = 64 << 20;
 
+/// Bytes that a connection takes besides what waits in it, roughly.
+const LIVE: usize = 8 << 10;
+
 /// A worker and its connections.
 #[derive(Debug)]
 pub struct Worker {
@@ -210,8 +213,9 @@ impl Worker {
             self.awaiting.push(connection);
         }
         if pair.has_ended() && self.over.back().is_none_or(|&(last, _)| last != connection) {
-            self.over.push_back((connection, pair.held_bytes()));
-            self.over_bytes += pair.held_bytes();
+            let bytes = pair.held_bytes() + LIVE;
+            self.over.push_back((connection, bytes));
+            self.over_bytes += bytes;
         }
         while self.over_bytes > MAX_OVER / self.share {
             let Some((oldest, bytes)) = self.over.pop_front() else { return };
