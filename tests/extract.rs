@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl Capture {
             analyzer.batch(&batch);
         }
         analyzer.finish();
-        let secrets = Arc::clone(analyzer.secrets());
+        let secrets = Arc::new(analyzer.secrets().clone());
         Self { reader, journal: analyzer.into_journal(), secrets }
     }
 
@@ -81,7 +82,14 @@ impl Capture {
             }
         };
         let mut out = Vec::new();
-        let extract = Extract { journal: &self.journal, reader: &self.reader, choice, plaintext, secrets };
+        let extract = Extract {
+            journal: &self.journal,
+            reader: &self.reader,
+            choice,
+            plaintext,
+            secrets,
+            comments: HashMap::new(),
+        };
         extract.write(&mut out).unwrap();
         out
     }

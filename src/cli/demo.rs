@@ -107,7 +107,7 @@ fn summarise(view: View<'_>) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// The lab with the proxy that stands between its KMs and controllers, whoever of them dials.
+/// The lab with its proxy.
 struct Lab {
     proxy: Running,
     problems: Problems,
@@ -115,12 +115,15 @@ struct Lab {
 
 impl Lab {
     fn start(demo: &Demo, recording: Recording, pace: Duration) -> anyhow::Result<Self> {
-        let routes = demo.ways()?.iter().map(route).collect();
         let authorities = demo.authority();
         let trust = Trust { authorities: Some(authorities.clone()), ..Trust::default() };
-        let ca = authorities.parent().map(ToOwned::to_owned);
-        let (km, controller) = (trust.clone(), trust);
-        let options = Options { routes, ca, km, controller, ..Options::default() };
+        let options = Options {
+            routes: demo.ways()?.iter().map(route).collect(),
+            ca: authorities.parent().map(ToOwned::to_owned),
+            km: trust.clone(),
+            controller: trust,
+            ..Options::default()
+        };
         let proxy = proxy::start(options, recording, Arc::new(|_: &str| ()))?;
         let problems = demo.run(proxy.listening(), pace)?;
         Ok(Self { proxy, problems })
@@ -128,7 +131,10 @@ impl Lab {
 }
 
 fn route(way: &Way) -> Route {
-    let dialler = if way.dialler == Dialler::Km { Party::Km } else { Party::Controller };
+    let dialler = match way.dialler {
+        Dialler::Km => Party::Km,
+        Dialler::Controller => Party::Controller,
+    };
     Route { listen: SocketAddr::from(([127, 0, 0, 1], 0)), upstream: Upstream::To(way.to), dialler }
 }
 
@@ -142,8 +148,8 @@ impl Source for Lab {
     }
 
     fn problems(&self) -> Vec<String> {
-        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        problems.into_iter().chain(Source::problems(&self.proxy)).collect()
+        let lab = self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        lab.into_iter().chain(Source::problems(&self.proxy)).collect()
     }
 
     fn panel(&self) -> Option<SourcePanel> {

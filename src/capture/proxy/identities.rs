@@ -34,6 +34,9 @@ struct Side {
     shown: Option<Arc<CertifiedKey>>,
 }
 
+/// How everything in DER begins that is a structure (X.690 8.9).
+const SEQUENCE: u8 = 0x30;
+
 impl Identities {
     /// Reads what the options name. Without an authority and certificates there is nothing to open TLS with. Also
     /// gives what the user should be warned of.
@@ -145,7 +148,7 @@ fn revocations(path: &Path) -> io::Result<Vec<CertificateRevocationListDer<'stat
     if !lists.is_empty() {
         return Ok(lists);
     }
-    if bytes.first() != Some(&super::der::SEQUENCE) {
+    if bytes.first() != Some(&SEQUENCE) {
         return Err(about(path, "no revocation list found, expected PEM or DER"));
     }
     Ok(vec![CertificateRevocationListDer::from(bytes)])

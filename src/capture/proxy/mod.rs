@@ -7,7 +7,6 @@
 
 mod alert;
 pub mod authority;
-mod der;
 pub mod detect;
 mod gate;
 mod handshake;
