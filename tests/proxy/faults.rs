@@ -10,7 +10,7 @@ use rustls::{ClientConnection, pki_types::ServerName};
 
 use crate::harness::{PATIENCE, Proxy, is_reset, patient, read_to_end, reset, until};
 use crate::pki::{Flaw, Kind, Pki, name};
-use crate::stacks::{Met, Server, Stack, Version, client_config, converse};
+use crate::stacks::{Met, Server, Stack, Version, client_config, converse, server_config};
 
 const VERSIONS: [Version; 2] = [Version::V12, Version::V13];
 
@@ -181,6 +181,34 @@ fn hello(pki: &Pki) -> (ClientConnection, Vec<u8>) {
     let mut hello = Vec::new();
     client.write_tls(&mut hello).unwrap();
     (client, hello)
+}
+
+#[test]
+fn a_reset_of_the_client_amid_the_hand_shake_reaches_the_server() {
+    let pki = Pki::new(Kind::P256);
+    for version in VERSIONS {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Proxy::before(listener.local_addr().unwrap(), pki.options());
+        let mut km = proxy.dial();
+        let mut controller = patient(listener.accept().unwrap().0);
+        let name = ServerName::try_from(name(Party::Controller)).unwrap();
+        let mut client = ClientConnection::new(client_config(version, &pki.endpoint(Party::Km)), name).unwrap();
+        client.write_tls(&mut km).unwrap();
+        let server = server_config(version, &pki.endpoint(Party::Controller));
+        let mut server = rustls::ServerConnection::new(server).unwrap();
+        while server.wants_read() && !server.wants_write() {
+            server.read_tls(&mut controller).unwrap();
+            server.process_new_packets().unwrap();
+        }
+        while server.wants_write() {
+            server.write_tls(&mut controller).unwrap();
+        }
+        // By now the server's first flight is on its way to the KM, in the proxy's words.
+        km.read_exact(&mut [0; 5]).unwrap();
+        reset(km);
+        assert!(is_reset(&mut controller), "{version:?}");
+        until("it is said", || proxy.said().contains("the KM refused the controller: it ended the connection"));
+    }
 }
 
 #[test]

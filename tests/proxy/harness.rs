@@ -156,9 +156,10 @@ pub fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// Whether the other end broke it off.
+/// Whether the other end broke it off, whatever it said before.
 pub fn is_reset(stream: &mut TcpStream) -> bool {
-    matches!(stream.read(&mut [0; 64]), Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset)
+    let end = std::iter::repeat_with(|| stream.read(&mut [0; 64])).find(|read| !matches!(read, Ok(1..)));
+    matches!(end, Some(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset)
 }
 
 /// Waits until it is so.

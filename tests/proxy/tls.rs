@@ -1,14 +1,16 @@
 //! Mutual TLS through the proxy: each side meets the other, as its certificate says.
 
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use ckscope::capture::proxy::panel::Connection;
 use ckscope::capture::proxy::{Options, Party};
+use rustls::StreamOwned;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::*;
 
-use crate::harness::{Proxy, patient, sent, until};
+use crate::harness::{Proxy, noise, patient, reset, sent, until};
 use crate::pki::{Kind, Pki, common_name, name};
 use crate::stacks::{ANSWERED, ASKED, Met, Server, Stack, Version, ask, client_config, converse, serve, server_config};
 
@@ -254,5 +256,88 @@ fn each_km_keeps_its_own_identity() {
         let met = met.unwrap_or_else(|error| panic!("{error}: {}", proxy.said()));
         km.join().unwrap().unwrap();
         assert_mirrors(&met.certificate.unwrap(), &der(pki, Party::Km));
+    }
+}
+
+/// KM and controller who have shaken hands through the proxy.
+fn established(pki: &Pki, version: Version) -> (Proxy, Client, Controller) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::before(listener.local_addr().unwrap(), pki.options());
+    let km = rustls::ClientConnection::new(
+        client_config(version, &pki.endpoint(Party::Km)),
+        name(Party::Controller).try_into().unwrap(),
+    );
+    let mut km = Client::new(km.unwrap(), proxy.dial());
+    let config = server_config(version, &pki.endpoint(Party::Controller));
+    let accepting = thread::spawn(move || {
+        let stream = patient(listener.accept().unwrap().0);
+        let mut stream = Controller::new(rustls::ServerConnection::new(config).unwrap(), stream);
+        stream.read_exact(&mut [0; 5]).unwrap();
+        stream
+    });
+    km.write_all(b"hello").unwrap();
+    let controller = accepting.join().unwrap();
+    (proxy, km, controller)
+}
+
+type Client = StreamOwned<rustls::ClientConnection, TcpStream>;
+type Controller = StreamOwned<rustls::ServerConnection, TcpStream>;
+
+#[test]
+fn much_passes_through_tls_whole() {
+    const LENGTH: usize = 5_000_000;
+    let pki = Pki::new(Kind::P256);
+    for version in VERSIONS {
+        let (proxy, mut km, mut controller) = established(&pki, version);
+        let writer = thread::spawn(move || {
+            km.write_all(&noise(LENGTH, 21)).unwrap();
+            km.conn.send_close_notify();
+            km.flush().unwrap();
+            let mut heard = Vec::new();
+            km.read_to_end(&mut heard).unwrap();
+            heard
+        });
+        let mut heard = Vec::new();
+        controller.read_to_end(&mut heard).unwrap();
+        assert!(heard == noise(LENGTH, 21), "{version:?}");
+        // The KM said that it is done, and still hears.
+        controller.write_all(&noise(LENGTH, 22)).unwrap();
+        controller.conn.send_close_notify();
+        controller.flush().unwrap();
+        assert!(writer.join().unwrap() == noise(LENGTH, 22), "{version:?}");
+        drop(controller);
+        let recorded = proxy.recorded();
+        let [up, down] = [0, 1].map(|side| sent(&recorded[0], side));
+        assert!(up == ([b"hello".to_vec(), noise(LENGTH, 21)].concat(), 0) && down == (noise(LENGTH, 22), 0));
+    }
+}
+
+#[test]
+fn an_end_without_a_good_bye_is_carried_as_such() {
+    let pki = Pki::new(Kind::P256);
+    for version in VERSIONS {
+        let (_proxy, km, mut controller) = established(&pki, version);
+        drop(km);
+        let error = controller.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{version:?}");
+        let (_proxy, mut km, mut controller) = established(&pki, version);
+        km.conn.send_close_notify();
+        km.flush().unwrap();
+        assert_eq!(controller.read(&mut [0; 8]).unwrap(), 0, "{version:?}");
+    }
+}
+
+#[test]
+fn a_reset_after_the_hand_shake_reaches_the_other_side() {
+    let pki = Pki::new(Kind::P256);
+    for version in VERSIONS {
+        let (_proxy, km, mut controller) = established(&pki, version);
+        reset(km.sock);
+        let error = controller.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{version:?}");
+        let (_proxy, mut km, controller) = established(&pki, version);
+        reset(controller.sock);
+        let error = km.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{version:?}");
     }
 }

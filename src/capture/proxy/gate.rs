@@ -2,9 +2,10 @@
 //! stands in them ([`Flight`]), while the rest waits. That is how the server is shown the client's certificate and the
 //! client the server's, although each speaks only after it saw the other's.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
@@ -27,7 +28,7 @@ pub struct Gate {
     passed: usize,
     /// Whom to tell; then the rest is held.
     tell: Option<oneshot::Sender<Flight>>,
-    release: oneshot::Receiver<()>,
+    release: oneshot::Receiver<io::Result<()>>,
 }
 
 /// What opens a gate, and hears what was seen there.
@@ -35,8 +36,8 @@ pub struct Gate {
 pub struct Keeper {
     /// What was seen; closed if it was nothing that could be held.
     pub seen: oneshot::Receiver<Flight>,
-    /// Opens the gate.
-    pub release: oneshot::Sender<()>,
+    /// Opens the gate, or has the connection end there with this error.
+    pub release: oneshot::Sender<io::Result<()>>,
 }
 
 impl Gate {
@@ -49,26 +50,28 @@ impl Gate {
     }
 
     /// Of what was read, so many bytes may be given; `given` of them were. None: the gate is open for good.
-    pub fn poll(&mut self, cx: &mut Context<'_>, read: &[u8], given: usize) -> Poll<Option<usize>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, read: &[u8], given: usize) -> Poll<io::Result<Option<usize>>> {
         while self.tell.is_some() {
             if self.passed > given {
-                return Poll::Ready(Some(self.passed));
+                return Poll::Ready(Ok(Some(self.passed)));
             }
             let Some(record) = record(&read[self.scanned..]) else {
                 let waits = may_be_record(&read[self.scanned..]) && read.len() <= FLIGHT;
-                return Poll::Ready(waits.then_some(self.passed));
+                return Poll::Ready(Ok(waits.then_some(self.passed)));
             };
             self.scanned += record.len();
             match self.peek.record(record[0], &record[HEADER..]) {
                 Verdict::Pass => self.passed = self.scanned,
                 Verdict::Hold => {}
-                Verdict::Odd => return Poll::Ready(None),
+                Verdict::Odd => return Poll::Ready(Ok(None)),
                 Verdict::Seen(flight) => {
                     let _ = self.tell.take().map(|tell| tell.send(*flight)); // the keeper may have given up
                 }
             }
         }
-        Pin::new(&mut self.release).poll(cx).map(|_| None)
+        // A keeper that is gone will not open it.
+        let released = ready!(Pin::new(&mut self.release).poll(cx));
+        Poll::Ready(released.unwrap_or_else(|_| Err(io::ErrorKind::ConnectionAborted.into())).map(|()| None))
     }
 }
 

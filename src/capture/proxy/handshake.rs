@@ -106,7 +106,7 @@ impl<'a> Shake<'a> {
             Leg::Server(Box::new(accepted)).leave(Some(AlertDescription::InternalError)).await;
             return Err(Failed);
         }
-        let _ = keeper.release.send(()); // the gate is in `connect`, which is here
+        let _ = keeper.release.send(Ok(())); // the gate is in `connect`, which is here
         match connect.await {
             Ok(stream) => {
                 self.negotiated(self.parties.server, stream.get_ref().1);
@@ -244,7 +244,7 @@ impl<'a> Shake<'a> {
     ) -> Failed {
         let alert = alert_of(&error);
         self.refused("the proxy", self.parties.server, alert, error.to_string(), believe_hint(self.parties.server));
-        let _ = keeper.release.send(()); // the gate is in `connect`, which is here
+        let _ = keeper.release.send(Ok(())); // the gate is in `connect`, which is here
         let told = async { drop(connect.await) };
         tokio::join!(told, refuse(client, alert.unwrap_or(AlertDescription::CertificateUnknown)));
         Failed
@@ -301,14 +301,21 @@ impl<'a> Shake<'a> {
                 let hint = alert_hint(client, *alert);
                 self.refused(client.the(), server, Some(*alert), "its alert says so".to_owned(), hint);
                 side.refuse(*alert);
-                let _ = keeper.release.send(()); // the gate is in `connect`, which is here
+                let _ = keeper.release.send(Ok(())); // the gate is in `connect`, which is here
                 drop(connect.await);
             }
             Some(error) => {
                 let hint = matches!(error, Error::InvalidCertificate(_)).then(|| believe_hint(client)).flatten();
                 self.refused("the proxy", client, alert_of(error), error.to_string(), hint);
             }
-            None => self.refused(client.the(), server, None, format!("it ended the connection: {error}"), None),
+            None => {
+                self.refused(client.the(), server, None, format!("it ended the connection: {error}"), None);
+                let kind = error.kind();
+                let _ = keeper.release.send(Err(kind.into())); // as above
+                if let (io::ErrorKind::ConnectionReset, Err((_, wire))) = (kind, connect.await) {
+                    wire.reset_on_drop();
+                }
+            }
         }
         Failed
     }

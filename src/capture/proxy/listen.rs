@@ -80,8 +80,8 @@ impl Listener {
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((stream, _)) => match self.goal(&stream).inspect(|_| failing = false) {
-                    Ok(goal) => _ = tokio::spawn(serve(context.clone(), stream, goal, self.dialler)),
+                Ok((stream, peer)) => match self.goal(&stream, peer).inspect(|_| failing = false) {
+                    Ok(goal) => _ = tokio::spawn(serve(context.clone(), stream, [peer, goal], self.dialler)),
                     Err(error) => context.note(format!("{}: connection dropped: {error}", self.address)),
                 },
                 Err(error) => {
@@ -96,7 +96,7 @@ impl Listener {
     }
 
     /// Where a connection was going.
-    fn goal(&self, stream: &TcpStream) -> io::Result<SocketAddr> {
+    fn goal(&self, stream: &TcpStream, peer: SocketAddr) -> io::Result<SocketAddr> {
         let goal = match self.upstream {
             Upstream::To(address) => return Ok(address),
             Upstream::Redirected => redirected(stream)?,
@@ -105,7 +105,7 @@ impl Listener {
         if goal.port() == self.address.port() && (goal.ip() == self.address.ip() || self.address.ip().is_unspecified())
         {
             let hint = "it came to the proxy itself; see ckscope proxy rules";
-            return Err(io::Error::other(format!("{} goes nowhere: {hint}", stream.peer_addr()?)));
+            return Err(io::Error::other(format!("{peer} goes nowhere: {hint}")));
         }
         Ok(goal)
     }

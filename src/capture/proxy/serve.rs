@@ -19,10 +19,9 @@ use super::tap::{Side, Tap, What};
 use super::wire::Wire;
 use super::{Context, Party, now};
 
-/// Passes on what `stream`, which `who` dialled, brings to `goal`, and back.
-pub async fn serve(context: Arc<Context>, stream: TcpStream, goal: SocketAddr, who: Party) {
+/// Passes on what `stream`, which `who` dialled, brings from `peer` to `goal`, and back.
+pub async fn serve(context: Arc<Context>, stream: TcpStream, [peer, goal]: [SocketAddr; 2], who: Party) {
     let opened = now();
-    let Ok(peer) = stream.peer_addr() else { return }; // gone already
     let turned = who == Party::Controller;
     let Some(entry) = context.board.open([peer, goal], turned, opened, context.options.connections) else {
         context.note(format!("{peer}: turned away: {} connections are open", context.options.connections));
@@ -61,7 +60,11 @@ impl Connection<'_> {
     }
 
     async fn relay(&self, stream: TcpStream, tap: &Tap) -> io::Result<String> {
-        let dialler = Wire::new(stream)?;
+        let Ok(dialler) = Wire::new(stream) else {
+            // Gone before it was accepted.
+            tap.put(now(), What::Reset(Side::Dialler));
+            return Ok(self.told(&Ended::Reset(Side::Dialler)));
+        };
         let dialled = match self.dial().await {
             Ok(stream) => Wire::new(stream)?,
             Err(error) => {

@@ -2,9 +2,8 @@
 //! those bytes again.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -40,11 +39,6 @@ impl Wire {
         stream.set_nodelay(true)?;
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
         Ok(Self { stream, ahead: Vec::new(), given: 0, ended: false, gate: None })
-    }
-
-    /// Both ends' addresses: ours, and the peer's.
-    pub fn addresses(&self) -> io::Result<[SocketAddr; 2]> {
-        Ok([self.stream.local_addr()?, self.stream.peer_addr()?])
     }
 
     /// Waits for more, to be looked at and given later.
@@ -93,7 +87,7 @@ impl Wire {
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut chunk = [0; 4096];
         let mut buffer = ReadBuf::new(&mut chunk);
-        std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         self.ahead.extend_from_slice(buffer.filled());
         self.ended |= buffer.filled().is_empty();
         Poll::Ready(Ok(!buffer.filled().is_empty()))
@@ -102,11 +96,11 @@ impl Wire {
     /// Bytes of `ahead` that may be given, reading until the gate knows.
     fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         while let Some(gate) = &mut self.gate {
-            let passed = std::task::ready!(gate.poll(cx, &self.ahead, self.given));
+            let passed = ready!(gate.poll(cx, &self.ahead, self.given))?;
             match passed {
                 Some(passed) if passed > self.given => return Poll::Ready(Ok(passed)),
                 Some(_) if self.ended => self.gate = None,
-                Some(_) => _ = std::task::ready!(self.poll_look(cx))?,
+                Some(_) => _ = ready!(self.poll_look(cx))?,
                 None => self.gate = None,
             }
         }
@@ -116,7 +110,7 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let allowed = std::task::ready!(self.poll_allowed(cx))?;
+        let allowed = ready!(self.poll_allowed(cx))?;
         if self.given < allowed {
             let end = allowed.min(self.given + buffer.remaining());
             buffer.put_slice(&self.ahead[self.given..end]);
