@@ -87,6 +87,7 @@ pub fn tls(bytes: &[u8]) {
         session.piece(side, true, piece, &secrets, &mut deliver);
     }
     [Side::Initiator, Side::Responder].into_iter().for_each(|side| session.end(side, &secrets, &mut deliver));
+    session.give_up(&secrets, &mut deliver);
     assert_eq!(session.held_bytes(), 0, "nothing waits after the end");
 }
 

@@ -38,7 +38,7 @@ impl Capture {
             analyzer.batch(&batch);
         }
         analyzer.finish();
-        let secrets = Arc::clone(analyzer.secrets());
+        let secrets = Arc::new(analyzer.secrets().clone());
         Self { reader, journal: analyzer.into_journal(), secrets }
     }
 

@@ -176,6 +176,30 @@ fn a_reset_ends_the_call_and_what_still_arrives_is_no_other() {
 }
 
 #[test]
+fn what_is_missing_of_one_side_is_not_told_of_the_others_message_that_it_resets() {
+    let mut observer = Observer::default();
+    opening().iter().for_each(|(side, bytes)| observer.bytes(*side, bytes));
+    let begun = &message(false, b"never whole")[..10];
+    observer.bytes(CLIENT, &[request_headers(1, "/a.B/C"), data(0, 1, begun)].concat());
+    observer.bytes(CLIENT, &request_headers(3, "/a.B/C"));
+    let ping = frame(6, 0, 0, &[0; 8]);
+    observer.bytes(SERVER, &ping[..13]);
+    observer.gap(SERVER, 4);
+    observer.bytes(SERVER, &frame(3, 0, 1, &8u32.to_be_bytes()));
+    observer.bytes(SERVER, &[response_headers(3), data(0, 3, &message(false, b"whole"))].concat());
+    let told = observer.end();
+    let gaps: Vec<(Side, u64)> = told.messages.iter().map(|message| (message.side, message.gap)).collect();
+    assert_eq!(gaps, [(CLIENT, 0), (SERVER, 4)]);
+}
+
+#[test]
+fn a_header_block_without_an_end_is_told() {
+    let mut pieces = opening();
+    pieces.push((CLIENT, [frame(1, 0, 1, &field(0, "a", "b")), frame(9, 0, 1, b"")].concat()));
+    assert_eq!(told(&pieces).problems, ["header-block-lost"]);
+}
+
+#[test]
 fn going_away_ends_the_calls_that_will_not_be_looked_at() {
     let mut pieces = opening();
     for stream in [1, 3, 5] {

@@ -210,6 +210,22 @@ fn a_message_without_a_path_is_named_if_only_one_kind_fits() {
     assert_eq!(code(b"no protobuf"), None);
 }
 
+#[test]
+fn a_message_without_a_path_is_read_by_the_schema_given() {
+    let source = "syntax = \"proto3\"; package acme; message KeyRelayRequest { string end_km = 1; string start_km = 2; \
+                  string keyrelayrequest_id = 3; string kma_id = 4; }";
+    let mut definitions = Definitions::q4164();
+    definitions.add_schemas(pool(source));
+    let bytes = b"\x0a\x02K4\x12\x02K1\x1a\x01R\x22\x02K2";
+    let named = definitions.schemas.guess(bytes).unwrap();
+    let mut json = String::new();
+    assert_eq!(definitions.schemas.to_json(named, bytes, &mut json), None);
+    assert_eq!(json, r#"{"end_km":"K4","start_km":"K1","keyrelayrequest_id":"R","kma_id":"K2"}"#);
+    // Two that were given disagree.
+    definitions.add_schemas(pool(&source.replace("acme", "other").replace("end_km", "destination_km")));
+    assert_eq!(definitions.schemas.guess(bytes), None);
+}
+
 fn ckscope(schema: &Path, includes: &[&Path]) -> Output {
     let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/appendix-ii-grpc.pcapng");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ckscope"));

@@ -5,13 +5,15 @@ use super::sink::Sink;
 use super::work::Layer;
 use crate::journal::{Protocol, Side};
 use crate::stream::{Backlog, Piece};
-use crate::tls::{self, Detected, Session};
+use crate::tls::{self, Detected, Secrets, Session};
 
 /// What lies on the two streams of a connection.
 #[derive(Debug, Default)]
 pub struct Layers {
     security: Security,
     application: Application,
+    /// By side: it is over, but for what waits for a secret.
+    ending: [bool; 2],
 }
 
 /// Whether a connection is TLS.
@@ -43,7 +45,7 @@ impl Layers {
 
     /// Hands a piece to the layer that is its.
     fn hand_on(&mut self, side: Side, piece: Piece<'_>, context: Context, sink: &mut Sink<'_>) {
-        let Self { security, application } = self;
+        let Self { security, application, .. } = self;
         let Security::Tls(session) = security else {
             sink.tap(Layer::Content, side, &piece);
             return application.piece(side, piece, context, sink);
@@ -51,6 +53,7 @@ impl Layers {
         sink.tap(Layer::Ciphertext, side, &piece);
         let from_the_start = context.from_the_start[side as usize];
         session.piece(side, from_the_start, piece, sink.secrets, &mut decrypted(application, context, sink));
+        sink.output.sessions.append(&mut session.take_learned());
     }
 
     /// Looks whether the connection is TLS; whether the piece was taken, to wait for more.
@@ -107,27 +110,45 @@ impl Layers {
             self.security = Security::Plain;
             self.replay(&held, context, sink);
         }
-        let Self { security, application } = self;
+        self.ending[side as usize] = true;
+        self.act(context, sink, |session, secrets, deliver| session.end(side, secrets, deliver));
+    }
+
+    /// Lets `act` move TLS, if that is there, and ends what thereby came to its end.
+    fn act(
+        &mut self,
+        context: Context,
+        sink: &mut Sink<'_>,
+        act: impl FnOnce(&mut Session, &Secrets, &mut dyn FnMut(Side, Piece<'_>)),
+    ) {
+        let Self { security, application, .. } = self;
         if let Security::Tls(session) = security {
-            session.end(side, sink.secrets, &mut decrypted(application, context, sink));
+            act(session, sink.secrets, &mut decrypted(application, context, sink));
+            sink.output.sessions.append(&mut session.take_learned());
         }
-        self.application.end(side, self.on_top(context), sink);
+        if !self.awaits_secret() {
+            for side in SIDES {
+                if !std::mem::take(&mut self.ending[side as usize]) {
+                    continue;
+                }
+                self.application.end(side, self.on_top(context), sink);
+            }
+        }
     }
 
     /// More secrets have become known.
     pub fn retry(&mut self, context: Context, sink: &mut Sink<'_>) {
-        let Self { security, application } = self;
-        if let Security::Tls(session) = security {
-            session.retry(sink.secrets, &mut decrypted(application, context, sink));
-        }
+        self.act(context, sink, |session, secrets, deliver| session.retry(secrets, deliver));
+    }
+
+    /// Whether something waits that only a secret can open.
+    pub fn awaits_secret(&self) -> bool {
+        matches!(&self.security, Security::Tls(session) if session.awaits_secret())
     }
 
     /// Waits for hellos and secrets no longer.
     pub fn give_up_waiting(&mut self, context: Context, sink: &mut Sink<'_>) {
-        let Self { security, application } = self;
-        if let Security::Tls(session) = security {
-            session.give_up(sink.secrets, &mut decrypted(application, context, sink));
-        }
+        self.act(context, sink, |session, secrets, deliver| session.give_up(secrets, deliver));
     }
 
     /// What was learned of TLS since the last call.

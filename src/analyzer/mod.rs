@@ -29,7 +29,7 @@ use crate::packet::{Flags, PacketParser, Parsed, Payload, Segment, Undecoded};
 use crate::place::Place;
 use crate::stream::{ConnectionTable, Located, Sought, Stamp};
 use crate::time::{Span, Timestamp};
-use crate::tls::{self, Secrets};
+use crate::tls::{self, Secrets, SessionSecret};
 
 use order::{Horizon, Reorder};
 use pool::Pool;
@@ -86,7 +86,11 @@ pub struct Analyzer {
     correlator: Correlator,
     journal: Journal,
     ports: Vec<u16>,
-    secrets: Arc<Secrets>,
+    secrets: Secrets,
+    /// TLS sessions that no worker was told yet.
+    sessions: Vec<SessionSecret>,
+    /// Secrets became known that no worker was told yet.
+    has_news: bool,
     packets: u32,
     last: Timestamp,
     /// Everything before this packet was correlated.
@@ -136,7 +140,9 @@ impl Analyzer {
             journal: Journal::new(Arc::clone(&definitions)),
             definitions,
             ports: options.ports,
-            secrets: Arc::new(options.secrets),
+            secrets: options.secrets,
+            sessions: Vec::new(),
+            has_news: false,
             packets: 0,
             last: Timestamp::default(),
             released: 0,
@@ -149,7 +155,9 @@ impl Analyzer {
 
     /// Takes more TLS secrets, as an NSS key log has them; they hold from the next batch on.
     pub fn add_secrets(&mut self, key_log: &[u8]) -> tls::Added {
-        Arc::make_mut(&mut self.secrets).add(key_log)
+        let added = self.secrets.add(key_log);
+        self.has_news |= added.secrets > 0;
+        added
     }
 
     /// Takes the next packets.
@@ -191,8 +199,9 @@ impl Analyzer {
 
     /// The capture is over. The journal is final after this.
     pub fn finish(&mut self) -> &Journal {
-        let mut works = self.works(&[]);
         let stamp = Stamp { packet: self.packets, time: self.last };
+        self.settle_secrets(stamp);
+        let mut works = self.works(&[]);
         works.iter_mut().for_each(|work| work.tasks.push(Task::Finish { stamp }));
         self.submit(works);
         while self.under_way > 0 {
@@ -202,6 +211,21 @@ impl Analyzer {
         self.correlator.finish(&mut self.journal, self.last);
         self.journal.settle();
         &self.journal
+    }
+
+    /// Lets every worker know all secrets before the end, for one's may open another's.
+    fn settle_secrets(&mut self, stamp: Stamp) {
+        loop {
+            while self.under_way > 0 {
+                self.collect();
+            }
+            if !self.has_news {
+                return;
+            }
+            let mut works = self.works(&[]);
+            works.iter_mut().for_each(|work| work.tasks.push(Task::Retry { stamp }));
+            self.submit(works);
+        }
     }
 
     /// What was found so far.
@@ -220,7 +244,7 @@ impl Analyzer {
     }
 
     /// The TLS secrets known so far.
-    pub fn secrets(&self) -> &Arc<Secrets> {
+    pub fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 
@@ -231,11 +255,14 @@ impl Analyzer {
 
     fn works(&mut self, blocks: &[Block]) -> Vec<Work> {
         let floor = self.horizon.floor();
+        let sessions = Arc::new(std::mem::take(&mut self.sessions));
+        self.has_news = false;
         let work = |_| {
             let mut output = self.spare.pop().unwrap_or_default();
             output.reuse();
-            let (tasks, secrets) = (std::mem::take(&mut output.done), Arc::clone(&self.secrets));
-            Work { tasks, blocks: blocks.to_vec(), secrets, output, floors: vec![floor] }
+            let (tasks, secrets) = (std::mem::take(&mut output.done), self.secrets.clone());
+            let sessions = Arc::clone(&sessions);
+            Work { tasks, blocks: blocks.to_vec(), secrets, sessions, output, floors: vec![floor] }
         };
         (0..self.pool.workers()).map(work).collect()
     }
@@ -324,8 +351,10 @@ impl Analyzer {
     /// Takes what the workers made of the oldest batch.
     fn collect(&mut self) {
         self.under_way -= 1;
-        let outputs = self.pool.collect();
-        for output in &outputs {
+        let mut outputs = self.pool.collect();
+        for output in &mut outputs {
+            self.has_news |= !output.sessions.is_empty() && self.pool.workers() > 1;
+            self.sessions.append(&mut output.sessions);
             for (connection, facts) in &output.tls {
                 self.journal.tls.insert(*connection, facts.clone());
             }

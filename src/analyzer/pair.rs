@@ -21,6 +21,8 @@ pub struct Pair {
     closed: [bool; 2],
     /// Its worker knows that something waits.
     pub is_holding: bool,
+    /// Its worker knows that something waits for a secret.
+    pub is_awaiting: bool,
 }
 
 const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
@@ -90,7 +92,18 @@ impl Pair {
         if self.streams[side as usize].is_ended() && !self.ended[side as usize] {
             self.layers.end(side, self.without_more(), sink);
             self.ended[side as usize] = true;
-            self.close(side, sink);
+            self.close_ended(sink);
+        }
+    }
+
+    /// Says of the sides that ended that they will send nothing more, once nothing of them waits for a secret.
+    fn close_ended(&mut self, sink: &mut Sink<'_>) {
+        if !self.awaits_secret() {
+            for side in SIDES {
+                if self.ended[side as usize] {
+                    self.close(side, sink);
+                }
+            }
         }
     }
 
@@ -119,6 +132,8 @@ impl Pair {
     pub fn flush(&mut self, sink: &mut Sink<'_>) {
         self.deliver_held(sink, |stream, deliver| stream.end(deliver));
         SIDES.into_iter().for_each(|side| self.layers.end(side, self.without_more(), sink));
+        self.layers.give_up_waiting(self.without_more(), sink);
+        self.close_ended(sink);
     }
 
     pub fn give_up_holes(&mut self, sink: &mut Sink<'_>) {
@@ -129,6 +144,7 @@ impl Pair {
     pub fn give_up_waiting(&mut self, sink: &mut Sink<'_>) {
         self.give_up_holes(sink);
         self.layers.give_up_waiting(self.without_more(), sink);
+        self.close_ended(sink);
     }
 
     fn deliver_held(&mut self, sink: &mut Sink<'_>, act: impl Fn(&mut Stream, &mut dyn FnMut(Piece<'_>))) {
@@ -141,6 +157,12 @@ impl Pair {
     /// More TLS secrets have become known.
     pub fn retry(&mut self, sink: &mut Sink<'_>) {
         self.layers.retry(self.without_more(), sink);
+        self.close_ended(sink);
+    }
+
+    /// Whether something waits that only a secret can open.
+    pub fn awaits_secret(&self) -> bool {
+        self.layers.awaits_secret()
     }
 
     /// What was learned of TLS since the last call.
@@ -160,8 +182,13 @@ impl Pair {
         self.streams.iter().map(Stream::held_bytes).sum::<usize>() + self.layers.held_bytes()
     }
 
-    pub fn is_over(&self) -> bool {
+    /// Both sides ended, though something may still wait for a secret.
+    pub fn has_ended(&self) -> bool {
         self.ended == [true, true]
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.has_ended() && !self.awaits_secret()
     }
 
     /// Says what the connection was made of, now that it is over.

@@ -10,7 +10,7 @@ use crate::journal::{Journal, Side, Traffic, Trouble};
 use crate::packet::Flags;
 use crate::stream::Stamp;
 use crate::time::Timestamp;
-use crate::tls::{self, Secrets};
+use crate::tls::{self, Secrets, SessionSecret};
 
 /// A segment and where it belongs.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,10 @@ pub enum Task {
         connection: u32,
         stamp: Stamp,
     },
+    /// Secrets became known, and nothing else happened.
+    Retry {
+        stamp: Stamp,
+    },
     /// The capture is over.
     Finish {
         stamp: Stamp,
@@ -53,7 +57,9 @@ pub struct Work {
     pub tasks: Vec<Task>,
     pub blocks: Vec<Block>,
     /// The TLS secrets known so far.
-    pub secrets: Arc<Secrets>,
+    pub secrets: Secrets,
+    /// TLS sessions that were learned since the last batch.
+    pub sessions: Arc<Vec<SessionSecret>>,
     /// Where to put what is found: an empty one, whose memory was used before.
     pub output: Output,
     /// From which packet on which floor holds; the first one holds from the batch's beginning.
@@ -181,6 +187,8 @@ pub struct Output {
     pub reassembled: Vec<u8>,
     /// Connections that are over, and what they were made of.
     pub traffic: Vec<(u32, Traffic)>,
+    /// TLS sessions that other connections may resume.
+    pub sessions: Vec<SessionSecret>,
     /// What was learned of TLS, by connection.
     pub tls: Vec<(u32, tls::Facts)>,
     /// What could not be decoded, by connection.
@@ -202,6 +210,7 @@ impl Output {
         self.texts.keys.clear();
         self.reassembled.clear();
         self.traffic.clear();
+        self.sessions.clear();
         self.tls.clear();
         self.troubles.clear();
         self.tapped.clear();
@@ -214,7 +223,7 @@ impl Task {
     pub fn stamp(&self) -> Stamp {
         match self {
             Self::Segment(task) => task.stamp,
-            Self::Retire { stamp, .. } | Self::Finish { stamp } => *stamp,
+            Self::Retire { stamp, .. } | Self::Retry { stamp } | Self::Finish { stamp } => *stamp,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One worker: its share of the connections.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -19,6 +20,12 @@ use crate::tls::Secrets;
 /// Bytes that may wait behind holes on all connections, an equal part for each worker; beyond it holes are given up.
 const MAX_HELD: usize = 256 << 20;
 
+/// Bytes that may wait for secrets on connections that are over, an equal part for each worker.
+const MAX_OVER: usize = 64 << 20;
+
+/// Bytes that a connection takes besides what waits in it, roughly.
+const LIVE: usize = 8 << 10;
+
 /// A worker and its connections.
 #[derive(Debug)]
 pub struct Worker {
@@ -30,6 +37,13 @@ pub struct Worker {
     slots: Vec<Slot>,
     /// Connections in which something waits.
     holding: Vec<u32>,
+    /// Secrets became known with which nothing was tried yet.
+    has_news: bool,
+    /// Connections in which something waits for a secret.
+    awaiting: Vec<u32>,
+    /// Of those, the ones that are over, and the bytes that wait in them.
+    over: VecDeque<(u32, usize)>,
+    over_bytes: usize,
     /// A packet not later than any that brought what waits.
     since: Option<u32>,
     /// Segments since that was looked at.
@@ -42,7 +56,7 @@ pub struct Worker {
 struct Tools {
     codes: Arc<CommandCodes>,
     indexer: Indexer,
-    secrets: Arc<Secrets>,
+    secrets: Secrets,
     waits_for_secrets: bool,
     allowance: Allowance,
     tap: Tap,
@@ -81,7 +95,7 @@ impl Worker {
             tools: Tools {
                 codes,
                 indexer,
-                secrets: Arc::default(),
+                secrets: Secrets::default(),
                 waits_for_secrets,
                 allowance: Allowance::default(),
                 tap,
@@ -90,6 +104,10 @@ impl Worker {
             first,
             slots: Vec::new(),
             holding: Vec::new(),
+            has_news: false,
+            awaiting: Vec::new(),
+            over: VecDeque::new(),
+            over_bytes: 0,
             since: None,
             segments: 0,
             held: 0,
@@ -115,8 +133,14 @@ impl Worker {
                 floors.next();
             }
             match task {
-                Task::Segment(task) => self.segment(task, &work.blocks, floor, &mut output),
+                Task::Segment(task) => {
+                    let sessions = output.sessions.len();
+                    self.segment(task, &work.blocks, floor, &mut output);
+                    self.await_secret(task.connection, task.stamp, floor, &mut output);
+                    self.learn_sessions(sessions, task.stamp, floor, &mut output);
+                }
                 Task::Retire { connection, stamp } => self.retire(*connection, *stamp, floor, &mut output),
+                Task::Retry { .. } => {}
                 Task::Finish { stamp } => self.finish(*stamp, floor, &mut output),
             }
         }
@@ -128,15 +152,75 @@ impl Worker {
 
     /// Takes the secrets that became known; what waits for them is tried again.
     fn learn(&mut self, work: &Work, output: &mut Output) {
-        let news = work.secrets.len() > self.tools.secrets.len();
-        self.tools.secrets = Arc::clone(&work.secrets);
-        let Some(stamp) = work.tasks.first().map(Task::stamp).filter(|_| news) else { return };
+        let secrets = &mut self.tools.secrets;
+        self.has_news |= secrets.renew(&work.secrets) | secrets.learn(&work.sessions);
+        let Some(stamp) = work.tasks.first().map(Task::stamp).filter(|_| self.has_news) else { return };
+        self.has_news = false;
         let floor = work.floors.first().map_or(0, |(_, floor)| *floor);
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if let Slot::Live(pair) = slot {
-                let connection = (index * self.share + self.first) as u32;
-                pair.retry(&mut self.tools.sink(output, connection, stamp, floor));
+        self.retry(stamp, floor, output);
+        self.learn_sessions(0, stamp, floor, output);
+    }
+
+    /// Takes the sessions found since `output` had so many; what waits for them is tried again, and may show more.
+    fn learn_sessions(&mut self, mut from: usize, stamp: Stamp, floor: u32, output: &mut Output) {
+        while from < output.sessions.len() {
+            let news = self.tools.secrets.learn(&output.sessions[from..]);
+            from = output.sessions.len();
+            if news {
+                self.retry(stamp, floor, output);
             }
+        }
+    }
+
+    /// Tries again what waits for a secret.
+    fn retry(&mut self, stamp: Stamp, floor: u32, output: &mut Output) {
+        for connection in std::mem::take(&mut self.awaiting) {
+            self.with_pair(connection, stamp, floor, output, Pair::retry);
+        }
+    }
+
+    /// Lets `act` move a connection that waits, and concludes it if it is over.
+    fn with_pair(
+        &mut self,
+        connection: u32,
+        stamp: Stamp,
+        floor: u32,
+        output: &mut Output,
+        act: impl FnOnce(&mut Pair, &mut Sink<'_>),
+    ) {
+        let slot = &mut self.slots[connection as usize / self.share];
+        let Slot::Live(pair) = slot else { return };
+        let before = pair.held_bytes();
+        act(pair, &mut self.tools.sink(output, connection, stamp, floor));
+        self.held = (self.held + pair.held_bytes()).saturating_sub(before);
+        output.tls.extend(pair.take_tls_news().map(|facts| (connection, facts)));
+        pair.is_awaiting = pair.awaits_secret();
+        if pair.is_awaiting {
+            self.awaiting.push(connection);
+        } else if pair.is_over() {
+            let traffic = pair.conclude(connection, output);
+            *slot = Slot::Over(Box::new(traffic));
+        }
+    }
+
+    /// Notes that something waits for a secret. What is over waits as long as there is room for it.
+    fn await_secret(&mut self, connection: u32, stamp: Stamp, floor: u32, output: &mut Output) {
+        let Some(Slot::Live(pair)) = self.slots.get_mut(connection as usize / self.share) else { return };
+        if !pair.awaits_secret() {
+            return;
+        }
+        if !std::mem::replace(&mut pair.is_awaiting, true) {
+            self.awaiting.push(connection);
+        }
+        if pair.has_ended() && self.over.back().is_none_or(|&(last, _)| last != connection) {
+            let bytes = pair.held_bytes() + LIVE;
+            self.over.push_back((connection, bytes));
+            self.over_bytes += bytes;
+        }
+        while self.over_bytes > MAX_OVER / self.share {
+            let Some((oldest, bytes)) = self.over.pop_front() else { return };
+            self.over_bytes -= bytes;
+            self.with_pair(oldest, stamp, floor, output, Pair::give_up_waiting);
         }
     }
 

@@ -81,7 +81,7 @@ pub struct Analysis {
     /// The bytes, and what the files were.
     pub reader: Reader,
     /// The TLS secrets that were known at its end.
-    pub secrets: Arc<Secrets>,
+    pub secrets: Secrets,
     /// Something could not be read, and was said.
     pub problems: bool,
 }
@@ -221,7 +221,7 @@ impl InputArgs {
         taken(analyzer.take_tapped())?;
         drop(progress);
         let undecoded = analyzer.undecoded();
-        let secrets = Arc::clone(analyzer.secrets());
+        let secrets = analyzer.secrets().clone();
         let journal = analyzer.into_journal();
         let problems = errors
             | bad_key_logs

@@ -28,6 +28,8 @@ pub struct SchemaId(pub u16);
 struct Schema {
     code: CommandCode,
     descriptor: MessageDescriptor,
+    /// Which of the schemas it is from: the built-in one is the first.
+    pool: usize,
     /// The parameters that its fields stand for.
     parameters: Vec<ParameterId>,
 }
@@ -71,9 +73,9 @@ impl Schemas {
     /// The messages of `pools` that `definitions` know; of methods with one path, the last pool's counts.
     pub fn new(definitions: &Definitions, pools: &[DescriptorPool]) -> Self {
         let mut schemas = Self::default();
-        for pool in pools {
+        for (number, pool) in pools.iter().enumerate() {
             let first = schemas.messages.len();
-            let known = pool.all_messages().filter_map(|descriptor| Schema::of(definitions, descriptor));
+            let known = pool.all_messages().filter_map(|descriptor| Schema::of(definitions, descriptor, number));
             schemas.messages.extend(known);
             schemas.messages.truncate(usize::from(u16::MAX));
             for service in pool.services() {
@@ -112,7 +114,8 @@ impl Schemas {
         self.messages[usize::from(id.0)].descriptor.get_field_by_name(field).is_some()
     }
 
-    /// The only kind of message that `bytes` can be, where no path tells: every field known, and no other kind fits.
+    /// The only kind of message that `bytes` can be, where no path tells: every field known, and no other kind fits, nor
+    /// the same with other names.
     pub fn guess(&self, bytes: &[u8]) -> Option<SchemaId> {
         let fits = |schema: &Schema| {
             let mut fields = Fields::of(bytes);
@@ -124,9 +127,17 @@ impl Schemas {
             });
             all && !fields.is_cut() && !bytes.is_empty()
         };
-        let mut fitting = self.messages.iter().enumerate().filter(|(_, schema)| fits(schema));
+        let fitting = || self.messages.iter().enumerate().filter(|(_, schema)| fits(schema));
+        // What was given by name speaks before what is built in.
+        let pool = fitting().map(|(_, schema)| schema.pool).max()?;
+        let mut fitting = fitting().filter(|(_, schema)| (schema.pool > 0) == (pool > 0));
         let (index, first) = fitting.next()?;
-        fitting.all(|(_, other)| other.code == first.code).then_some(SchemaId(index as u16))
+        let names = |schema: &Schema| -> Vec<String> {
+            let fields = Fields::of(bytes).filter_map(|field| schema.descriptor.get_field(field.number));
+            fields.map(|field| field.name().to_owned()).collect()
+        };
+        let is_alike = |other: &Schema| other.code == first.code && names(other) == names(first);
+        fitting.all(|(_, other)| is_alike(other)).then_some(SchemaId(index as u16))
     }
 
     /// Writes a message as a JSON object with the schema's own names, in the order of the wire; what is wrong with it.
@@ -144,10 +155,10 @@ fn fits_number(known: &FieldDescriptor, field: &Field<'_>) -> bool {
 }
 
 impl Schema {
-    fn of(definitions: &Definitions, descriptor: MessageDescriptor) -> Option<Self> {
+    fn of(definitions: &Definitions, descriptor: MessageDescriptor, pool: usize) -> Option<Self> {
         let code = definitions.messages.iter().find(|message| message.grpc.as_deref() == Some(descriptor.name()))?.code;
         let parameters = descriptor.fields().filter_map(|field| definitions.parameter_named(field.name())).collect();
-        Some(Self { code, descriptor, parameters })
+        Some(Self { code, descriptor, pool, parameters })
     }
 }
 
@@ -157,6 +168,22 @@ struct Writer<'a> {
     bytes: &'a [u8],
     json: &'a mut String,
     problem: Option<String>,
+}
+
+/// An integer of a kind, unless it is encoded as another.
+fn integer(kind: &Kind, value: Scalar<'_>) -> Option<i128> {
+    Some(match (kind, value) {
+        (Kind::Int32, Scalar::Varint(value)) => i128::from(value as i32),
+        (Kind::Int64, Scalar::Varint(value)) => i128::from(value as i64),
+        (Kind::Uint32, Scalar::Varint(value)) => i128::from(value as u32),
+        (Kind::Uint64, Scalar::Varint(value)) => i128::from(value),
+        (Kind::Sint32 | Kind::Sint64, Scalar::Varint(value)) => i128::from((value >> 1) as i64 ^ -((value & 1) as i64)),
+        (Kind::Fixed32, Scalar::Fixed32(value)) => i128::from(value),
+        (Kind::Sfixed32, Scalar::Fixed32(value)) => i128::from(value as i32),
+        (Kind::Fixed64, Scalar::Fixed64(value)) => i128::from(value),
+        (Kind::Sfixed64, Scalar::Fixed64(value)) => i128::from(value as i64),
+        _ => return None,
+    })
 }
 
 /// Fields with the same number together, in the order in which numbers first appear.
@@ -276,21 +303,13 @@ impl Writer<'_> {
                     None => i128::from(value as i32),
                 }
             }
-            (Kind::Int32, Scalar::Varint(value)) => i128::from(value as i32),
-            (Kind::Int64, Scalar::Varint(value)) => i128::from(value as i64),
-            (Kind::Uint32, Scalar::Varint(value)) => i128::from(value as u32),
-            (Kind::Uint64, Scalar::Varint(value)) => i128::from(value),
-            (Kind::Sint32 | Kind::Sint64, Scalar::Varint(value)) => {
-                i128::from((value >> 1) as i64 ^ -((value & 1) as i64))
-            }
-            (Kind::Fixed32, Scalar::Fixed32(value)) => i128::from(value),
-            (Kind::Sfixed32, Scalar::Fixed32(value)) => i128::from(value as i32),
-            (Kind::Fixed64, Scalar::Fixed64(value)) => i128::from(value),
-            (Kind::Sfixed64, Scalar::Fixed64(value)) => i128::from(value as i64),
-            (_, value) => {
-                self.wrong(|| format!("field {} is not encoded as its schema says", known.name()));
-                return self.raw(value);
-            }
+            (kind, value) => match integer(&kind, value) {
+                Some(number) => number,
+                None => {
+                    self.wrong(|| format!("field {} is not encoded as its schema says", known.name()));
+                    return self.raw(value);
+                }
+            },
         };
         let _ = write!(self.json, "{number}");
     }

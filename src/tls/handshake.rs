@@ -19,6 +19,7 @@ pub(super) mod kind {
     pub const HELLO_REQUEST: u8 = 0;
     pub const CLIENT_HELLO: u8 = 1;
     pub const SERVER_HELLO: u8 = 2;
+    pub const NEW_SESSION_TICKET: u8 = 4;
     pub const END_OF_EARLY_DATA: u8 = 5;
     pub const ENCRYPTED_EXTENSIONS: u8 = 8;
     pub const CERTIFICATE: u8 = 11;
@@ -33,6 +34,7 @@ mod extension {
     pub const ALPN: u16 = 16;
     pub const ENCRYPT_THEN_MAC: u16 = 22;
     pub const EXTENDED_MASTER_SECRET: u16 = 23;
+    pub const SESSION_TICKET: u16 = 35;
     pub const PRE_SHARED_KEY: u16 = 41;
     pub const EARLY_DATA: u16 = 42;
     pub const SUPPORTED_VERSIONS: u16 = 43;
@@ -44,6 +46,8 @@ mod extension {
 pub(super) struct ClientHello {
     pub random: [u8; 32],
     pub session: Vec<u8>,
+    /// A ticket offered to resume its session (RFC 5077 3.2); empty where there is none.
+    pub ticket: Vec<u8>,
     pub sni: Option<String>,
     pub early_data: bool,
 }
@@ -116,9 +120,10 @@ pub(super) fn client_hello(body: &[u8]) -> Option<ClientHello> {
     let session = cursor.vector(1)?.to_vec();
     cursor.vector(2)?;
     cursor.vector(1)?;
-    let mut hello = ClientHello { random, session, sni: None, early_data: false };
+    let mut hello = ClientHello { random, session, ..ClientHello::default() };
     each_extension(&mut cursor, |kind, body| match kind {
         extension::SERVER_NAME => hello.sni = server_name(body),
+        extension::SESSION_TICKET => hello.ticket = body.to_vec(),
         extension::EARLY_DATA => hello.early_data = true,
         _ => {}
     });
@@ -206,6 +211,13 @@ pub(super) fn decompressed(body: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
     flate2::read::ZlibDecoder::new(compressed).take(MAX_CERTIFICATES).read_to_end(&mut plain).ok()?;
     Some(plain)
+}
+
+/// The ticket of a NewSessionTicket of TLS 1.2 (RFC 5077 3.3).
+pub(super) fn session_ticket(body: &[u8]) -> Option<&[u8]> {
+    let mut cursor = Cursor(body);
+    cursor.number(4)?;
+    cursor.vector(2).filter(|ticket| !ticket.is_empty())
 }
 
 /// The encrypted premaster secret of a ClientKeyExchange for RSA (RFC 5246 7.4.7.1).

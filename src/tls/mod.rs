@@ -15,6 +15,6 @@ mod suite;
 
 pub use facts::{Alert, Certificate, Facts, Reason, group_name, version_name};
 pub use record::{Detected, detect};
-pub use secrets::{Added, Secrets};
+pub use secrets::{Added, Secrets, SessionSecret};
 pub use session::Session;
 pub use suite::suite_name;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -11,6 +12,9 @@ const MAX_LINE: usize = 2304;
 const MAX_SECRETS: usize = 4 << 20;
 /// The longest secret: a premaster secret of finite-field Diffie-Hellman with 8192 bits (RFC 7919 A.5).
 const MAX_SECRET: usize = 1024;
+
+/// Learned sessions kept, in either generation: servers keep them for hours.
+const MAX_LEARNED: usize = 1 << 16;
 
 /// What a secret is for (NSS key log format).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,15 +65,34 @@ impl AddAssign for Added {
     }
 }
 
-/// Secrets by what a capture shows of their connection.
+/// Secrets by what a capture shows of their connection. A copy shares what key logs said.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
+    logged: Arc<Logged>,
+    /// Learned from connections: the last ones, and those before them.
+    learned: [Sessions; 2],
+}
+
+/// Master secrets by session ID or ticket.
+type Sessions = HashMap<Box<[u8]>, Box<[u8]>, RandomState>;
+
+/// A session that later connections may resume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSecret {
+    /// Its ID (RFC 5246 7.4.1.3) or ticket (RFC 5077 3.3).
+    pub(super) name: Box<[u8]>,
+    pub(super) master: Box<[u8]>,
+}
+
+/// What key logs said.
+#[derive(Clone, Debug, Default)]
+struct Logged {
     by_random: HashMap<(Label, [u8; 32]), Box<[u8]>, RandomState>,
     has_premasters: bool,
     /// Premaster secrets, by the first bytes of their encryption (`RSA` lines).
     premasters: HashMap<[u8; 8], Box<[u8]>, RandomState>,
     /// Master secrets by session ID (`RSA Session-ID:` lines).
-    sessions: HashMap<Box<[u8]>, Box<[u8]>, RandomState>,
+    sessions: Sessions,
 }
 
 /// What a line is.
@@ -83,10 +106,10 @@ impl Secrets {
     /// Takes the lines of a key log in NSS format: `CLIENT_RANDOM <client random> <master secret>` and the like.
     /// Comments, empty lines and labels of secrets that decrypt nothing are passed over.
     pub fn add(&mut self, key_log: &[u8]) -> Added {
-        let mut added = Added::default();
+        let (mut added, logged) = (Added::default(), Arc::make_mut(&mut self.logged));
         for line in key_log.split_inclusive(|&byte| byte == b'\n') {
             added.lines += 1;
-            match self.line(line.trim_ascii()) {
+            match logged.line(line.trim_ascii()) {
                 Line::Secret => added.secrets += 1,
                 Line::Nothing => {}
                 Line::Unreadable => {
@@ -98,14 +121,37 @@ impl Secrets {
         added
     }
 
-    /// How many secrets are known.
+    /// How many secrets key logs had.
     pub fn len(&self) -> usize {
-        self.by_random.len() + self.premasters.len() + self.sessions.len()
+        self.logged.len()
     }
 
-    /// Whether none is.
+    /// Whether they had none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Takes what key logs said from `newer`; whether that is more.
+    pub fn renew(&mut self, newer: &Self) -> bool {
+        let is_more = newer.len() > self.len();
+        self.logged = Arc::clone(&newer.logged);
+        is_more
+    }
+
+    /// Takes sessions that connections were found to have; whether one is new.
+    pub fn learn(&mut self, sessions: &[SessionSecret]) -> bool {
+        let mut is_new = false;
+        for SessionSecret { name, master } in sessions {
+            if self.learned.iter().any(|known| known.contains_key(name)) {
+                continue;
+            }
+            if self.learned[0].len() >= MAX_LEARNED {
+                self.learned[1] = std::mem::take(&mut self.learned[0]);
+            }
+            self.learned[0].insert(name.clone(), master.clone());
+            is_new = true;
+        }
+        is_new
     }
 
     /// The secrets of the connections with these client randoms, as an NSS key log, and how many of the connections
@@ -119,6 +165,32 @@ impl Secrets {
             known += usize::from(log.len() > before);
         }
         (log, known)
+    }
+
+    pub(super) fn get(&self, label: Label, random: &[u8; 32]) -> Option<&[u8]> {
+        self.logged.by_random.get(&(label, *random)).map(|secret| &**secret)
+    }
+
+    /// The premaster secret whose encryption is `encrypted`.
+    pub(super) fn premaster_of(&self, encrypted: &[u8]) -> Option<&[u8]> {
+        self.logged.premasters.get(encrypted.first_chunk()?).map(|secret| &**secret)
+    }
+
+    /// The master secret of a session, by its ID or ticket.
+    pub(super) fn master_of(&self, session: &[u8]) -> Option<&[u8]> {
+        let all = [&self.logged.sessions, &self.learned[0], &self.learned[1]];
+        all.into_iter().find_map(|sessions| sessions.get(session)).map(|secret| &**secret)
+    }
+
+    /// Whether there are secrets of which a master secret has to be derived.
+    pub(super) fn has_premasters(&self) -> bool {
+        self.logged.has_premasters
+    }
+}
+
+impl Logged {
+    fn len(&self) -> usize {
+        self.by_random.len() + self.premasters.len() + self.sessions.len()
     }
 
     fn line(&mut self, line: &[u8]) -> Line {
@@ -166,25 +238,6 @@ impl Secrets {
 
     fn has_room(&self) -> bool {
         self.len() < MAX_SECRETS
-    }
-
-    pub(super) fn get(&self, label: Label, random: &[u8; 32]) -> Option<&[u8]> {
-        self.by_random.get(&(label, *random)).map(|secret| &**secret)
-    }
-
-    /// The premaster secret whose encryption is `encrypted`.
-    pub(super) fn premaster_of(&self, encrypted: &[u8]) -> Option<&[u8]> {
-        self.premasters.get(encrypted.first_chunk()?).map(|secret| &**secret)
-    }
-
-    /// The master secret of a session.
-    pub(super) fn master_of(&self, session: &[u8]) -> Option<&[u8]> {
-        self.sessions.get(session).map(|secret| &**secret)
-    }
-
-    /// Whether there are secrets of which a master secret has to be derived.
-    pub(super) fn has_premasters(&self) -> bool {
-        self.has_premasters
     }
 }
 

@@ -250,7 +250,8 @@ fn each_km_keeps_its_own_identity() {
     for pki in [&pki, &others, &pki] {
         let (address, client) = (proxy.address(), client_config(Version::V13, &pki.endpoint(Party::Km)));
         let km = thread::spawn(move || ask(TcpStream::connect(address)?, client, name(Party::Controller)));
-        let met = serve(patient(listener.accept().unwrap().0), config.clone()).expect(&proxy.said());
+        let met = serve(patient(listener.accept().unwrap().0), config.clone());
+        let met = met.unwrap_or_else(|error| panic!("{error}: {}", proxy.said()));
         km.join().unwrap().unwrap();
         assert_mirrors(&met.certificate.unwrap(), &der(pki, Party::Km));
     }

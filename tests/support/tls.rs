@@ -118,6 +118,7 @@ impl Decrypted {
 
     pub fn finish(mut self, mut session: Session, secrets: &Secrets) -> Self {
         SIDES.iter().for_each(|&side| session.end(side, secrets, &mut |side, piece| self.add(side, piece)));
+        session.give_up(secrets, &mut |side, piece| self.add(side, piece));
         assert_eq!(session.held_bytes(), 0, "nothing waits after the end");
         assert_eq!(session.held_since(), None, "nothing waits after the end");
         self.facts = session.facts().clone();

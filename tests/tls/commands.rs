@@ -10,6 +10,7 @@ use ckscope::stream::Side;
 use serde_json::Value;
 
 use crate::support::analysis::{objects, options};
+use crate::support::peers::{Pki, Say, Server, is_there};
 use crate::support::tls::{Chunk, Recorded};
 use crate::support::traffic::{Connection, Segment};
 use crate::support::{Files, Order, Pcapng};
@@ -40,25 +41,30 @@ fn text(bytes: &[u8]) -> String {
 fn capture_of(recorded: &Recorded, handshake: bool) -> Pcapng {
     let mut file = Pcapng { bytes: Vec::new(), order: Order::Little };
     file.section(Order::Little).interface(101, 0, &[]);
-    let (connection, mut sent, mut ticks) = (Connection::new(1, [100, 200]), [0, 0], 0);
+    append(&mut file, recorded, 1, handshake);
+    file
+}
+
+/// Adds a connection, the `nth` of the file.
+fn append(file: &mut Pcapng, recorded: &Recorded, nth: u16, handshake: bool) {
+    let (connection, mut sent, mut ticks) = (Connection::new(nth, [100, 200]), [0, 0], u64::from(nth) * 1_000_000);
     let mut push = |file: &mut Pcapng, packet: &[u8]| {
         ticks += 100;
         file.packet(0, ticks, packet);
     };
     if handshake {
-        push(&mut file, &connection.syn());
-        push(&mut file, &connection.syn_ack());
+        push(file, &connection.syn());
+        push(file, &connection.syn_ack());
     }
     for (side, chunk) in &recorded.chunks {
         let (side, Chunk::Bytes(bytes, _)) = (*side as usize, chunk) else { panic!("a gap") };
         let segment = Segment { side, from: sent[side], bytes, acknowledged: sent[1 - side] };
-        push(&mut file, &connection.segment(&segment));
+        push(file, &connection.segment(&segment));
         sent[side] += bytes.len();
     }
     for side in [0, 1] {
-        push(&mut file, &connection.fin(side, sent[side], sent[1 - side]));
+        push(file, &connection.fin(side, sent[side], sent[1 - side]));
     }
-    file
 }
 
 /// A decryption secrets block with a TLS key log.
@@ -166,13 +172,12 @@ fn the_list_of_connections_tells_what_tls_said_of_itself() {
 #[test]
 fn messages_wait_for_secrets_that_are_written_after_them() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/all-procedures-tls13.pcapng");
-    let found = |waits_for_secrets| {
+    let found = |waits_for_secrets, batch_size| {
         let (mut reader, errors) = Reader::open(std::slice::from_ref(&sample));
         assert!(errors.is_empty(), "{errors:?}");
         let mut analyzer = Analyzer::new(Options { waits_for_secrets, ..options() });
         let mut batch = Batch::default();
-        // After the first batch messages were sent, and no connection is closed.
-        while reader.read_batch(&mut batch, 100) {
+        while reader.read_batch(&mut batch, batch_size) {
             analyzer.batch(&batch);
             for log in reader.tls_key_logs(0) {
                 analyzer.add_secrets(log);
@@ -181,6 +186,39 @@ fn messages_wait_for_secrets_that_are_written_after_them() {
         analyzer.finish();
         (analyzer.journal().records.len(), analyzer.journal().procedures.len())
     };
-    assert_eq!(found(true), (17, 8));
-    assert!(found(false).0 < 17);
+    // After 100 packets messages were sent, and no connection is closed; after all of them, every one is.
+    for batch_size in [100, usize::MAX] {
+        assert_eq!(found(true, batch_size), (17, 8));
+        assert!(found(false, batch_size).0 < 17);
+    }
+}
+
+#[test]
+fn what_resumes_a_session_is_opened_by_the_key_log_of_the_one_that_began_it() {
+    if !is_there("openssl") {
+        return;
+    }
+    let pki = Pki::new();
+    for options in [&["-tls1_2"][..], &["-tls1_2", "-no_ticket"]] {
+        let mut server = Server::openssl(&pki, "", options);
+        let session = pki.file("session").display().to_string();
+        let [first, second] = ["-sess_out", "-sess_in"].map(|option| {
+            let options = [&["-quiet", "-no_ign_eof", option, &session], options].concat();
+            server.openssl_client(&pki, &options, &[Say::Client(b"said"), Say::Close])
+        });
+        // Whichever comes first in the file, and whoever reads it.
+        for order in [[&first, &second], [&second, &first]] {
+            let mut file = Pcapng { bytes: Vec::new(), order: Order::Little };
+            file.section(Order::Little).interface(101, 0, &[]);
+            append(&mut file, &order[0].recorded, 1, true);
+            append(&mut file, &order[1].recorded, 2, true);
+            let capture = pki.0.write("resumed.pcapng", &with_secrets(file, &first.key_log));
+            for threads in ["1", "2", "4"] {
+                let arguments = ["connections", "--format", "jsonl", "--threads", threads];
+                let told = objects(&text(&run(&arguments, &capture, None).stdout));
+                let decrypted = told.iter().filter(|connection| connection["tls"]["decrypted"] == true);
+                assert_eq!(decrypted.count(), 2, "{options:?}, {threads} threads: {told:#?}");
+            }
+        }
+    }
 }

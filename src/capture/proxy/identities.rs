@@ -1,7 +1,7 @@
 //! Who is believed, and who is shown to whom. In: files. Out: [`Identities`], or why TLS is not opened.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -121,7 +121,7 @@ impl Side {
     }
 }
 
-fn supplied(certificate: &PathBuf, key: &Path, provider: &CryptoProvider) -> io::Result<Arc<CertifiedKey>> {
+fn supplied(certificate: &Path, key: &Path, provider: &CryptoProvider) -> io::Result<Arc<CertifiedKey>> {
     let chain = certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| about(key, error))?;
     let certified = CertifiedKey::from_der(chain, private, provider);

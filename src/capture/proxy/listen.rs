@@ -73,18 +73,22 @@ impl Listener {
     /// Accepts until the proxy is stopped.
     pub async fn run(self, context: Arc<Context>) {
         let mut stop = context.stop.clone();
+        let mut failing = false;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((stream, _)) => match self.goal(&stream) {
+                Ok((stream, _)) => match self.goal(&stream).inspect(|_| failing = false) {
                     Ok(goal) => _ = tokio::spawn(serve(context.clone(), stream, goal, self.dialler)),
                     Err(error) => context.note(format!("{}: connection dropped: {error}", self.address)),
                 },
                 Err(error) => {
-                    context.note(format!("{}: cannot accept: {error}", self.address));
+                    // Said once: it is tried again and again.
+                    if !std::mem::replace(&mut failing, true) {
+                        context.note(format!("{}: cannot accept: {error}", self.address));
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }

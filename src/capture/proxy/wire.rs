@@ -31,7 +31,7 @@ pub struct Wire {
     /// The stream has ended behind `ahead`.
     pub ended: bool,
     /// What holds bytes back during a hand-shake.
-    gate: Option<Gate>,
+    gate: Option<Box<Gate>>,
 }
 
 impl Wire {
@@ -66,7 +66,7 @@ impl Wire {
 
     /// From here on `gate` decides what is given.
     pub fn gated(mut self, gate: Gate) -> Self {
-        self.gate = Some(gate);
+        self.gate = Some(Box::new(gate));
         self
     }
 

@@ -98,6 +98,9 @@ impl Context<'_> {
 
     /// The direction is over.
     pub fn end(&mut self, tally: &mut Tally) {
+        if let Some(open) = self.blocks.open.take().filter(|open| !open.is_lost) {
+            self.lose_block(ProblemKind::HeaderBlockLost, open.header.stream, open.stamp);
+        }
         self.each_half(tally, |half, give| half.assembler.end(Truncation::StreamEnded, None, give));
     }
 
@@ -361,6 +364,11 @@ impl Context<'_> {
         stamp: Option<Stamp>,
         act: impl FnOnce(&mut super::streams::Half, usize, &mut dyn FnMut(Outcome<'_>)),
     ) {
+        // What is missing before a message is missing on its own side, whoever gave it up.
+        let tally = match &mut self.other {
+            Some((reader, _)) if side != self.side => reader.tally(),
+            _ => tally,
+        };
         let Shared { streams, client, inflated, .. } = &mut *self.shared;
         let held = streams.held;
         let Some(stream) = streams.get_mut(id) else { return };

@@ -7,7 +7,7 @@ use crate::tls::facts::Reason;
 use crate::tls::handshake::{ClientHello, ServerHello};
 use crate::tls::keys;
 use crate::tls::opener::Opener;
-use crate::tls::secrets::{Label, Secrets};
+use crate::tls::secrets::{Label, Secrets, SessionSecret};
 use crate::tls::suite::Suite;
 
 impl Session {
@@ -33,7 +33,19 @@ impl Session {
             return Err(Reason::NoSecret { random: client.random });
         }
         self.directions[side as usize].epochs.extend(made);
+        self.learn(secrets);
         Ok(())
+    }
+
+    /// Notes by what names the session may be resumed whose master secret is known now (TLS 1.2).
+    fn learn(&mut self, secrets: &Secrets) {
+        let (Some(client), Some(server)) = (&self.hello.client, &self.hello.server) else { return };
+        let suite = Suite::of(server.suite).filter(|_| server.version == TLS12);
+        let Some(master) = suite.and_then(|suite| self.master(suite, client, server, secrets)) else { return };
+        // One that is resumed by a ticket has an ID that its client made up.
+        let id = Some(&server.session).filter(|id| !id.is_empty() && !self.resumes()).map(|id| id.as_slice().into());
+        let names = id.into_iter().chain(self.hello.ticket.take());
+        self.learned.extend(names.map(|name| SessionSecret { name, master: master.as_slice().into() }));
     }
 
     pub(super) fn tls12_keys(
@@ -71,7 +83,8 @@ impl Session {
             let session_hash = session_hash.as_ref().map(AsRef::as_ref);
             return keys::master(suite.hash, premaster, [&client.random, &server.random], session_hash);
         }
-        secrets.master_of(&server.session).map(<[u8]>::to_vec)
+        let ticket = || secrets.master_of(&client.ticket).filter(|_| self.resumes());
+        secrets.master_of(&server.session).or_else(ticket).map(<[u8]>::to_vec)
     }
 
     /// The keys of the phases after those `known`.

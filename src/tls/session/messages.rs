@@ -1,6 +1,6 @@
 //! What the handshake messages say of a connection.
 
-use super::{Hello, MAX_MESSAGE, MAX_TRANSCRIPT, Session, TLS13};
+use super::{Hello, MAX_MESSAGE, MAX_TRANSCRIPT, Session, TLS12, TLS13};
 use crate::stream::Side;
 use crate::tls::direction::Phase;
 use crate::tls::facts::Certificate;
@@ -53,6 +53,9 @@ impl Session {
                 if self.suite().is_some_and(|suite| suite.is_rsa) {
                     self.hello.encrypted_premaster = handshake::encrypted_premaster(body).map(<[u8]>::to_vec);
                 }
+            }
+            kind::NEW_SESSION_TICKET if self.version() == TLS12 => {
+                self.hello.ticket = handshake::session_ticket(body).map(Into::into);
             }
             kind::ENCRYPTED_EXTENSIONS => {
                 let extensions = handshake::encrypted_extensions(body);

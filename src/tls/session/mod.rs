@@ -11,7 +11,7 @@ use crate::tls::direction::{Budget, Direction, Opened, Phase};
 use crate::tls::facts::{Alert, Facts, Reason};
 use crate::tls::handshake::{ClientHello, ServerHello};
 use crate::tls::record::{Cut, Cutter, HEADER, Kind, Record};
-use crate::tls::secrets::{Label, Secrets};
+use crate::tls::secrets::{Label, Secrets, SessionSecret};
 use crate::tls::suite::Suite;
 
 /// Bytes that may wait for a hello of the other side, or for their secret.
@@ -44,6 +44,7 @@ pub struct Session {
     waits_for_secrets: bool,
     /// Nothing is waited for any more.
     given_up: bool,
+    learned: Vec<SessionSecret>,
     budget: Budget,
     scratch: Vec<u8>,
 }
@@ -60,6 +61,8 @@ struct Hello {
     retried: bool,
     /// Whether the server takes 0-RTT data; `None` before its EncryptedExtensions.
     early_accepted: Option<bool>,
+    /// By what the session may be resumed that it begins.
+    ticket: Option<Box<[u8]>>,
     /// Its messages up to ClientKeyExchange.
     transcript: Vec<u8>,
 }
@@ -97,6 +100,7 @@ impl Session {
             held_bytes: 0,
             waits_for_secrets,
             given_up: false,
+            learned: Vec::new(),
             budget: Budget::default(),
             scratch: Vec::new(),
         }
@@ -128,23 +132,40 @@ impl Session {
         if let Some(mut cutter) = self.directions[side as usize].cutter.take() {
             cutter.end(&mut |cut| self.cut(side, cut, secrets, deliver));
         }
-        if self.directions.iter().all(|direction| direction.ended) {
-            self.give_up(secrets, deliver);
-            if !self.facts.decrypted && self.facts.undecrypted() == 0 {
-                self.note(Reason::Unfinished);
+        if self.has_ended() {
+            if !self.awaits_secret() {
+                self.give_up(secrets, deliver);
             }
-            self.directions.iter_mut().for_each(|direction| direction.messages = Vec::new());
-            self.hello.transcript = Vec::new();
+        } else {
+            self.tell_last_loss(side, deliver);
         }
-        // What can only be told by what follows is told now: nothing follows.
+    }
+
+    /// Both directions are over, though something may still wait for a secret.
+    fn has_ended(&self) -> bool {
+        self.directions.iter().all(|direction| direction.ended)
+    }
+
+    /// Nothing comes any more, and nothing waits.
+    fn conclude(&mut self, deliver: Deliver<'_>) {
+        if !self.facts.decrypted && self.facts.undecrypted() == 0 {
+            self.note(Reason::Unfinished);
+        }
+        self.directions.iter_mut().for_each(|direction| direction.messages = Vec::new());
+        self.hello.transcript = Vec::new();
+        SIDES.into_iter().for_each(|side| self.tell_last_loss(side, deliver));
+    }
+
+    /// What can only be told by what follows is told now: nothing follows.
+    fn tell_last_loss(&mut self, side: Side, deliver: Deliver<'_>) {
         if let Some((bytes, cause)) = self.directions[side as usize].lost.take().filter(|_| self.facts.decrypted) {
             deliver(side, Piece::Gap { bytes, cause, until: None });
         }
     }
 
-    /// More secrets have become known.
-    pub fn retry(&mut self, secrets: &Secrets, deliver: Deliver<'_>) {
-        self.release(secrets, deliver);
+    /// Takes the sessions that other connections may resume, as far as they were learned since the last call.
+    pub fn take_learned(&mut self) -> Vec<SessionSecret> {
+        std::mem::take(&mut self.learned)
     }
 
     /// What is known.
@@ -164,10 +185,10 @@ impl Session {
         self.held_bytes + cut.sum::<usize>() + messages + self.hello.transcript.len()
     }
 
-    /// A packet not later than those that brought what waits for a hello. What waits for a secret is not counted: that
-    /// may never come.
+    /// A packet not later than those that brought what waits for a hello, or for the secret of a session that another
+    /// connection began. What waits for a key log is not counted: that may never come.
     pub fn held_since(&self) -> Option<u32> {
-        if !SIDES.iter().any(|&side| self.awaits_hello(side)) {
+        if !SIDES.iter().any(|&side| self.awaits_hello(side)) && !self.resumes() {
             return None;
         }
         self.held.iter().filter_map(|held| held.stamp).map(|stamp| stamp.packet).min()

@@ -1,6 +1,6 @@
 //! What must wait: for a hello that the other side still has to say, or for a secret.
 
-use super::{Deliver, Held, Session, TLS13, Waiting};
+use super::{Deliver, Held, SIDES, Session, TLS12, TLS13, Waiting};
 use crate::stream::Side;
 use crate::tls::direction::Phase;
 use crate::tls::record::{Cut, Kind, Record};
@@ -26,7 +26,9 @@ impl Session {
             };
         }
         let wants_keys = self.is_protected(side, record) && direction.epochs.is_empty();
-        self.waits_for_secrets && wants_keys && self.lacks_secret(secrets)
+        // The secret of a session is learned from the connection that began it.
+        let may_come = self.waits_for_secrets || self.resumes() && !secrets.is_empty();
+        may_come && wants_keys && self.lacks_secret(secrets)
     }
 
     /// Whether a hello that protected records of `side` need may still come.
@@ -46,10 +48,23 @@ impl Session {
         }
     }
 
+    /// Whether the connection goes on with the secret of an earlier one (TLS 1.2).
+    pub(super) fn resumes(&self) -> bool {
+        self.version() == TLS12 && self.facts.resumed == Some(true)
+    }
+
+    /// Whether something waits that only a secret can open.
+    pub fn awaits_secret(&self) -> bool {
+        !self.held.is_empty() && !SIDES.into_iter().any(|side| self.awaits_hello(side))
+    }
+
     pub(super) fn lacks_secret(&self, secrets: &Secrets) -> bool {
         let Some(client) = &self.hello.client else { return false };
         let known = |label| secrets.get(label, &client.random).is_some();
-        ![Label::Master, Label::Premaster, Label::ClientTraffic, Label::ServerTraffic].into_iter().any(known)
+        let by_random = [Label::Master, Label::Premaster, Label::ClientTraffic, Label::ServerTraffic];
+        let sessions = self.hello.server.iter().map(|server| &server.session).chain(Some(&client.ticket));
+        let mut by_session = sessions.filter(|_| self.resumes());
+        !by_random.into_iter().any(known) && !by_session.any(|name| secrets.master_of(name).is_some())
     }
 
     pub(super) fn hold(&mut self, side: Side, cut: Cut<'_>) {
@@ -94,9 +109,17 @@ impl Session {
             && !server.ended
     }
 
+    /// More secrets have become known.
+    pub fn retry(&mut self, secrets: &Secrets, deliver: Deliver<'_>) {
+        self.release(secrets, deliver);
+        if self.has_ended() && self.held.is_empty() {
+            self.conclude(deliver);
+        }
+    }
+
     /// Waits no longer: what lacks a hello or a secret stays closed.
     pub fn give_up(&mut self, secrets: &Secrets, deliver: Deliver<'_>) {
         self.given_up = true;
-        self.release(secrets, deliver);
+        self.retry(secrets, deliver);
     }
 }
