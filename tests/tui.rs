@@ -517,3 +517,17 @@ fn columns_aliases_and_what_was_typed_are_remembered() {
     assert_eq!(screen.state.prompt.as_ref().expect("it asks").line.text, "ck.response");
     assert_eq!(Memory::of(&State::new(Setup::default(), (80, 24)).expect("the columns exist")), Memory::default());
 }
+
+#[test]
+fn an_identifier_of_the_message_is_picked_to_follow() {
+    let screen = Screen::of("session.pcapng", (120, 40)).keys("3 j I");
+    let prompt = screen.state.prompt.clone().expect("it asks");
+    let Screen { feed, state } = screen;
+    let mut offered = Vec::new();
+    feed.with(&mut |view| offered = state.completions(&prompt, view).1);
+    assert!(offered.len() > 3 && offered.contains(&"app-1".to_owned()), "{offered:?}");
+    assert!(!offered.contains(&"Success".to_owned()), "a result identifies nothing: {offered:?}");
+    let screen = Screen { feed, state }.keys("tab tab enter");
+    let followed = screen.state.shown.carried.as_ref().expect("it is followed");
+    assert!(offered.contains(&followed.text));
+}

@@ -31,6 +31,8 @@ pub enum Command {
     Filter,
     FilterValue,
     Follow,
+    /// Choose what to follow.
+    Pick,
     Search,
     SearchNext,
     SearchPrevious,
@@ -153,6 +155,8 @@ const FINDING: &[Entry] = &[
         .asks("display filter")
         .hint("filter", ALL),
     entry(Command::FilterValue, "filter-value", &["f"], "filter on the selected value"),
+    entry(Command::Pick, "pick", &["I"], "choose one of the identifiers here, to see only what carries it")
+        .asks("identifier; tab chooses"),
     entry(Command::Follow, "follow", &["i"], "only what carries this identifier, or the selected one")
         .may("identifier")
         .hint("follow id", &[Tab::Procedures, Tab::Messages]),

@@ -85,7 +85,7 @@ fn packets(out: &mut impl Write, view: View<'_>, state: &State, reader: &Reader,
 
 fn list(out: &mut impl Write, view: View<'_>, state: &State, kind: &str, messages: &[u32]) -> io::Result<()> {
     match kind {
-        "jsonl" => messages.iter().try_for_each(|&index| Ok(jsonl::message(&mut *out, view, index)?)),
+        "jsonl" => messages.iter().try_for_each(|&index| jsonl::message(&mut *out, view, index)),
         "csv" => {
             let fields = Field::columns(&view.journal.definitions);
             fields::csv_header(out, &view.journal.definitions, &fields)?;

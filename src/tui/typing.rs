@@ -121,6 +121,10 @@ impl State {
                 };
                 words(columns.iter().map(|column| column.key).collect(), ',')
             }
+            Command::Pick => {
+                let all = self.identifiers(view);
+                words(all.iter().map(String::as_str).collect(), '\0')
+            }
             Command::Filter => filter::complete(&prompt.line.text, prompt.line.at, view),
             _ => (0, Vec::new()),
         }
@@ -259,7 +263,9 @@ fn completions(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layo
     if all.is_empty() || (all.len() == 1 && prompt.line.text.ends_with(&all[0])) {
         return;
     }
-    let first = prompt.choice.unwrap_or(0).saturating_sub(MOST_COMPLETIONS - 1);
+    // What was completed may have fewer completions itself than there were before.
+    let last = all.len().saturating_sub(MOST_COMPLETIONS);
+    let first = prompt.choice.unwrap_or(0).saturating_sub(MOST_COMPLETIONS - 1).min(last);
     let shown = &all[first..all.len().min(first + MOST_COMPLETIONS)];
     let wide = shown.iter().map(|text| width(text)).max().unwrap_or(0).min(60) as u16 + 2;
     let label = label(prompt.command);

@@ -1,5 +1,7 @@
 //! What keys, the mouse and commands do to the state. Pure: what has to be done outside is the answer.
 
+use std::collections::HashSet;
+
 use crossterm::event::{Event, KeyEvent, KeyEventKind};
 
 use super::keymap::{self, Argument, Command};
@@ -9,7 +11,11 @@ use super::scan::{Carried, Search};
 use super::state::{Effect, Overlay, State};
 use super::tab::Tab;
 use super::{bytes, connections, filter, messages, procedures};
+use crate::dissect::{Entry, Role};
 use crate::journal::{NONE, View};
+
+/// Identifiers of a message that are offered: key IDs may be many.
+const MOST_CHOICES: usize = 200;
 
 impl State {
     /// Takes what the terminal says.
@@ -71,7 +77,8 @@ impl State {
             Command::Goto => self.goto(told, view),
             Command::Filter => self.filter(told, view),
             Command::FilterValue => self.filter_value(view),
-            Command::Follow => self.follow(told, view),
+            Command::Pick if told.is_empty() => {}
+            Command::Follow | Command::Pick => self.follow(told, view),
             Command::Search => {
                 told.clone_into(&mut self.search.0);
                 self.search_again(false, view);
@@ -398,6 +405,28 @@ impl State {
         let record = self.message(view).map(|message| view.record(message));
         let of_message = || record?.identifiers.iter().rev().find_map(|&id| texts.get(id));
         of_procedure.or_else(of_message).map(str::to_owned)
+    }
+
+    /// All identifiers of the message under the cursor: those of its procedure, those that it carries, its MessageID.
+    pub(super) fn identifiers(&self, view: View<'_>) -> Vec<String> {
+        let (texts, mut all) = (&view.journal.texts, Vec::new());
+        if let Some(procedure) = self.procedure(view) {
+            let own = &view.journal.procedures[procedure as usize];
+            all.extend([own.session, own.key_relay_request].iter().filter_map(|&id| texts.get(id)).map(str::to_owned));
+        }
+        if let Some(message) = self.message(view) {
+            let record = view.record(message);
+            let decoded = view.decoded(record);
+            let of_role = |entry: &&Entry| {
+                let role = entry.parameter.and_then(|id| view.journal.definitions.parameter(id).role);
+                role.is_some_and(|role| role != Role::Response)
+            };
+            all.extend(decoded.entries.iter().filter(of_role).flat_map(|entry| entry.identifiers()).take(MOST_CHOICES));
+            all.push(format!("#{}", record.message_id));
+        }
+        let mut seen = HashSet::new();
+        all.retain(|text| seen.insert(text.clone()));
+        all
     }
 
     /// Looks anew for what is shown.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::diagnostic::{Code, Severity};
 use crate::identities::{Identities, Lane};
 use crate::journal::{Finding, Side, State, View};
+use crate::output::clock::duration;
 use crate::output::summary::{Fact, facts};
 use crate::time::Timestamp;
 
@@ -128,7 +129,7 @@ fn missing_answer(view: View<'_>, index: u32, row: &Row) -> Option<(Timestamp, R
     let end = journal.connections[record.connection as usize].end;
     let given_up = journal.findings(index).find_map(|finding| match finding {
         Finding::TimedOut { limit } => Some((record.time + limit, format!("no response ({} s)", limit.0 as f64 / 1e9))),
-        Finding::ClosedUnanswered => Some((end, "connection closed".to_owned())),
+        Finding::ClosedUnanswered => Some((end, format!("connection closed, after {}", duration(end - record.time)))),
         Finding::CallEnded { after } => Some((record.time + after, "call failed".to_owned())),
         Finding::Abandoned => Some((record.time, "no longer waited for".to_owned())),
         _ => None,
@@ -137,7 +138,11 @@ fn missing_answer(view: View<'_>, index: u32, row: &Row) -> Option<(Timestamp, R
         let procedure = journal.procedures.get(record.procedure as usize)?;
         let (_, last) = journal.first_and_last(record.procedure);
         let open = procedure.state == State::Pending && last == index;
-        open.then(|| (Timestamp(i64::MAX), "the capture ends here".to_owned()))
+        // Of a journal that grows, the end is not known yet; what came last says how late it is.
+        let last = journal.records.len().checked_sub(1).map_or(record.time, |last| journal.records[last].time);
+        let age = duration(journal.end.max(last).max(record.time) - record.time);
+        let why = if journal.end > last { "the capture ends here" } else { "no response yet" };
+        open.then(|| (Timestamp(i64::MAX), format!("{why}, after {age}")))
     })?;
     Some((when, Row { time: None, from: row.to, to: row.from, event: Event::Missing { index, why } }))
 }
