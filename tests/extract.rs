@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -81,7 +82,14 @@ impl Capture {
             }
         };
         let mut out = Vec::new();
-        let extract = Extract { journal: &self.journal, reader: &self.reader, choice, plaintext, secrets };
+        let extract = Extract {
+            journal: &self.journal,
+            reader: &self.reader,
+            choice,
+            plaintext,
+            secrets,
+            comments: HashMap::new(),
+        };
         extract.write(&mut out).unwrap();
         out
     }

@@ -56,6 +56,7 @@ impl Follower {
                 return news;
             }
             self.analyzer.batch(&self.batch);
+            self.analyzer.expire();
         }
     }
 

@@ -11,6 +11,8 @@ use ckscope::dissect::Definitions;
 use ckscope::tui::config::{self, Config};
 use ckscope::tui::key::Key;
 use ckscope::tui::keymap::{self, Keymap};
+use ckscope::tui::memory::Memory;
+use ckscope::tui::scout::Scout;
 use ckscope::tui::theme::{Depth, Theme};
 use ckscope::tui::{Effect, Feed, Phase, Setup, State, Status, Still, draw};
 use crossterm::event::{Event, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
@@ -422,4 +424,96 @@ proptest! {
             screen.buffer();
         }
     }
+}
+
+/// A capture in a file, as the command shows it.
+struct InFile(Still, PathBuf);
+
+impl Feed for InFile {
+    fn with(&self, look: &mut dyn FnMut(ckscope::journal::View<'_>)) {
+        self.0.with(look);
+    }
+
+    fn status(&self) -> Status {
+        self.0.status()
+    }
+
+    fn cancel(&self) {}
+
+    fn packets(&self) -> Option<Reader> {
+        Some(Reader::open(std::slice::from_ref(&self.1)).0.again())
+    }
+}
+
+#[test]
+fn what_is_marked_is_saved_with_its_comments() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let screen = Screen::of("all-procedures.pcapng", (80, 24)).keys("3 j j ; 'look~here enter space");
+    let Screen { feed, state } = screen;
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures/all-procedures.pcapng");
+    let feed = InFile(feed, path);
+    let save = |name: &str, messages: &[u32]| {
+        let path = folder.path().join(name);
+        let mut saved = Ok(None);
+        feed.with(&mut |view| saved = ckscope::tui::save::save(&feed, view, &state, &path, messages));
+        saved.map(|_| path).map_err(|error| error.to_string())
+    };
+    let marked: Vec<u32> = state.marks.iter().filter(|(_, mark)| mark.marked).map(|(&index, _)| index).collect();
+    assert_eq!(marked, [2]);
+    let packets = save("some.pcapng", &marked).expect("it is written");
+    let again = Screen::of(packets.to_str().expect("UTF-8"), (80, 24));
+    assert_eq!(again.state.extent.messages, 1);
+    let mut reader = Reader::open(&[packets]).0.again();
+    while reader.read_batch(&mut Batch::default(), 100) {}
+    let comments: Vec<&str> = reader.files()[0].comments.iter().map(|(_, text)| text.as_str()).collect();
+    assert!(comments.contains(&"look here"), "{comments:?}");
+    for name in ["one.svg", "one.md", "one.txt", "one.csv", "one.jsonl"] {
+        let path = save(name, &marked).expect("it is written");
+        assert!(std::fs::metadata(path).expect("it is there").len() > 100, "{name}");
+    }
+    assert!(save("one.csv", &marked).is_err(), "nothing is overwritten");
+    let all: Vec<u32> = (0..state.extent.messages).collect();
+    assert!(save("all.svg", &all).expect_err("too much for one drawing").contains("exchanges"));
+    assert!(save("all.docx", &all).expect_err("no such kind").contains(".pcapng"));
+    assert!(!folder.path().join("all.svg").exists() && !folder.path().join("all.docx").exists());
+}
+
+#[test]
+fn a_look_on_another_thread_finds_the_same_and_can_be_given_up() {
+    let Screen { feed, mut state } = Screen::of("all-procedures.pcapng", (80, 24)).keys("/ 'ck.response enter");
+    let listed = |state: &State| (0..).map_while(|at| state.message_at(at)).collect::<Vec<u32>>();
+    let (expected, old) = (listed(&state), state.job());
+    assert!(old.is_none() && !expected.is_empty());
+    state.shown.restart();
+    let stale = state.job().expect("everything is to be looked at");
+    state.shown.restart();
+    std::thread::scope(|scope| {
+        let mut scout = Scout::start(scope, &feed);
+        scout.give(stale.shown.number, Some(stale));
+        while state.is_looking() {
+            scout.give(state.shown.number, state.job());
+            feed.with(&mut |view| scout.parts().for_each(|part| state.take(view, part)));
+            std::thread::yield_now();
+        }
+    });
+    assert_eq!(listed(&state), expected);
+}
+
+#[test]
+fn columns_aliases_and_what_was_typed_are_remembered() {
+    let screen =
+        Screen::of("all-procedures.pcapng", (120, 40)).keys("/ 'ck.response enter c ctrl-u 'number,state enter");
+    let mut screen = screen.keys("G a 'Tokyo enter");
+    let memory = Memory::of(&screen.state);
+    assert_eq!(Memory::read(&memory.text()), Ok(memory.clone()));
+    let setup = Setup { remembered: memory.clone(), ..Setup::default() };
+    let state = State::new(setup, (120, 40)).expect("the columns exist");
+    assert_eq!(state.columns(ckscope::tui::tab::Tab::Procedures), "number,state");
+    assert_eq!(state.names.aliases, screen.state.names.aliases);
+    assert!(!state.names.aliases.is_empty());
+    assert_eq!(Memory::of(&state), memory, "nothing is lost when nothing changes");
+    screen.state = state;
+    let screen = screen.keys("/ up");
+    assert_eq!(screen.state.prompt.as_ref().expect("it asks").line.text, "ck.response");
+    assert_eq!(Memory::of(&State::new(Setup::default(), (80, 24)).expect("the columns exist")), Memory::default());
 }

@@ -93,6 +93,8 @@ pub struct Analyzer {
     has_news: bool,
     packets: u32,
     last: Timestamp,
+    /// Everything before this packet was correlated.
+    released: u32,
     under_way: usize,
     tapped: Vec<Tapped>,
     /// Outputs whose memory can be used again.
@@ -143,6 +145,7 @@ impl Analyzer {
             has_news: false,
             packets: 0,
             last: Timestamp::default(),
+            released: 0,
             under_way: 0,
             tapped: Vec::new(),
             spare: Vec::new(),
@@ -183,6 +186,14 @@ impl Analyzer {
         self.submit(works);
         while self.under_way > self.pool.pipeline() {
             self.collect();
+        }
+    }
+
+    /// Calls requests unanswered whose time-out has passed, instead of when the next message on their connection comes:
+    /// for who looks at the journal while it grows. Waits for nothing, so it does so only where nothing is under way.
+    pub fn expire(&mut self) {
+        if self.under_way == 0 && self.released > self.packets {
+            self.correlator.expire(&mut self.journal, self.last);
         }
     }
 
@@ -360,6 +371,7 @@ impl Analyzer {
 
     /// Correlates everything that comes before `until` in capture order.
     fn release(&mut self, until: u32) {
+        self.released = until;
         let Self { reorder, correlator, journal, definitions, spare, .. } = self;
         reorder.release(until, spare, |event, later, output: &Output| {
             if let Some(later) = later {

@@ -56,7 +56,7 @@ pub enum LiveError {
     )]
     NoLibrary(String),
     /// The system does not let us.
-    #[error("{interface}: no permission to capture; this command grants it once and for all:\n  {command}")]
+    #[error("{interface}: no permission to capture; this command grants it once and for all: {command}")]
     Permission {
         /// Where.
         interface: String,

@@ -91,6 +91,9 @@ impl CaptureArgs {
         {
             return Ok((Arc::new(self.pipe(only, growing)?), only.clone()));
         }
+        if let Some(pipe) = self.interface.iter().find(|name| *name == "-" || is_pipe(Path::new(name))) {
+            bail!("-i {pipe}: what comes through a pipe goes alone, without other interfaces");
+        }
         let options = live::Options {
             interfaces: self.interface.clone(),
             filter: self.capture_filter.clone(),

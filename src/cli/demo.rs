@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -107,67 +107,53 @@ fn summarise(view: View<'_>) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// The lab with its proxies: one for connections that KMs dial, one for those of the controllers.
+/// The lab with its proxy.
 struct Lab {
-    proxies: [Running; 2],
+    proxy: Running,
     problems: Problems,
 }
 
 impl Lab {
     fn start(demo: &Demo, recording: Recording, pace: Duration) -> anyhow::Result<Self> {
-        let (ways, recording) = (demo.ways()?, Arc::new(Mutex::new(recording)));
-        let start = |dialler| {
-            let routes = ways.iter().filter(|way| way.dialler == dialler).map(route).collect();
-            let party = if dialler == Dialler::Km { Party::Km } else { Party::Controller };
-            let authorities = demo.authority();
-            let trust = Trust { authorities: Some(authorities.clone()), ..Trust::default() };
-            let ca = authorities.parent().map(ToOwned::to_owned);
-            let (km, controller) = (trust.clone(), trust);
-            let options = Options { routes, dialler: party, ca, km, controller, ..Options::default() };
-            proxy::start(options, Arc::clone(&recording), Arc::new(|_: &str| ()))
+        let authorities = demo.authority();
+        let trust = Trust { authorities: Some(authorities.clone()), ..Trust::default() };
+        let options = Options {
+            routes: demo.ways()?.iter().map(route).collect(),
+            ca: authorities.parent().map(ToOwned::to_owned),
+            km: trust.clone(),
+            controller: trust,
+            ..Options::default()
         };
-        let proxies = [start(Dialler::Km)?, start(Dialler::Controller)?];
-        let mut listening = [&proxies[0], &proxies[1]].map(|proxy| proxy.listening().iter().copied());
-        let through: Vec<SocketAddr> =
-            ways.iter().filter_map(|way| listening[usize::from(way.dialler == Dialler::Controller)].next()).collect();
-        let problems = demo.run(&through, pace)?;
-        Ok(Self { proxies, problems })
+        let proxy = proxy::start(options, recording, Arc::new(|_: &str| ()))?;
+        let problems = demo.run(proxy.listening(), pace)?;
+        Ok(Self { proxy, problems })
     }
 }
 
 fn route(way: &Way) -> Route {
-    Route { listen: SocketAddr::from(([127, 0, 0, 1], 0)), upstream: Upstream::To(way.to) }
+    let dialler = match way.dialler {
+        Dialler::Km => Party::Km,
+        Dialler::Controller => Party::Controller,
+    };
+    Route { listen: SocketAddr::from(([127, 0, 0, 1], 0)), upstream: Upstream::To(way.to), dialler }
 }
 
 impl Source for Lab {
     fn stop(&self) {
-        self.proxies.iter().for_each(Running::stop);
+        self.proxy.stop();
     }
 
     fn lost(&self) -> u64 {
-        self.proxies.iter().map(Source::lost).sum()
+        Source::lost(&self.proxy)
     }
 
     fn problems(&self) -> Vec<String> {
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // The recording is that of both.
-        for problem in self.proxies.iter().flat_map(Source::problems) {
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
-        }
-        problems
+        let lab = self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        lab.into_iter().chain(Source::problems(&self.proxy)).collect()
     }
 
     fn panel(&self) -> Option<SourcePanel> {
-        let [kms, controllers] = self.proxies.each_ref().map(Source::panel);
-        let (mut all, more) = (kms?, controllers?);
-        all.title = "Proxy of the demo".to_owned();
-        all.warnings = self.problems();
-        for (table, more) in all.tables.iter_mut().zip(more.tables) {
-            table.rows.extend(more.rows);
-            table.details.extend(more.details);
-        }
-        Some(all)
+        let panel = Source::panel(&self.proxy)?;
+        Some(SourcePanel { title: "Proxy of the demo".to_owned(), warnings: self.problems(), ..panel })
     }
 }

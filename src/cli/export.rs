@@ -1,6 +1,6 @@
 //! `ckscope export`: a part of a capture as a file, by the extension of its name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -174,7 +174,8 @@ impl ExportArgs {
             self.input.tap_again(analysis, plaintext.tap(), |tapped| Ok(plaintext.take(tapped)?))?;
         }
         let secrets = if self.secrets { secrets_of(analysis, &choice) } else { String::new() };
-        Extract { journal, reader: &analysis.reader, choice, plaintext, secrets }.write(out)?;
+        Extract { journal, reader: &analysis.reader, choice, plaintext, secrets, comments: HashMap::new() }
+            .write(out)?;
         Ok(())
     }
 

@@ -126,6 +126,7 @@ impl Live {
         let any = secrets > 0 || !self.batch.packets.is_empty();
         if any {
             analyzer.batch(&self.batch);
+            analyzer.expire();
             self.tail.show(blocks);
         }
         polled.map(|()| any)
@@ -175,12 +176,24 @@ impl LiveArgs {
         self.hints = hints;
     }
 
-    /// What they are called.
+    /// What messages are called. Who calls this before anything begins finds wrong options before that.
     ///
     /// # Errors
-    /// A definition file is wrong.
+    /// A definition file or filter is wrong, or options do not go together.
     pub fn definitions(&self) -> anyhow::Result<Arc<Definitions>> {
-        Ok(Arc::new(self.analysis.definitions.load()?))
+        if self.verbose && self.format != Format::Text {
+            bail!("-V goes with text; jsonl has every parameter and diagnostic anyway");
+        }
+        if self.filter.display_filter.is_some() && !self.is_headless() {
+            bail!("-Y goes with --headless; in the interface, / asks for a filter");
+        }
+        let definitions = Arc::new(self.analysis.definitions.load()?);
+        self.wanted(&definitions)?;
+        Ok(definitions)
+    }
+
+    fn wanted(&self, definitions: &Definitions) -> anyhow::Result<Wanted> {
+        Wanted::new(&self.filter, &FollowedArgs::default(), definitions, &self.time.zone())
     }
 
     /// Shows what `growing` brings until `source` ends or is told to stop; `name` says what it is. Then `finished` may
@@ -203,9 +216,6 @@ impl LiveArgs {
         if self.is_headless() {
             return self.print(definitions, analyzer, live, source, finished);
         }
-        if self.filter.display_filter.is_some() {
-            bail!("-Y goes with --headless; in the interface, / asks for a filter");
-        }
         let setup = self.screen.setup(name)?;
         let shared = Arc::new(Shared::new(analyzer, Vec::new(), Some(Arc::clone(source))));
         let problems =
@@ -224,8 +234,8 @@ impl LiveArgs {
         source: &Arc<dyn Source>,
         finished: impl FnOnce(View<'_>),
     ) -> anyhow::Result<bool> {
-        let wanted = Wanted::new(&self.filter, &FollowedArgs::default(), definitions, &self.time.zone())?;
-        let mut printer = Printer { args: self, definitions, wanted, listing: None, printed: 0 };
+        let mut printer =
+            Printer { args: self, definitions, wanted: self.wanted(definitions)?, listing: None, printed: 0 };
         let (mut analyzer, mut blocks, stop) = (analyzer, Vec::new(), Arc::new(AtomicBool::new(false)));
         stop_on_signals(&stop, GRACE, || say("stopped before everything was read"))?;
         loop {
@@ -248,6 +258,9 @@ impl LiveArgs {
         printer.print(view)?;
         let problems: Vec<String> = live.problems(&analyzer).into_iter().chain(source.problems()).collect();
         problems.iter().for_each(say);
+        if live.tail.files().is_empty() && !problems.is_empty() {
+            bail!("no capture could be read");
+        }
         let bad_key_logs = live.key_logs.finish(|_| Added::default())?;
         finished(view);
         Ok(!problems.is_empty() | bad_key_logs | report_leftovers(view.journal) | report_undecoded(view.journal))

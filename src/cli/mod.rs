@@ -203,12 +203,17 @@ fn files(words: &[OsString], color: look::Color, config: Option<PathBuf>) -> any
     if first != "-" && !Path::new(&first).exists() {
         bail!("{}: neither a command nor a file; ckscope --help lists the commands", first.display());
     }
-    let command = if first != "-" && words.len() == 1 && screen::is_possible() { "tui" } else { "read" };
+    let command: &[&str] = match (first == "-", words.len() == 1 && screen::is_possible()) {
+        (false, true) => &["tui"],
+        // A stream is shown as it comes.
+        (true, true) => &["capture", "-i"],
+        (_, false) => &["read"],
+    };
     let mut all = ["ckscope", "--color", color.name()].map(OsString::from).to_vec();
     if let Some(config) = config {
         all.extend([OsString::from("--config"), config.into_os_string()]);
     }
-    all.push(OsString::from(command));
+    all.extend(command.iter().map(OsString::from));
     all.extend_from_slice(words);
     Cli::from_words(all)
 }

@@ -79,9 +79,9 @@ struct ForwardArgs {
     /// Dial on from the address of whoever dialled (Linux; needs CAP_NET_ADMIN, and the rules that bring answers here)
     #[arg(long)]
     spoof_source: bool,
-    /// Who dials
-    #[arg(long, value_name = "PARTY", value_enum, default_value_t)]
-    dial: Party,
+    /// Who dials (repeatable: for each --listen) [default: km]
+    #[arg(long, value_name = "PARTY", value_enum)]
+    dial: Vec<Party>,
 }
 
 /// How nftables brings connections here.
@@ -187,7 +187,6 @@ impl ProxyArgs {
         let Self { forward, identities, limits, .. } = self;
         Ok(Options {
             routes: forward.routes()?,
-            dialler: forward.dial,
             spoof_source: forward.spoof_source,
             ca: identities.ca.clone(),
             km: Trust {
@@ -221,7 +220,16 @@ impl ForwardArgs {
         if upstream.len() != self.listen.len() {
             bail!("{} --listen, but {} --upstream; they go in pairs", self.listen.len(), upstream.len());
         }
-        Ok(self.listen.iter().zip(upstream).map(|(&listen, upstream)| Route { listen, upstream }).collect())
+        let dialler = |number: usize| match &self.dial[..] {
+            [] => Party::Km,
+            [only] => *only,
+            several => several[number],
+        };
+        if self.dial.len() > 1 && self.dial.len() != self.listen.len() {
+            bail!("{} --listen, but {} --dial; give one for all, or one for each", self.listen.len(), self.dial.len());
+        }
+        let routes = self.listen.iter().zip(upstream).enumerate();
+        Ok(routes.map(|(number, (&listen, upstream))| Route { listen, upstream, dialler: dialler(number) }).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The terminal interface, opened over an analysis that goes on in a thread of its own.
 
-use std::io::{IsTerminal, stdin, stdout};
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write, stdin, stdout};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -18,8 +18,9 @@ use super::shared::Shared;
 use super::signals::stop_on_signals;
 use crate::tls::Added;
 use crate::tui::config::Config;
+use crate::tui::memory::{self, Memory};
 use crate::tui::theme::Depth;
-use crate::tui::{Feed, Setup, terminal};
+use crate::tui::{Feed, Setup, State, terminal};
 
 /// How long the interface has to end after a signal: reading from a terminal that hung up does not come back.
 const GRACE: Duration = Duration::from_secs(2);
@@ -61,6 +62,38 @@ fn depth() -> Depth {
     Depth::of(no_color.as_deref(), color_term.as_deref(), term.as_deref())
 }
 
+/// What was remembered; nothing if it cannot be read, which is no reason not to begin.
+fn recall(path: &Path) -> Memory {
+    let Ok(data) = std::fs::metadata(path) else { return Memory::default() };
+    let read = || {
+        if data.len() > memory::MOST {
+            return Err("is too large".to_owned());
+        }
+        Memory::read(&std::fs::read_to_string(path).map_err(|error| error.to_string())?)
+    };
+    read().unwrap_or_else(|fault| {
+        say(format_args!("{}: {fault}; columns, aliases and history begin anew", path.display()));
+        Memory::default()
+    })
+}
+
+/// Keeps what there is to remember; where it cannot be kept, that is said.
+fn remember(state: &State, path: &Path) {
+    let memory = Memory::of(state);
+    if memory == recall(path) {
+        return;
+    }
+    let Some(folder) = path.parent() else { return };
+    let kept = std::fs::create_dir_all(folder).and_then(|()| {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(memory.text().as_bytes())?;
+        file.persist(path).map_err(|error| error.error)
+    });
+    if let Err(error) = kept {
+        say(format_args!("{}: columns, aliases and history are not kept: {error}", path.display()));
+    }
+}
+
 /// Shows `shared` until the user leaves, while `analyse` goes on; whether something could not be read, which is said
 /// then.
 ///
@@ -77,7 +110,12 @@ pub fn show(
     });
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop, GRACE, terminal::leave)?;
+    let memory = memory::usual_path(|name| std::env::var_os(name));
+    let setup = Setup { remembered: memory.as_deref().map(recall).unwrap_or_default(), ..setup };
     let left = terminal::run(&**shared, setup, &stop);
+    if let (Ok(state), Some(path)) = (&left, &memory) {
+        remember(state, path);
+    }
     shared.cancel();
     let Ok(analysed) = analysis.join() else { bail!("the analysis failed; please report what is said above") };
     left?;

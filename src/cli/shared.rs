@@ -29,6 +29,8 @@ pub struct Shared {
     wanted: AtomicBool,
     cancelled: AtomicBool,
     source: Option<Arc<dyn Source>>,
+    /// The files, to be read once more.
+    files: Option<Reader>,
 }
 
 /// What is looked at.
@@ -43,7 +45,12 @@ impl Shared {
     pub fn new(analyzer: Analyzer, blocks: Vec<Block>, source: Option<Arc<dyn Source>>) -> Self {
         let inner = Inner { analyzer, blocks, status: Status::default() };
         let (wanted, cancelled) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner: Mutex::new(inner), wanted, cancelled, source }
+        Self { inner: Mutex::new(inner), wanted, cancelled, source, files: None }
+    }
+
+    /// The same, of the files that `reader` will read.
+    pub fn of_files(analyzer: Analyzer, reader: &Reader) -> Self {
+        Self { files: Some(reader.again()), ..Self::new(analyzer, reader.blocks().to_vec(), None) }
     }
 
     /// Reads to the end, or until cancelled.
@@ -148,6 +155,10 @@ impl Feed for Shared {
             status.panel = source.panel();
         }
         status
+    }
+
+    fn packets(&self) -> Option<Reader> {
+        self.files.as_ref().map(Reader::again)
     }
 
     fn cancel(&self) {

@@ -46,7 +46,7 @@ impl TuiArgs {
             bail!("no capture could be opened");
         };
         let Started { reader, key_logs, analyzer, errors } = started;
-        let shared = Arc::new(Shared::new(analyzer, reader.blocks().to_vec(), None));
+        let shared = Arc::new(Shared::of_files(analyzer, &reader));
         let input = self.input;
         let problems = screen::show(&shared, setup, move |shared| shared.read(&input, reader, key_logs))?;
         Ok(super::status(errors || problems))

@@ -154,6 +154,11 @@ impl Correlator {
         }
     }
 
+    /// Everything up to `now` was seen: what timed out by then will not be answered in time.
+    pub fn expire(&mut self, journal: &mut Journal, now: Timestamp) {
+        self.transactions.expire_all(journal, now, self.time_out);
+    }
+
     /// The capture is over, its last packet at `end`.
     pub fn finish(&mut self, journal: &mut Journal, end: Timestamp) {
         journal.end = end;

@@ -135,6 +135,13 @@ impl Transactions {
         }
     }
 
+    /// The same on all connections.
+    pub fn expire_all(&mut self, journal: &mut Journal, now: Timestamp, limit: Span) {
+        for connection in 0..self.connections.len() as u32 {
+            self.expire(journal, connection, now, limit);
+        }
+    }
+
     /// Takes the requests that only `side` of `connection` could have answered.
     pub fn close(&mut self, connection: u32, side: Side, journal: &Journal) -> Vec<Open> {
         let Some(Some(connection)) = self.connections.get_mut(connection as usize) else { return Vec::new() };

@@ -14,6 +14,7 @@ use toml::Spanned;
 
 use super::key::Key;
 use super::keymap::{self, Command, Keymap};
+use super::memory::Memory;
 use super::state::Setup;
 use super::theme::{Depth, Theme};
 use super::times::TimeMode;
@@ -98,6 +99,7 @@ impl Config {
             tail: false,
             tour: &[],
             columns: self.columns()?,
+            remembered: Memory::default(),
         })
     }
 

@@ -7,19 +7,15 @@ use ratatui::style::{Modifier, Style};
 use super::feed::Phase;
 use super::fields::{Fields, Kind, Line};
 use super::findings::Row;
-use super::keymap::{self, Argument, Command};
+use super::keymap::{self, Command};
 use super::layout::{LEAST, Layout, Pane};
-use super::overlay::{self, HelpLine};
 use super::procedures::Look;
 use super::state::{Overlay, State};
 use super::tab::Tab;
 use super::table::{Table, put};
-use super::{bytes, connections, flow, messages, procedures, source};
+use super::{bytes, connections, flow, messages, overlay, procedures, source, typing};
 use crate::journal::View;
 use crate::output::escape::{escaped, shorten, width};
-
-/// Completions on screen at once.
-const MOST_COMPLETIONS: usize = 8;
 
 /// Draws everything. `state` was settled for this `view`.
 pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer) {
@@ -36,8 +32,8 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer) {
         filter_line(state, buffer, area);
     }
     match state.overlay {
-        Some(Overlay::Help(top)) => help(state, buffer, layout.body, top),
-        Some(Overlay::Diff(pair, top)) => diff(state, view, buffer, layout.body, (pair, top)),
+        Some(Overlay::Help(top)) => overlay::draw_help(state, buffer, layout.body, top),
+        Some(Overlay::Diff(pair, top)) => overlay::draw_diff(state, view, buffer, layout.body, (pair, top)),
         None => panes(state, view, buffer, &layout),
     }
     if let Some(area) = layout.tour {
@@ -45,15 +41,7 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer) {
     }
     status(state, buffer, layout.status);
     hints(state, buffer, layout.hint);
-    prompt(state, view, buffer, &layout);
-}
-
-/// Where the terminal's cursor stands, while something is typed.
-pub fn cursor(state: &State) -> Option<(u16, u16)> {
-    let prompt = state.prompt.as_ref()?;
-    let label = label(prompt.command);
-    let (_, before) = window(state, &label, &prompt.line.text, prompt.line.at);
-    Some(((width(&label) + before) as u16, state.size.1.saturating_sub(2)))
+    typing::draw(state, view, buffer, &layout);
 }
 
 /// Tabs with the columns where they begin and end.
@@ -468,58 +456,6 @@ fn json_lines(fields: &Fields) -> Vec<String> {
     lines.iter().map(|line| crate::output::escape::escaped_json(line).into_owned()).collect()
 }
 
-fn help(state: &State, buffer: &mut Buffer, area: Rect, top: usize) {
-    let theme = &state.setup.theme;
-    put(
-        buffer,
-        (area.x, area.y),
-        area.width,
-        "─▶ Help: keys, names for the : line, what they do ",
-        theme.accent,
-        false,
-    );
-    let names = 16;
-    for (line, help) in
-        overlay::help(&state.setup.keymap).iter().skip(top).take(usize::from(area.height) - 1).enumerate()
-    {
-        let y = area.y + 1 + line as u16;
-        match help {
-            HelpLine::Empty => {}
-            HelpLine::Heading(heading) => put(buffer, (area.x + 1, y), area.width - 1, heading, theme.strong, false),
-            HelpLine::Command(keys, name, sentence) => {
-                put(buffer, (area.x + 2, y), 13, keys, theme.accent, false);
-                put(buffer, (area.x + 16, y), names, name, theme.dim, false);
-                let x = 17 + names;
-                put(buffer, (area.x + x, y), area.width.saturating_sub(x), sentence, Style::new(), false);
-            }
-        }
-    }
-}
-
-fn diff(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, (pair, top): ([u32; 2], usize)) {
-    let theme = &state.setup.theme;
-    let [one, other] = pair.map(|index| Fields::new(view, index));
-    let pairs = overlay::compare(&one.lines, &other.lines);
-    let names = (area.width / 4).clamp(10, 30);
-    let value = (area.width - names - 6) / 2;
-    let title = |index: u32| format!("{} {}", index + 1, escaped(view.name(view.record(index))));
-    put(buffer, (area.x, area.y), area.width, "  Compared", theme.accent, false);
-    for (at, index) in pair.into_iter().enumerate() {
-        let x = area.x + names + 4 + at as u16 * (value + 1);
-        put(buffer, (x, area.y), value, &title(index), theme.strong, false);
-    }
-    for (line, pair) in pairs.iter().skip(top).take(usize::from(area.height) - 1).enumerate() {
-        let y = area.y + 1 + line as u16;
-        let (sign, style) = if pair.differs() { ("≠", theme.warning) } else { ("=", theme.dim) };
-        put(buffer, (area.x + 1, y), 1, sign, style, false);
-        put(buffer, (area.x + 3, y), names, &pair.name, theme.dim, false);
-        for (at, text) in pair.values.iter().enumerate() {
-            let x = area.x + names + 4 + at as u16 * (value + 1);
-            put(buffer, (x, y), value, text.as_deref().unwrap_or("-"), style, false);
-        }
-    }
-}
-
 /// A hint of the tour, in as many lines as it has room for.
 fn tour(state: &State, buffer: &mut Buffer, area: Rect) {
     let Some(hint) = state.setup.tour.get(state.hint) else { return };
@@ -616,90 +552,5 @@ fn hints(state: &State, buffer: &mut Buffer, area: Rect) {
         put(buffer, (x, area.y), wide, &key, theme.accent, false);
         put(buffer, (x + width(&key) as u16 + 1, area.y), width(word) as u16, word, theme.dim, false);
         x += wide;
-    }
-}
-
-/// `filter (display filter): `
-fn label(command: Command) -> String {
-    let entry = keymap::entry_of(command);
-    match (command, entry.argument) {
-        (Command::CommandLine, _) => ":".to_owned(),
-        (Command::Filter, _) => "/".to_owned(),
-        (_, Argument::Asked(what) | Argument::Optional(what)) => format!("{} ({what}): ", entry.name),
-        (_, Argument::None) => format!("{}: ", entry.name),
-    }
-}
-
-/// The part of what is typed that is on screen, and the columns before the cursor in it.
-fn window(state: &State, label: &str, text: &str, at: usize) -> (String, usize) {
-    let room = usize::from(state.size.0).saturating_sub(width(label) + 1).max(4);
-    let before: Vec<char> = text[..at].chars().collect();
-    let mut start = before.len();
-    let mut columns = 0;
-    while start > 0 {
-        let wide = width(&before[start - 1].to_string());
-        if columns + wide >= room {
-            break;
-        }
-        columns += wide;
-        start -= 1;
-    }
-    let shown: String = before[start..].iter().collect::<String>() + &text[at..];
-    (shown, columns)
-}
-
-/// What is being typed, in place of the status line, with completions above it.
-fn prompt(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
-    let Some(prompt) = &state.prompt else { return };
-    let (area, theme) = (layout.status, &state.setup.theme);
-    buffer.set_style(area, Style::reset());
-    put(buffer, (area.x, area.y), area.width, &" ".repeat(usize::from(area.width)), Style::new(), false);
-    let label = label(prompt.command);
-    put(buffer, (area.x, area.y), area.width, &label, theme.accent, false);
-    let (text, _) = window(state, &label, &prompt.line.text, prompt.line.at);
-    let x = width(&label) as u16;
-    let room = area.width.saturating_sub(x);
-    let (style, note) = judged(state, view);
-    put(buffer, (x, area.y), room, &text, style, false);
-    let end = x + width(&text) as u16 + 2;
-    if !note.is_empty() && end + 12 < area.width {
-        put(buffer, (end, area.y), area.width - end, &escaped(&note), theme.dim, true);
-    }
-    completions(state, view, buffer, layout);
-}
-
-/// How what is typed looks: as it is understood; and what is wrong with it.
-fn judged(state: &State, view: View<'_>) -> (Style, String) {
-    let theme = &state.setup.theme;
-    match &state.prompt {
-        Some(prompt) if prompt.command == Command::Filter && !prompt.line.text.trim().is_empty() => {
-            match super::filter::compile(&prompt.line.text, &view.journal.definitions, &state.setup.zone) {
-                Ok(_) => (theme.valid, "✓".to_owned()),
-                Err(fault) => (theme.error, format!("✗ {}", fault.text)),
-            }
-        }
-        _ => (Style::new(), String::new()),
-    }
-}
-
-fn completions(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
-    let Some(prompt) = &state.prompt else { return };
-    let (taken, all) = state.completions(prompt, view);
-    if all.is_empty() || (all.len() == 1 && prompt.line.text.ends_with(&all[0])) {
-        return;
-    }
-    let first = prompt.choice.unwrap_or(0).saturating_sub(MOST_COMPLETIONS - 1);
-    let shown = &all[first..all.len().min(first + MOST_COMPLETIONS)];
-    let wide = shown.iter().map(|text| width(text)).max().unwrap_or(0).min(60) as u16 + 2;
-    let label = label(prompt.command);
-    let (_, before) = window(state, &label, &prompt.line.text, prompt.line.at);
-    let x = ((width(&label) + before).saturating_sub(taken) as u16).min(layout.status.width.saturating_sub(wide));
-    for (line, text) in shown.iter().enumerate() {
-        let y = layout.status.y.saturating_sub((shown.len() - line) as u16);
-        let style =
-            if prompt.choice == Some(first + line) { state.setup.theme.field } else { state.setup.theme.selected };
-        buffer.set_style(Rect::new(x, y, wide.min(layout.status.width - x), 1), Style::reset());
-        let padded = format!(" {:<1$}", escaped(text), usize::from(wide) - 1);
-        put(buffer, (x, y), wide, &padded, style, false);
     }
 }

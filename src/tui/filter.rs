@@ -50,6 +50,8 @@ pub struct Shown {
     pub filter: Option<(String, Arc<Filter>)>,
     /// The identifier that is followed.
     pub carried: Option<Carried>,
+    /// Changes whenever it begins to look anew.
+    pub number: u64,
     /// What was looked at.
     pub scan: Scan,
 }
@@ -63,14 +65,27 @@ impl Shown {
     /// Begins to look anew.
     pub fn restart(&mut self) {
         self.scan = Scan::default();
+        self.number += 1;
+    }
+
+    /// The same, with nothing looked at.
+    #[must_use]
+    pub fn unseen(&self) -> Self {
+        let Self { filter, carried, number, .. } = self;
+        Self { filter: filter.clone(), carried: carried.clone(), number: *number, scan: Scan::default() }
+    }
+
+    /// Whether message `index` is shown.
+    pub fn lets_through(&self, view: View<'_>, index: u32) -> bool {
+        self.filter.as_ref().is_none_or(|(_, filter)| filter.matches(view, index))
+            && self.carried.as_ref().is_none_or(|carried| carried.is_in(view, index))
     }
 
     /// Looks at some more, up to message `count`; whether it got there.
     pub fn step(&mut self, view: View<'_>, count: u32) -> bool {
-        let Self { filter, carried, scan } = self;
-        scan.step(view, count, &|view, index| {
-            filter.as_ref().is_none_or(|(_, filter)| filter.matches(view, index))
-                && carried.as_ref().is_none_or(|carried| carried.is_in(view, index))
-        })
+        let mut scan = std::mem::take(&mut self.scan);
+        let done = scan.step(view, count, &|view, index| self.lets_through(view, index));
+        self.scan = scan;
+        done
     }
 }

@@ -1,8 +1,15 @@
 //! What stands in front of a view: help, and two messages compared.
 
-use super::fields::{Kind, Line};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::fields::{Fields, Kind, Line};
 use super::keymap::{Keymap, TABLE};
 use super::state::{Overlay, State};
+use super::table::put;
+use crate::journal::View;
+use crate::output::escape::escaped;
 
 /// A line of help: a heading, or keys, name and sentence.
 pub enum HelpLine {
@@ -77,4 +84,56 @@ pub fn compare(one: &[Line], other: &[Line]) -> Vec<Pair> {
         }
     }
     pairs.into_iter().map(|(_, pair)| pair).collect()
+}
+
+/// Draws the help from line `top` on.
+pub fn draw_help(state: &State, buffer: &mut Buffer, area: Rect, top: usize) {
+    let theme = &state.setup.theme;
+    put(
+        buffer,
+        (area.x, area.y),
+        area.width,
+        "─▶ Help: keys, names for the : line, what they do ",
+        theme.accent,
+        false,
+    );
+    let names = 16;
+    for (line, help) in help(&state.setup.keymap).iter().skip(top).take(usize::from(area.height) - 1).enumerate() {
+        let y = area.y + 1 + line as u16;
+        match help {
+            HelpLine::Empty => {}
+            HelpLine::Heading(heading) => put(buffer, (area.x + 1, y), area.width - 1, heading, theme.strong, false),
+            HelpLine::Command(keys, name, sentence) => {
+                put(buffer, (area.x + 2, y), 13, keys, theme.accent, false);
+                put(buffer, (area.x + 16, y), names, name, theme.dim, false);
+                let x = 17 + names;
+                put(buffer, (area.x + x, y), area.width.saturating_sub(x), sentence, Style::new(), false);
+            }
+        }
+    }
+}
+
+/// Draws two messages beside each other, from line `top` on.
+pub fn draw_diff(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, (pair, top): ([u32; 2], usize)) {
+    let theme = &state.setup.theme;
+    let [one, other] = pair.map(|index| Fields::new(view, index));
+    let pairs = compare(&one.lines, &other.lines);
+    let names = (area.width / 4).clamp(10, 30);
+    let value = (area.width - names - 6) / 2;
+    let title = |index: u32| format!("{} {}", index + 1, escaped(view.name(view.record(index))));
+    put(buffer, (area.x, area.y), area.width, "  Compared", theme.accent, false);
+    for (at, index) in pair.into_iter().enumerate() {
+        let x = area.x + names + 4 + at as u16 * (value + 1);
+        put(buffer, (x, area.y), value, &title(index), theme.strong, false);
+    }
+    for (line, pair) in pairs.iter().skip(top).take(usize::from(area.height) - 1).enumerate() {
+        let y = area.y + 1 + line as u16;
+        let (sign, style) = if pair.differs() { ("≠", theme.warning) } else { ("=", theme.dim) };
+        put(buffer, (area.x + 1, y), 1, sign, style, false);
+        put(buffer, (area.x + 3, y), names, &pair.name, theme.dim, false);
+        for (at, text) in pair.values.iter().enumerate() {
+            let x = area.x + names + 4 + at as u16 * (value + 1);
+            put(buffer, (x, y), value, text.as_deref().unwrap_or("-"), style, false);
+        }
+    }
 }

@@ -9,8 +9,10 @@ use super::filter::Shown;
 use super::keymap::{Command, Keymap};
 use super::layout::{Layout, Pane};
 use super::line::Line;
+use super::memory::Memory;
 use super::names::Names;
 use super::scan::{Found, Search};
+use super::scout::{Job, Part};
 use super::statistics::Statistics;
 use super::tab::Tab;
 use super::theme::Theme;
@@ -38,6 +40,8 @@ pub struct Setup {
     pub tour: &'static [&'static str],
     /// Columns of the procedures, messages and connections, by name; empty: as they are.
     pub columns: [Vec<String>; 3],
+    /// What was remembered from the last time.
+    pub remembered: Memory,
 }
 
 impl Default for Setup {
@@ -51,6 +55,7 @@ impl Default for Setup {
             tail: false,
             tour: &[],
             columns: Default::default(),
+            remembered: Memory::default(),
         }
     }
 }
@@ -241,6 +246,7 @@ impl State {
                 state.show_columns(tab, &columns.join(","))?;
             }
         }
+        std::mem::take(&mut state.setup.remembered).recall(&mut state);
         Ok(state)
     }
 
@@ -360,21 +366,46 @@ impl State {
     /// Does some of what takes long; whether there is more.
     pub fn work(&mut self, view: View<'_>) -> bool {
         let mut more = false;
-        if self.shown.is_restricted() && self.shown.scan.next < self.extent.messages {
-            let before = self.shown.scan.messages.len();
-            let was_empty = before == 0;
+        if self.is_looking() {
+            let was_empty = self.shown.scan.messages.is_empty();
             let done = self.shown.step(view, self.extent.messages);
-            // Lists are made anew now and then: at the first message found, and at the end.
-            if done || (was_empty && self.shown.scan.messages.len() > before) {
-                self.rebuild(view);
-                self.settle(view);
-            }
+            self.found(view, was_empty);
             more |= !done;
         }
         more | self.search_on(view)
     }
 
-    fn search_on(&mut self, view: View<'_>) -> bool {
+    /// Whether there are messages that the filter has not been asked about.
+    pub fn is_looking(&self) -> bool {
+        self.shown.is_restricted() && self.shown.scan.next < self.extent.messages
+    }
+
+    /// What the filter has not been asked about yet, for somebody else to look at.
+    pub fn job(&self) -> Option<Job> {
+        let messages = self.shown.scan.next..self.extent.messages;
+        self.is_looking().then(|| Job { shown: self.shown.unseen(), messages })
+    }
+
+    /// Takes what somebody else found; what is not the next is of a look that is no longer wanted.
+    pub fn take(&mut self, view: View<'_>, part: Part) {
+        if part.number == self.shown.number && part.messages.start == self.shown.scan.next {
+            let was_empty = self.shown.scan.messages.is_empty();
+            self.shown.scan.messages.extend(part.found);
+            self.shown.scan.next = part.messages.end;
+            self.found(view, was_empty);
+        }
+    }
+
+    /// Lists are made anew now and then: at the first message found, and at the end.
+    fn found(&mut self, view: View<'_>, was_empty: bool) {
+        if !self.is_looking() || (was_empty && !self.shown.scan.messages.is_empty()) {
+            self.rebuild(view);
+            self.settle(view);
+        }
+    }
+
+    /// Goes on with a search; whether there is more to do.
+    pub fn search_on(&mut self, view: View<'_>) -> bool {
         let Some(mut search) = self.search.1.take() else { return false };
         let message = |at: usize| self.message_at(at).unwrap_or_default();
         match search.step(view, self.messages.count, &message) {

@@ -1,10 +1,10 @@
 //! The loop between the terminal and the state: alone here are a clock, the terminal and files.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::io::{self, Stdout, stdout};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossterm::clipboard::CopyToClipboard;
@@ -16,14 +16,12 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-use super::draw;
 use super::feed::{Feed, Phase};
+use super::save::save;
+use super::scout::Scout;
 use super::state::{Effect, Setup, State};
+use super::{draw, typing};
 use crate::journal::View;
-use crate::output::fields::{self, Field};
-use crate::output::jsonl;
-use crate::output::read::Listing;
-use crate::output::style::Styles;
 
 /// How long to wait for a key while nothing changes: a signal is noticed this late.
 const IDLE: Duration = Duration::from_millis(250);
@@ -40,6 +38,17 @@ pub fn run(feed: &dyn Feed, setup: Setup, stop: &Arc<AtomicBool>) -> anyhow::Res
     let size = crossterm::terminal::size()?;
     let mut state = State::new(setup, size).map_err(anyhow::Error::msg)?;
     let mut screen = Screen::enter()?;
+    thread::scope(|scope| show(feed, &mut state, &mut screen, &mut Scout::start(scope, feed), stop))?;
+    Ok(state)
+}
+
+fn show(
+    feed: &dyn Feed,
+    state: &mut State,
+    screen: &mut Screen,
+    scout: &mut Scout,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
     let mut looked: Option<(Instant, Duration)> = None;
     while !stop.load(Ordering::Relaxed) {
         let status = feed.status();
@@ -53,22 +62,24 @@ pub fn run(feed: &dyn Feed, setup: Setup, stop: &Arc<AtomicBool>) -> anyhow::Res
                 state.refresh(view, status.clone());
                 looked = Some((start, start.elapsed()));
             }
-            more = state.work(view);
-            drawn = screen.draw(&state, view);
+            scout.parts().for_each(|part| state.take(view, part));
+            more = state.search_on(view);
+            drawn = screen.draw(state, view);
         });
+        scout.give(state.shown.number, state.job());
         drawn?;
         let wait = if more {
             Duration::ZERO
-        } else if growing || !due {
+        } else if growing || !due || state.is_looking() {
             GROWING
         } else {
             IDLE
         };
-        if event::poll(wait)? && take_events(feed, &mut state, &mut screen)? {
+        if event::poll(wait)? && take_events(feed, state, screen)? {
             break;
         }
     }
-    Ok(state)
+    Ok(())
 }
 
 /// Takes what was typed, all of it before the next frame; whether to leave.
@@ -94,35 +105,13 @@ fn take_events(feed: &dyn Feed, state: &mut State, screen: &mut Screen) -> anyho
 }
 
 fn save_and_say(feed: &dyn Feed, state: &mut State, path: &str, messages: &[u32]) {
-    let mut saved = Ok(());
-    feed.with(&mut |view| saved = save(view, state, Path::new(path), messages));
+    let mut saved = Ok(None);
+    feed.with(&mut |view| saved = save(feed, view, state, Path::new(path), messages));
     match saved {
-        Ok(()) => state.say(format!("{path}: {} messages", messages.len())),
+        Ok(None) => state.say(format!("{path}: {} messages", messages.len())),
+        Ok(Some(note)) => state.say(format!("{path}: {} messages, {note}", messages.len())),
         Err(error) => state.say_wrong(format!("{path}: {error}")),
     }
-}
-
-/// Writes messages to a new file, as its name says.
-fn save(view: View<'_>, state: &State, path: &Path, messages: &[u32]) -> io::Result<()> {
-    let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or("");
-    if !matches!(kind, "jsonl" | "csv" | "txt") {
-        return Err(io::Error::other("expected a name that ends in .jsonl, .csv or .txt"));
-    }
-    let mut out = BufWriter::new(File::create_new(path)?);
-    match kind {
-        "jsonl" => messages.iter().try_for_each(|&index| jsonl::message(&mut out, view, index))?,
-        "csv" => {
-            let fields = Field::columns(&view.journal.definitions);
-            fields::csv_header(&mut out, &view.journal.definitions, &fields)?;
-            messages.iter().try_for_each(|&index| fields::csv(&mut out, view, index, &fields))?;
-        }
-        _ => {
-            let clock = state.setup.time.clock(view, &state.setup.zone);
-            let mut listing = Listing::new(view, clock, Styles::plain(), usize::MAX, true);
-            messages.iter().try_for_each(|&index| listing.write(&mut out, view, index))?;
-        }
-    }
-    out.flush()
 }
 
 /// The terminal while it is ours; given back when dropped, however that comes.
@@ -145,7 +134,7 @@ impl Screen {
     fn draw(&mut self, state: &State, view: View<'_>) -> io::Result<()> {
         self.terminal.draw(|frame| {
             draw::draw(state, view, frame.buffer_mut());
-            if let Some(place) = draw::cursor(state) {
+            if let Some(place) = typing::cursor(state) {
                 frame.set_cursor_position(place);
             }
         })?;

@@ -1,22 +1,15 @@
 //! What keys, the mouse and commands do to the state. Pure: what has to be done outside is the answer.
 
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use ratatui::layout::Rect;
+use crossterm::event::{Event, KeyEvent, KeyEventKind};
 
 use super::keymap::{self, Argument, Command};
-use super::layout::{LEAST, Layout, Pane};
-use super::line::Line;
+use super::layout::{Layout, Pane};
 use super::list::Step;
 use super::scan::{Carried, Search};
-use super::state::{Effect, Overlay, Prompt, State};
+use super::state::{Effect, Overlay, State};
 use super::tab::Tab;
 use super::{bytes, connections, filter, messages, procedures};
 use crate::journal::{NONE, View};
-
-/// Lines that a turn of the wheel scrolls.
-const WHEEL: isize = 3;
-/// What was typed is remembered so many times.
-const HISTORY: usize = 100;
 
 impl State {
     /// Takes what the terminal says.
@@ -143,7 +136,7 @@ impl State {
         self.panes.insert(self.tab, panes[(at + by) % panes.len()]);
     }
 
-    fn step(&mut self, step: Step, view: View<'_>) {
+    pub(super) fn step(&mut self, step: Step, view: View<'_>) {
         let layout = Layout::of(self, view);
         let pane = self.pane();
         let lines = layout.lines(pane);
@@ -312,7 +305,7 @@ impl State {
         Effect::Quit
     }
 
-    fn in_overlay(&mut self, command: Command) -> bool {
+    pub(super) fn in_overlay(&mut self, command: Command) -> bool {
         let page = isize::from(self.size.1 as i16) - 4;
         let by = match command {
             Command::Up => -1,
@@ -593,228 +586,6 @@ impl State {
             return Effect::None;
         }
         Effect::Save(told.to_owned(), messages)
-    }
-
-    fn ask(&mut self, command: Command, view: View<'_>) {
-        let text = match command {
-            Command::Filter => self.shown.filter.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
-            Command::Search => self.search.0.clone(),
-            Command::Columns => self.columns(self.tab),
-            Command::Comment => {
-                let message = self.message(view);
-                let mark = message.and_then(|message| self.marks.get(&message));
-                mark.and_then(|mark| mark.comment.clone()).unwrap_or_default()
-            }
-            _ => String::new(),
-        };
-        let past = self.history.get(&command).map_or(0, Vec::len);
-        self.prompt = Some(Prompt { command, line: Line::new(text), past, choice: None });
-    }
-
-    fn prompt_key(&mut self, key: KeyEvent, view: View<'_>) -> Effect {
-        let Some(mut prompt) = self.prompt.take() else { return Effect::None };
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        match key.code {
-            KeyCode::Esc => return Effect::None,
-            KeyCode::Char('c' | 'g') if control => return Effect::None,
-            KeyCode::Enter => return self.answer(&prompt, view),
-            KeyCode::Up | KeyCode::Down => self.remember(&mut prompt, key.code == KeyCode::Up),
-            KeyCode::Tab | KeyCode::BackTab => self.complete(&mut prompt, key.code == KeyCode::Tab, view),
-            KeyCode::Backspace if prompt.line.text.is_empty() => return Effect::None,
-            _ => {
-                prompt.line.key(key);
-                prompt.choice = None;
-            }
-        }
-        self.prompt = Some(prompt);
-        Effect::None
-    }
-
-    fn answer(&mut self, prompt: &Prompt, view: View<'_>) -> Effect {
-        let text = prompt.line.text.clone();
-        let is_filter = prompt.command == Command::Filter && !text.trim().is_empty();
-        let compiled = is_filter.then(|| filter::compile(&text, &view.journal.definitions, &self.setup.zone));
-        if let Some(Err(fault)) = compiled {
-            self.say_wrong(fault.text);
-            self.prompt = Some(prompt.clone());
-            return Effect::None;
-        }
-        let history = self.history.entry(prompt.command).or_default();
-        if !text.is_empty() && history.last() != Some(&text) {
-            history.push(text.clone());
-            let excess = history.len().saturating_sub(HISTORY);
-            history.drain(..excess);
-        }
-        self.said = None;
-        self.run(prompt.command, Some(&text), view)
-    }
-
-    fn remember(&self, prompt: &mut Prompt, older: bool) {
-        let Some(history) = self.history.get(&prompt.command) else { return };
-        prompt.past = if older { prompt.past.saturating_sub(1) } else { (prompt.past + 1).min(history.len()) };
-        prompt.line = Line::new(history.get(prompt.past).cloned().unwrap_or_default());
-        prompt.choice = None;
-    }
-
-    /// Puts the next completion in the place of the word at the cursor.
-    fn complete(&self, prompt: &mut Prompt, forward: bool, view: View<'_>) {
-        let (taken, all) = self.completions(prompt, view);
-        let Some(count) = std::num::NonZeroUsize::new(all.len()) else { return };
-        let next = match prompt.choice {
-            None if forward => 0,
-            None => count.get() - 1,
-            Some(at) if forward => (at + 1) % count,
-            Some(at) => (at + count.get() - 1) % count,
-        };
-        prompt.line.complete(taken, &all[next]);
-        // One that stands alone is done; of several the next can be had.
-        prompt.choice = (count.get() > 1).then_some(next);
-    }
-
-    /// Bytes before the cursor that a completion takes the place of, and all completions.
-    pub fn completions(&self, prompt: &Prompt, view: View<'_>) -> (usize, Vec<String>) {
-        let before = &prompt.line.text[..prompt.line.at];
-        let words = |words: Vec<&str>, separator: char| {
-            let start = before.rfind(separator).map_or(0, |at| at + separator.len_utf8());
-            let begun = &before[start..];
-            // Once chosen, the others with the same beginning are gone; so all are offered then.
-            let fits = |word: &&&str| prompt.choice.is_some() || word.starts_with(begun);
-            let all: Vec<String> = words.iter().filter(fits).map(|word| (*word).to_owned()).collect();
-            (begun.len(), all)
-        };
-        match prompt.command {
-            Command::CommandLine => words(keymap::entries().map(|entry| entry.name).collect(), ' '),
-            Command::Columns | Command::Sort => {
-                let columns = match self.tab {
-                    Tab::Messages => messages::COLUMNS,
-                    Tab::Connections => connections::COLUMNS,
-                    _ => procedures::COLUMNS,
-                };
-                words(columns.iter().map(|column| column.key).collect(), ',')
-            }
-            Command::Filter => filter::complete(&prompt.line.text, prompt.line.at, view),
-            _ => (0, Vec::new()),
-        }
-    }
-
-    /// A command by its name, with what stands after it.
-    fn command_line(&mut self, told: &str, view: View<'_>) -> Effect {
-        let (name, argument) = told.split_once(' ').unwrap_or((told, ""));
-        if name.is_empty() {
-            return Effect::None;
-        }
-        if name.bytes().all(|byte| byte.is_ascii_digit()) {
-            return self.run(Command::Goto, Some(name), view);
-        }
-        match keymap::named(name) {
-            Ok(entry) if entry.command == Command::CommandLine => Effect::None,
-            Ok(entry) => {
-                let argument = (!argument.is_empty()).then_some(argument);
-                self.run(entry.command, argument, view)
-            }
-            Err(fault) => {
-                self.say_wrong(fault);
-                Effect::None
-            }
-        }
-    }
-
-    fn mouse(&mut self, mouse: MouseEvent, view: View<'_>) -> Effect {
-        if self.size.0 < LEAST.0 || self.size.1 < LEAST.1 || self.prompt.is_some() {
-            return Effect::None;
-        }
-        let by = match mouse.kind {
-            MouseEventKind::ScrollDown => WHEEL,
-            MouseEventKind::ScrollUp => -WHEEL,
-            MouseEventKind::Down(MouseButton::Left) => {
-                self.click(mouse.column, mouse.row, view);
-                return Effect::None;
-            }
-            _ => return Effect::None,
-        };
-        let command = if by > 0 { Command::Down } else { Command::Up };
-        if self.overlay.is_some() {
-            (0..WHEEL).for_each(|_| _ = self.in_overlay(command));
-            return Effect::None;
-        }
-        self.enter(mouse.column, mouse.row, view);
-        self.step(Step::Lines(by), view);
-        Effect::None
-    }
-
-    /// Puts the cursor into the pane at a place.
-    fn enter(&mut self, x: u16, y: u16, view: View<'_>) -> Option<Rect> {
-        let (pane, area) = Layout::of(self, view).at(x, y)?;
-        if Pane::of(self.tab).contains(&pane) {
-            self.panes.insert(self.tab, pane);
-        }
-        Some(area)
-    }
-
-    fn click(&mut self, x: u16, y: u16, view: View<'_>) {
-        let layout = Layout::of(self, view);
-        if y == layout.tabs.y {
-            if let Some(tab) = super::draw::tab_at(self, x) {
-                self.overlay = None;
-                self.run(Command::View(tab), None, view);
-            }
-            return;
-        }
-        let Some(area) = self.overlay.is_none().then(|| self.enter(x, y, view)).flatten() else { return };
-        let line = usize::from(y - area.y);
-        let row = line.checked_sub(1);
-        match (self.tab, self.pane()) {
-            (Tab::Findings, _) => self.findings.cursor.at = self.findings.cursor.top + line,
-            (_, Pane::Fields) if !self.messages.as_text => {
-                self.messages.field.at =
-                    (self.messages.field.top + line).min(self.messages.visible.len().saturating_sub(1));
-                self.messages.select_bytes();
-            }
-            (_, Pane::Bytes) => {
-                let start = (self.messages.byte_top + line) * bytes::per_line(area.width);
-                if let Some(at) = bytes::byte_at(x - area.x, start, area.width) {
-                    self.messages.byte = at;
-                    self.messages.select_field();
-                }
-            }
-            (_, Pane::Ladder) => {
-                if let Some(at) = self.flow.row_at(area, layout.time, line as u16) {
-                    self.flow.cursor.at = at;
-                }
-            }
-            (tab, Pane::List) => self.click_row(tab, row, (x - area.x, area.width), view),
-            _ => {}
-        }
-    }
-
-    /// A click on a line of a table selects it, one on its heading sorts by the column.
-    fn click_row(&mut self, tab: Tab, row: Option<usize>, (x, width): (u16, u16), view: View<'_>) {
-        let (columns, shown, numbers) = match tab {
-            Tab::Procedures => (procedures::COLUMNS, &self.procedures.shown, self.extent.procedures),
-            Tab::Connections => (connections::COLUMNS, &self.connections.shown, self.extent.connections),
-            _ => (messages::COLUMNS, &self.messages.shown, self.extent.messages),
-        };
-        let numbers = numbers as usize;
-        let column = super::table::column_at(columns, shown, numbers, (width, x));
-        let cursor = match tab {
-            Tab::Procedures => &mut self.procedures.cursor,
-            Tab::Connections => &mut self.connections.cursor,
-            Tab::Messages => &mut self.messages.cursor,
-            _ => return,
-        };
-        let sort = match tab {
-            Tab::Procedures => &mut self.procedures.sort,
-            Tab::Connections => &mut self.connections.sort,
-            _ => &mut (0, false),
-        };
-        match (row, column) {
-            (Some(row), _) => cursor.at = cursor.top + row,
-            (None, Some(column)) => {
-                *sort = (column, sort.0 == column && !sort.1);
-                self.rebuild(view);
-            }
-            (None, None) => {}
-        }
     }
 }
 

@@ -1,1 +1,214 @@
-//! binary
+//! `ckscope proxy`, `ckscope ca` and `ckscope lab` together, as typed.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::Files;
+use crate::support::peers::free_port;
+
+fn ckscope(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckscope"));
+    command.args(arguments);
+    command
+}
+
+/// A program that is ended with the value.
+struct Running {
+    child: Child,
+    out: Option<Lines<BufReader<ChildStdout>>>,
+    err: Lines<BufReader<ChildStderr>>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = Some(BufReader::new(child.stdout.take().unwrap()).lines());
+        let err = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, out, err }
+    }
+
+    /// Where it says that it listens.
+    fn address(&mut self, on_stdout: bool) -> String {
+        let line = if on_stdout { self.out.as_mut().unwrap().next() } else { self.err.next() };
+        let line = line.expect("it says where it listens").unwrap();
+        line.rsplit("listening on ").next().unwrap().to_owned()
+    }
+
+    /// Ends it in good order, and gives what it printed.
+    fn interrupted(mut self) -> Vec<String> {
+        let out = self.out.take().unwrap();
+        let reader = std::thread::spawn(|| out.map(Result::unwrap).collect());
+        assert!(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        let said: Vec<String> = self.err.by_ref().map(Result::unwrap).collect();
+        assert!(status.success(), "{said:?}");
+        reader.join().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended by itself
+        let _ = self.child.wait();
+    }
+}
+
+fn messages(lines: impl Iterator<Item = String>) -> Vec<Value> {
+    let mut messages: Vec<Value> = lines.map(|line| serde_json::from_str(&line).unwrap()).collect();
+    for message in &mut messages {
+        // What is known of a message grows while later ones come.
+        let message = message.as_object_mut().unwrap();
+        message.remove("procedure");
+        message.remove("diagnostics");
+    }
+    messages
+}
+
+/// Asserts that what was shown live is what the recording says.
+fn assert_same(live: Vec<String>, capture: &Path, least: usize) {
+    let again = ckscope(&["read", "--format", "jsonl"]).arg(capture).output().unwrap();
+    let again = messages(String::from_utf8(again.stdout).unwrap().lines().map(str::to_owned));
+    assert_eq!(messages(live.into_iter()), again);
+    assert!(again.len() >= least, "{} messages", again.len());
+    if let Ok(tshark) = Command::new("tshark").arg("-r").arg(capture).args(["-Y", "_ws.malformed"]).output() {
+        let said = String::from_utf8_lossy(&tshark.stderr).into_owned();
+        assert!(tshark.status.success(), "{said}");
+        assert!(tshark.stdout.is_empty(), "{}", String::from_utf8_lossy(&tshark.stdout));
+    }
+}
+
+/// Options of the lab's peers, who believe the proxy, and of the proxy.
+fn secured(files: &Files) -> (String, Vec<String>) {
+    let path = |name: &str| files.path().join(name).display().to_string();
+    // A controller that stops at once makes the PKI.
+    let mut first = ckscope(&["lab", "controller", "--listen", "127.0.0.1:0", "--tls", "1.3", "--seconds", "0"]);
+    assert!(first.args(["--pki", &path("pki")]).output().unwrap().status.success());
+    assert!(ckscope(&["ca", "init", &path("lab-ca")]).output().unwrap().status.success());
+    std::fs::copy(path("pki/ca.pem"), path("ca.pem")).unwrap();
+    let both = ["pki/ca.pem", "lab-ca/ca.pem"].map(|file| std::fs::read_to_string(path(file)).unwrap()).concat();
+    std::fs::write(path("pki/ca.pem"), both).unwrap();
+    let options = ["--ca", &path("lab-ca"), "--km-ca", &path("ca.pem"), "--controller-ca", &path("ca.pem")];
+    (path("pki"), options.map(str::to_owned).to_vec())
+}
+
+fn over_tcp(tls: Option<&str>) {
+    let files = Files::new();
+    let (pki, options) = if tls.is_some() { secured(&files) } else { Default::default() };
+    let how = tls.map(|version| vec!["--tls", version, "--pki", &pki]).unwrap_or_default();
+    let mut controller =
+        Running::start(ckscope(&["lab", "controller", "--listen", "127.0.0.1:0", "--seconds", "60"]).args(&how));
+    let capture = files.path().join("out.pcapng");
+    let upstream = controller.address(true);
+    let mut proxy = ckscope(&["proxy", "--headless", "--format", "jsonl", "--listen", "127.0.0.1:0", "--upstream"]);
+    let mut proxy = Running::start(proxy.arg(upstream).args(&options).arg("-w").arg(&capture));
+    let through = proxy.address(false);
+    let km = ckscope(&["lab", "km", "--connect", &through]).args(&how).output().unwrap();
+    assert!(km.status.success(), "{}", String::from_utf8_lossy(&km.stderr));
+    assert_same(proxy.interrupted(), &capture, 80);
+}
+
+#[test]
+fn the_lab_speaks_through_it_in_plain_tcp() {
+    over_tcp(None);
+}
+
+#[test]
+fn the_lab_speaks_through_it_in_tls_1_2() {
+    over_tcp(Some("1.2"));
+}
+
+#[test]
+fn the_lab_speaks_through_it_in_tls_1_3() {
+    over_tcp(Some("1.3"));
+}
+
+/// Over gRPC either side dials, so there are two routes.
+fn over_grpc(tls: Option<&str>) {
+    let files = Files::new();
+    let (pki, options) = if tls.is_some() { secured(&files) } else { Default::default() };
+    let how = tls.map(|version| vec!["--tls", version, "--pki", &pki]).unwrap_or_default();
+    let [km_at, controller_at] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+    let capture = files.path().join("out.pcapng");
+    let mut proxy = ckscope(&["proxy", "--headless", "--format", "jsonl", "--dial", "km", "--dial", "controller"]);
+    proxy.args(["--listen", "127.0.0.1:0", "--upstream", &controller_at]);
+    proxy.args(["--listen", "127.0.0.1:0", "--upstream", &km_at]).args(&options).arg("-w").arg(&capture);
+    let mut proxy = Running::start(&mut proxy);
+    let [to_controller, to_km] = [(); 2].map(|()| proxy.address(false));
+    let grpc = ["--binding", "grpc", "--seconds", "5", "--listen"];
+    let mut km = ckscope(&["lab", "km", "--id", "KMA-1", "--connect", &to_controller]);
+    let mut km = Running::start(km.args(grpc).arg(&km_at).args(&how));
+    km.address(true);
+    let mut controller = ckscope(&["lab", "controller", "--dial", &format!("KMA-1={to_km}")]);
+    let mut controller = Running::start(controller.args(grpc).arg(&controller_at).args(&how));
+    controller.address(true);
+    assert!(km.child.wait().unwrap().success());
+    assert!(controller.child.wait().unwrap().success());
+    let live = proxy.interrupted();
+    assert!(live.iter().all(|line| line.contains("\"binding\":\"grpc\"")), "{live:?}");
+    assert_same(live, &capture, 2);
+}
+
+#[test]
+fn the_lab_speaks_through_it_in_clear_grpc() {
+    over_grpc(None);
+}
+
+#[test]
+fn the_lab_speaks_through_it_in_grpc_over_tls() {
+    over_grpc(Some("1.3"));
+}
+
+#[test]
+fn an_authority_is_made_once_and_its_key_is_its_owners() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new();
+    let directory = files.path().join("lab-ca");
+    let init = || ckscope(&["ca", "init"]).arg(&directory).output().unwrap();
+    let first = init();
+    assert!(first.status.success());
+    let said = String::from_utf8(first.stdout).unwrap();
+    assert!(["SHA-256", "update-ca-certificates", "--km-ca"].iter().all(|part| said.contains(part)), "{said}");
+    assert_eq!(std::fs::metadata(directory.join("ca.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    let before = std::fs::read(directory.join("ca.key")).unwrap();
+    let second = init();
+    assert_eq!(second.status.code(), Some(2));
+    assert!(String::from_utf8(second.stderr).unwrap().contains("is there already"));
+    assert_eq!(std::fs::read(directory.join("ca.key")).unwrap(), before);
+}
+
+#[test]
+fn rules_come_with_their_removal() {
+    let rules = |options: &[&str]| {
+        let output = ckscope(&["proxy", "rules", "--port", "4164", "--listen", "0.0.0.0:4165"]).args(options).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let redirect = rules(&["--transparent", "redirect", "--to", "192.0.2.10"]);
+    assert!(redirect.contains("meta nfproto ipv4 ip daddr { 192.0.2.10 } tcp dport { 4164 } redirect to :4165"));
+    assert!(redirect.contains("#   nft delete table inet ckscope"));
+    let tproxy = rules(&["--transparent", "tproxy"]);
+    assert!(tproxy.contains("tproxy ip to :4165 meta mark set 0x4164 accept"));
+    assert!(tproxy.contains("ip -4 route add local 0.0.0.0/0 dev lo table 4164"));
+    let removal = rules(&["--transparent", "tproxy", "--remove"]);
+    let lines: Vec<&str> = removal.lines().collect();
+    assert_eq!(
+        lines,
+        ["nft delete table inet ckscope", "ip -4 rule del fwmark 0x4164 lookup 4164", "ip -4 route flush table 4164"]
+    );
+}
+
+#[test]
+fn what_does_not_go_together_is_said() {
+    let error = |arguments: &[&str]| {
+        let output = ckscope(&["proxy", "--headless"]).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let listen = ["--listen", "127.0.0.1:0"];
+    assert!(error(&[&listen[..], &listen, &["--upstream", "127.0.0.1:1"]].concat()).contains("they go in pairs"));
+    assert!(error(&listen).contains("--upstream"));
+    let nowhere = error(&[&listen[..], &["--upstream", "127.0.0.1:1", "--ca", "no-such-directory"]].concat());
+    assert!(nowhere.contains("give --km-ca FILE, or --no-verify-km"), "{nowhere}");
+}

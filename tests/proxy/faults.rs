@@ -1,1 +1,254 @@
-//! faults
+//! What goes wrong in hand-shakes: whoever is at fault hears the same as without the proxy.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use ckscope::capture::proxy::report::Refusal;
+use ckscope::capture::proxy::{Options, Party};
+use rustls::{ClientConnection, pki_types::ServerName};
+
+use crate::harness::{PATIENCE, Proxy, is_reset, patient, read_to_end, reset, until};
+use crate::pki::{Flaw, Kind, Pki, name};
+use crate::stacks::{Met, Server, Stack, Version, client_config, converse};
+
+const VERSIONS: [Version; 2] = [Version::V12, Version::V13];
+
+fn told(met: std::io::Result<Met>) -> String {
+    met.map_or_else(|error| error.to_string(), |_| "all is well".to_owned())
+}
+
+/// What KM and controller are told, without a proxy and with one; and what the proxy reports.
+fn outcomes(pki: &Pki, options: Options, version: Version, shows: bool) -> ([[String; 2]; 2], Option<Refusal>) {
+    let mut km = pki.endpoint(Party::Km);
+    km.shows = shows;
+    let server = || Server::start(Stack::Rustls, version, &pki.endpoint(Party::Controller));
+    let direct = server();
+    let (address, direct) = (direct.address(), direct);
+    let (km_directly, controller_directly) = converse(Stack::Rustls, version, &km, address, direct);
+    let server = server();
+    let proxy = Proxy::before(server.address(), options);
+    let (km, controller) = converse(Stack::Rustls, version, &km, proxy.address(), server);
+    until("it ended", || proxy.running.panel().open == 0);
+    let hand_off = proxy.running.panel().connections[0].hand_off.clone();
+    let refusal = hand_off.and_then(|hand_off| hand_off.refusal.clone());
+    assert_eq!(
+        refusal.is_some(),
+        proxy.said().contains("refused") || proxy.said().contains("alert"),
+        "{}",
+        proxy.said()
+    );
+    ([[told(km_directly), told(controller_directly)], [told(km), told(controller)]], refusal)
+}
+
+fn assert_fails(text: &str) {
+    assert_ne!(text, "all is well");
+}
+
+#[test]
+fn a_bad_certificate_of_the_km_is_refused_as_by_the_controller() {
+    for (flaw, alert) in [(Flaw::Expired, "CertificateExpired"), (Flaw::Untrusted, "UnknownCA")] {
+        let pki = Pki::flawed(Kind::P256, [flaw, Flaw::None]);
+        for version in VERSIONS {
+            let ([directly, through], refusal) = outcomes(&pki, pki.options(), version, true);
+            assert_eq!(through[0], directly[0], "{flaw:?} {version:?}");
+            assert!(through[0].contains(alert), "{through:?}");
+            assert_fails(&through[1]);
+            let refusal = refusal.unwrap();
+            assert_eq!([refusal.who, refusal.whom], ["the proxy", "the KM"]);
+            assert!(refusal.hint.unwrap().contains("--km-ca"));
+        }
+    }
+}
+
+#[test]
+fn a_bad_certificate_of_the_controller_is_refused_as_by_the_km() {
+    for (flaw, alert) in
+        [(Flaw::Expired, "CertificateExpired"), (Flaw::Untrusted, "UnknownCA"), (Flaw::WrongName, "BadCertificate")]
+    {
+        let pki = Pki::flawed(Kind::P256, [Flaw::None, flaw]);
+        for version in VERSIONS {
+            let ([directly, through], refusal) = outcomes(&pki, pki.options(), version, true);
+            assert_eq!(through[1], directly[1], "{flaw:?} {version:?}");
+            assert!(through[1].contains(alert), "{through:?}");
+            assert_fails(&through[0]);
+            // Only the KM knows whom it wanted to dial.
+            let who = if flaw == Flaw::WrongName { "the KM" } else { "the proxy" };
+            let refusal = refusal.unwrap();
+            assert_eq!([refusal.who.as_str(), refusal.whom.as_str()], [who, "the controller"]);
+        }
+    }
+}
+
+#[test]
+fn nobody_minds_another_name_in_the_certificate_of_a_client() {
+    let pki = Pki::flawed(Kind::P256, [Flaw::WrongName, Flaw::None]);
+    for version in VERSIONS {
+        let ([directly, through], refusal) = outcomes(&pki, pki.options(), version, true);
+        assert_eq!((&through, refusal), (&directly, None));
+        assert_eq!(through, ["all is well", "all is well"]);
+    }
+}
+
+#[test]
+fn a_km_that_shows_no_certificate_is_refused_by_the_controller() {
+    let pki = Pki::new(Kind::P256);
+    for version in VERSIONS {
+        let ([directly, through], refusal) = outcomes(&pki, pki.options(), version, false);
+        assert_eq!(through, directly);
+        let refusal = refusal.unwrap();
+        assert_eq!([refusal.who.as_str(), refusal.whom.as_str()], ["the controller", "the KM"]);
+        assert!(refusal.hint.unwrap().contains("showed no certificate"));
+    }
+}
+
+#[test]
+fn who_does_not_trust_the_proxy_is_named_with_a_hint() {
+    for (party, file, authority) in
+        [(Party::Km, "km-trust.pem", "controller-ca.pem"), (Party::Controller, "controller-trust.pem", "km-ca.pem")]
+    {
+        let pki = Pki::new(Kind::P256);
+        std::fs::copy(pki.path(authority), pki.path(file)).unwrap();
+        for version in VERSIONS {
+            let ([directly, through], refusal) = outcomes(&pki, pki.options(), version, true);
+            assert_eq!(directly, ["all is well", "all is well"]);
+            let guiltless = if party == Party::Km { &through[1] } else { &through[0] };
+            assert!(guiltless.contains("UnknownCA"), "{version:?} {through:?} {refusal:?}");
+            let refusal = refusal.unwrap();
+            assert_eq!([refusal.who.as_str(), refusal.whom.as_str()], [party.the(), party.other().the()]);
+            assert!(refusal.hint.unwrap().contains(&format!("{} does not trust the proxy's authority", party.the())));
+        }
+    }
+}
+
+#[test]
+fn a_revoked_certificate_is_refused() {
+    let pki = Pki::new(Kind::P256);
+    for (list, guilty) in [("km.crl", 0), ("controller.crl", 1)] {
+        for version in VERSIONS {
+            let options = Options { revoked: vec![pki.path(list)], ..pki.options() };
+            let ([_, through], refusal) = outcomes(&pki, options, version, true);
+            assert!(through[guilty].contains("CertificateRevoked"), "{list} {version:?} {through:?}");
+            assert_fails(&through[1 - guilty]);
+            assert_eq!(refusal.unwrap().who, "the proxy");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_to_be_verified_is_not_and_a_warning_says_so() {
+    let pki = Pki::flawed(Kind::P256, [Flaw::Untrusted, Flaw::None]);
+    // The controller believes the proxy, and so whatever the proxy believes.
+    let mut options = pki.options();
+    options.km.authorities = None;
+    options.km.unverified = true;
+    let server = Server::start(Stack::Rustls, Version::V13, &pki.endpoint(Party::Controller));
+    let proxy = Proxy::before(server.address(), options);
+    assert_eq!(proxy.running.panel().warnings, ["any certificate of the KM is believed: none is verified"]);
+    let (km, controller) = converse(Stack::Rustls, Version::V13, &pki.endpoint(Party::Km), proxy.address(), server);
+    assert_eq!([told(km), told(controller)], ["all is well", "all is well"]);
+}
+
+#[test]
+fn what_is_missing_is_said_before_anything_starts() {
+    let pki = Pki::new(Kind::P256);
+    let error = |options: Options| {
+        let files = crate::support::Files::new();
+        let recording = ckscope::capture::recording::Recording::create(
+            ckscope::capture::recording::Options { path: Some(files.path().join("x")), ..Default::default() },
+            ckscope::capture::growing::Growing::new(),
+        );
+        let started = ckscope::capture::proxy::start(options, recording.unwrap(), std::sync::Arc::new(|_: &str| ()));
+        started.err().expect("it cannot start").to_string()
+    };
+    let mut options = pki.options();
+    options.controller.authorities = None;
+    assert!(error(options).contains("give --controller-ca FILE, or --no-verify-controller"));
+    let nowhere = Options { ca: Some(pki.path("nowhere")), ..pki.options() };
+    assert!(error(nowhere).contains("ckscope ca init"));
+    let mut options = Options { ca: None, ..pki.options() };
+    options.km.shown = Some((pki.path("controller.pem"), pki.path("controller.key")));
+    assert!(
+        error(options.clone()).contains("nothing to show the controller: give --ca DIR, or --km-cert and --km-key")
+    );
+    options.controller.shown = Some((pki.path("km.pem"), pki.path("controller.key")));
+    assert!(error(options).contains("is it the key of"));
+}
+
+fn hello(pki: &Pki) -> (ClientConnection, Vec<u8>) {
+    let name = ServerName::try_from(name(Party::Controller)).unwrap();
+    let mut client = ClientConnection::new(client_config(Version::V13, &pki.endpoint(Party::Km)), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    (client, hello)
+}
+
+#[test]
+fn a_reset_amid_the_hand_shake_reaches_the_other_side() {
+    let pki = Pki::new(Kind::P256);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::before(listener.local_addr().unwrap(), pki.options());
+    let mut km = proxy.dial();
+    let mut controller = patient(listener.accept().unwrap().0);
+    km.write_all(&hello(&pki).1).unwrap();
+    controller.read_exact(&mut [0; 5]).unwrap();
+    reset(controller);
+    assert!(is_reset(&mut km));
+    until("it is said", || proxy.said().contains("the controller refused the KM: it ended the connection"));
+}
+
+#[test]
+fn a_controller_that_does_not_shake_hands_is_given_up() {
+    let pki = Pki::new(Kind::P256);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = Options { handshake: Duration::from_millis(300), ..pki.options() };
+    let proxy = Proxy::before(listener.local_addr().unwrap(), options);
+    let mut km = proxy.dial();
+    let mut controller = patient(listener.accept().unwrap().0);
+    km.write_all(&hello(&pki).1).unwrap();
+    assert_eq!(read_to_end(&mut km), b"");
+    read_to_end(&mut controller);
+    until("it is said", || proxy.said().contains("no TLS hand-shake within 300ms"));
+}
+
+#[test]
+fn a_controller_that_answers_with_something_else_is_not_waited_for() {
+    let pki = Pki::new(Kind::P256);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = Options { handshake: PATIENCE, ..pki.options() };
+    let proxy = Proxy::before(listener.local_addr().unwrap(), options);
+    let mut km = proxy.dial();
+    let mut controller: TcpStream = patient(listener.accept().unwrap().0);
+    km.write_all(&hello(&pki).1).unwrap();
+    controller.read_exact(&mut [0; 5]).unwrap();
+    controller.write_all(b"this is no ServerHello at all").unwrap();
+    let alert = read_to_end(&mut km);
+    assert_eq!(alert.first(), Some(&21), "an alert, {alert:02x?}");
+    until("it is said", || proxy.said().contains("the proxy refused the controller"));
+}
+
+#[test]
+fn openssl_accepts_what_is_minted_at_its_strictest() {
+    use rustls::pki_types::pem::PemObject;
+    if !Stack::OpenSsl.is_there() {
+        return; // said by `is_there`
+    }
+    for kind in [Kind::Rsa, Kind::P256, Kind::P384, Kind::Ed25519] {
+        let pki = Pki::new(kind);
+        let authority = ckscope::capture::proxy::authority::Authority::read(&pki.path("lab-ca")).unwrap();
+        let mint = ckscope::capture::proxy::mint::Mint::new(authority);
+        let original = rustls::pki_types::CertificateDer::from_pem_file(pki.path("km.pem")).unwrap();
+        let leaf = mint.mirror(&original).unwrap();
+        assert!(std::sync::Arc::ptr_eq(&leaf.certified, &mint.mirror(&original).unwrap().certified), "it is kept");
+        std::fs::write(pki.path("leaf.der"), &leaf.certified.cert[0]).unwrap();
+        for purpose in ["sslclient", "sslserver"] {
+            let output = std::process::Command::new("openssl")
+                .args(["verify", "-x509_strict", "-purpose", purpose, "-policy_check", "-CAfile"])
+                .arg(pki.path("lab-ca/ca.pem"))
+                .arg(pki.path("leaf.der"))
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{kind:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ckscope::capture::growing::Growing;
 use ckscope::capture::proxy::recorder::Record;
-use ckscope::capture::proxy::{self, Options, Route, Running, Upstream};
+use ckscope::capture::proxy::{self, Options, Party, Route, Running, Upstream};
 use ckscope::capture::recording::{self, Recording};
 use socket2::SockRef;
 
@@ -27,14 +27,28 @@ pub struct Proxy {
 impl Proxy {
     /// In front of `upstream`, recording into a file.
     pub fn before(upstream: SocketAddr, options: Options) -> Self {
+        Self::dialled_by(Party::Km, upstream, options)
+    }
+
+    pub fn dialled_by(dialler: Party, upstream: SocketAddr, options: Options) -> Self {
         let files = Files::new();
         let path = Some(files.path().join("out.pcapng"));
         let recording = Recording::create(recording::Options { path, ..Default::default() }, Growing::new()).unwrap();
-        Self::recording(upstream, options, recording, files)
+        Self::start(dialler, upstream, options, recording, files)
     }
 
     pub fn recording(upstream: SocketAddr, options: Options, record: impl Record + 'static, files: Files) -> Self {
-        let route = Route { listen: ([127, 0, 0, 1], 0).into(), upstream: Upstream::To(upstream) };
+        Self::start(Party::Km, upstream, options, record, files)
+    }
+
+    fn start(
+        dialler: Party,
+        upstream: SocketAddr,
+        options: Options,
+        record: impl Record + 'static,
+        files: Files,
+    ) -> Self {
+        let route = Route { dialler, listen: ([127, 0, 0, 1], 0).into(), upstream: Upstream::To(upstream) };
         let said = Arc::new(Mutex::new(Vec::new()));
         let say = said.clone();
         let options = Options { routes: vec![route], ..options };

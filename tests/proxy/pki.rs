@@ -1,1 +1,235 @@
-//! pki
+//! Who is who in these tests: two authorities, one for KMs and one for controllers, and the proxy's own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use ckscope::capture::proxy::{Options, Party, Trust, authority};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, RsaKeySize,
+    SanType, SerialNumber, date_time_ymd,
+};
+
+use crate::support::Files;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+impl Kind {
+    fn generate(self) -> KeyPair {
+        match self {
+            Self::Rsa => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048),
+            Self::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
+            Self::P384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
+            Self::Ed25519 => KeyPair::generate_for(&rcgen::PKCS_ED25519),
+        }
+        .unwrap()
+    }
+
+    /// A key, and its file. OpenSSL 3.0 and GnuTLS read no key of Ed25519 with the public key beside it (RFC 5958 2),
+    /// as rcgen writes it; so they make it, where they are installed.
+    fn key(self) -> (KeyPair, String) {
+        let made = Command::new("openssl").args(["genpkey", "-algorithm", "ed25519"]).output();
+        if let (Self::Ed25519, Ok(made)) = (self, made) {
+            let pem = String::from_utf8(made.stdout).unwrap();
+            return (KeyPair::from_pem(&pem).unwrap(), pem);
+        }
+        let key = self.generate();
+        let pem = key.serialize_pem();
+        (key, pem)
+    }
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    None,
+    Expired,
+    /// Of an authority that nobody believes.
+    Untrusted,
+    WrongName,
+}
+
+/// Files: for each party its certificate and key, and whom it believes; `lab-ca` is the proxy's.
+pub struct Pki {
+    pub files: Files,
+}
+
+/// The name in the certificate of a party.
+pub fn name(party: Party) -> &'static str {
+    match party {
+        Party::Km => "km-1.lab",
+        Party::Controller => "controller.lab",
+    }
+}
+
+pub fn common_name(party: Party) -> &'static str {
+    match party {
+        Party::Km => "KM-1",
+        Party::Controller => "Controller 1",
+    }
+}
+
+pub fn label(party: Party) -> &'static str {
+    match party {
+        Party::Km => "km",
+        Party::Controller => "controller",
+    }
+}
+
+impl Pki {
+    pub fn new(kind: Kind) -> Self {
+        Self::flawed(kind, [Flaw::None; 2])
+    }
+
+    /// With flaws in the certificates of KM and controller.
+    pub fn flawed(kind: Kind, flaws: [Flaw; 2]) -> Self {
+        let pki = Self { files: Files::new() };
+        authority::init(&pki.path("lab-ca")).unwrap();
+        let proxy = std::fs::read_to_string(pki.path("lab-ca/ca.pem")).unwrap();
+        let mut trusts = Vec::new();
+        for (party, flaw) in [Party::Km, Party::Controller].into_iter().zip(flaws) {
+            let label = label(party);
+            let authority = Authority::new(&format!("Authority of {label}s"));
+            pki.write(&format!("{label}-ca.pem"), &authority.pem);
+            let stranger = Authority::new("A stranger");
+            let issuer = if flaw == Flaw::Untrusted { &stranger } else { &authority };
+            let (key, pem) = kind.key();
+            let certificate = leaf(party, flaw).signed_by(&key, &issuer.issuer).unwrap();
+            pki.write(&format!("{label}.pem"), &certificate.pem());
+            pki.write(&format!("{label}.key"), &pem);
+            pki.write(&format!("{label}.crl"), &authority.revoked());
+            trusts.push(authority.pem);
+        }
+        // With a KM that believes the authority of controllers, and the other way round.
+        pki.write("km-trust.pem", &format!("{}{proxy}", trusts[1]));
+        pki.write("controller-trust.pem", &format!("{}{proxy}", trusts[0]));
+        pki
+    }
+
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.files.path().join(file)
+    }
+
+    pub fn write(&self, file: &str, text: &str) {
+        self.files.write(file, text.as_bytes());
+    }
+
+    /// A proxy that verifies both parties and mirrors them.
+    pub fn options(&self) -> Options {
+        let trust = |party: Party| Trust {
+            authorities: Some(self.path(&format!("{}-ca.pem", label(party)))),
+            ..Trust::default()
+        };
+        Options {
+            ca: Some(self.path("lab-ca")),
+            km: trust(Party::Km),
+            controller: trust(Party::Controller),
+            ..Options::default()
+        }
+    }
+
+    pub fn endpoint(&self, party: Party) -> Endpoint {
+        let label = label(party);
+        let path = |end: &str| self.path(&format!("{label}{end}"));
+        Endpoint {
+            certificate: path(".pem"),
+            key: path(".key"),
+            trust: path("-trust.pem"),
+            expects: match party {
+                Party::Km => name(Party::Controller),
+                Party::Controller => name(Party::Km),
+            },
+            alpn: Vec::new(),
+            shows: true,
+        }
+    }
+}
+
+/// One party as a TLS stack needs it.
+#[derive(Clone)]
+pub struct Endpoint {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub trust: PathBuf,
+    /// The name that the other party's certificate must have.
+    pub expects: &'static str,
+    pub alpn: Vec<Vec<u8>>,
+    /// Whether it shows its certificate, where it may choose.
+    pub shows: bool,
+}
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let key = Kind::P256.generate();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.not_before = date_time_ymd(2010, 1, 1);
+        params.not_after = date_time_ymd(2049, 1, 1);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A list that revokes what it signed.
+    fn revoked(&self) -> String {
+        let revoked = RevokedCertParams {
+            serial_number: serial(),
+            revocation_time: date_time_ymd(2021, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2021, 1, 1),
+            next_update: date_time_ymd(2049, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+}
+
+fn serial() -> SerialNumber {
+    SerialNumber::from(0x4164)
+}
+
+fn leaf(party: Party, flaw: Flaw) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CountryName, "AT");
+    params.distinguished_name.push(DnType::OrganizationName, "Quantum Lab, \"inc\" Ω");
+    params.distinguished_name.push(DnType::CommonName, common_name(party));
+    let host = if flaw == Flaw::WrongName { "somebody-else.lab" } else { name(party) };
+    params.subject_alt_names = vec![
+        SanType::DnsName(host.try_into().unwrap()),
+        SanType::URI(format!("urn:qkdn:{}", label(party)).as_str().try_into().unwrap()),
+        SanType::IpAddress([192, 0, 2, 7].into()),
+    ];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    params.serial_number = Some(serial());
+    params.not_before = date_time_ymd(2020, 2, 3);
+    params.not_after = if flaw == Flaw::Expired { date_time_ymd(2021, 1, 1) } else { date_time_ymd(2048, 3, 4) };
+    params
+}
+
+/// Where something listens.
+pub fn local(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
+}

@@ -89,8 +89,10 @@ fn a_reset_reaches_the_other_side() {
         reset(resetting);
         assert!(is_reset(&mut other), "km_resets {km_resets}, talks {talks}");
         until("it ended", || proxy.running.panel().open == 0);
+        let ended = proxy.running.panel().connections[0].ended.clone().unwrap();
         let who = if km_resets { "reset by the KM" } else { "reset by the controller" };
-        assert_eq!(proxy.running.panel().connections[0].ended.as_deref(), Some(who));
+        // A controller that accepts and resets at once may do so before the proxy has seen that it accepted.
+        assert!(ended == who || !km_resets && !talks && ended.contains("cannot be dialled"), "{ended}");
     }
 }
 

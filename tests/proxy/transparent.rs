@@ -1,1 +1,184 @@
-//! transparent
+//! Transparent mode between three hosts, which are network namespaces. Takes root, ip and nft.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::support::Files;
+use crate::support::tls::connections;
+
+const PORT: &str = "4164";
+
+/// KM, proxy and controller, each on a host of its own.
+struct Network {
+    hosts: [String; 3],
+}
+
+const KM: usize = 0;
+const PROXY: usize = 1;
+const CONTROLLER: usize = 2;
+
+fn run(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+impl Network {
+    /// None where such a network cannot be made.
+    fn new() -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let hosts = ["km", "px", "ct"].map(|name| format!("ckt{}-{number}-{name}", std::process::id()));
+        let network = Self { hosts };
+        for host in &network.hosts {
+            if !run(&format!("ip netns add {host}")) || !run(&format!("ip -n {host} link set lo up")) {
+                eprintln!("skipped: no network namespaces can be made here, which takes root and ip");
+                return None;
+            }
+        }
+        if !run(&format!("ip netns exec {} nft list ruleset", network.hosts[PROXY])) {
+            eprintln!("skipped: nft is not installed, or may not be used");
+            return None;
+        }
+        network.connect(KM, 1);
+        network.connect(CONTROLLER, 2);
+        let forward = "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1";
+        assert!(run(&format!("ip netns exec {} {forward}", network.hosts[PROXY])));
+        Some(network)
+    }
+
+    /// Links `host` to the proxy's, over which it reaches everyone.
+    fn connect(&self, host: usize, net: u8) {
+        let (host, proxy) = (&self.hosts[host], &self.hosts[PROXY]);
+        let all = [
+            format!("ip link add far netns {host} type veth peer name near{net} netns {proxy}"),
+            format!("ip -n {host} addr add 10.41.{net}.2/24 dev far"),
+            format!("ip -n {proxy} addr add 10.41.{net}.1/24 dev near{net}"),
+            format!("ip -n {host} addr add fd41:{net}::2/64 dev far nodad"),
+            format!("ip -n {proxy} addr add fd41:{net}::1/64 dev near{net} nodad"),
+            format!("ip -n {host} link set far up"),
+            format!("ip -n {proxy} link set near{net} up"),
+            format!("ip -n {host} route add default via 10.41.{net}.1"),
+            format!("ip -n {host} -6 route add default via fd41:{net}::1"),
+        ];
+        all.iter().for_each(|line| assert!(run(line), "{line}"));
+    }
+
+    fn on(&self, host: usize, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.hosts[host], program]);
+        command
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.hosts.iter().for_each(|host| _ = run(&format!("ip netns del {host}")));
+    }
+}
+
+/// A program that is ended with the value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it may have ended by itself
+        let _ = self.0.wait();
+    }
+}
+
+const CKSCOPE: &str = env!("CARGO_BIN_EXE_ckscope");
+const LISTEN: [&str; 4] = ["--listen", "0.0.0.0:4165", "--listen", "[::]:4165"];
+
+fn rules(network: &Network, options: &[&str], remove: bool) {
+    let mut command = Command::new(CKSCOPE);
+    command.args(["proxy", "rules", "--port", PORT]).args(LISTEN).args(options);
+    if remove {
+        command.arg("--remove");
+    }
+    let script = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let status = network.on(PROXY, "sh").args(["-e", "-c", &script]).status().unwrap();
+    assert!(status.success(), "{script}");
+}
+
+/// Has a KM speak to the controller, over IPv4 and IPv6, and gives what the controller said.
+fn conversation(network: &Network, options: &[&str], capture: &Path) -> String {
+    rules(network, options, false);
+    let mut proxy = network.on(PROXY, CKSCOPE);
+    proxy.args(["proxy", "--headless", "--write"]).arg(capture).args(LISTEN).args(options);
+    let mut proxy = Running(proxy.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    wait_for_line(proxy.0.stderr.take().unwrap(), "listening on [::]:4165");
+    let mut said = String::new();
+    for address in ["10.41.2.2:4164", "[fd41:2::2]:4164"] {
+        let mut controller = network.on(CONTROLLER, CKSCOPE);
+        controller.args(["lab", "controller", "--passive", "--seconds", "20", "--listen", address]);
+        let log = capture.with_extension("log");
+        controller.stdout(std::fs::File::create(&log).unwrap());
+        let _controller = Running(controller.spawn().unwrap());
+        crate::harness::until("the controller listens", || {
+            std::fs::read_to_string(&log).unwrap().contains("listening")
+        });
+        let km = network.on(KM, CKSCOPE).args(["lab", "km", "--id", "KMA-1", "--connect", address]).output().unwrap();
+        assert!(km.status.success(), "{}", String::from_utf8_lossy(&km.stderr));
+        crate::harness::until("it is closed", || std::fs::read_to_string(&log).unwrap().contains("closed"));
+        said.push_str(&std::fs::read_to_string(&log).unwrap());
+    }
+    assert!(run(&format!("kill -INT {}", proxy.0.id())));
+    assert!(proxy.0.wait().unwrap().success());
+    rules(network, options, true);
+    let left = network.on(PROXY, "nft").args(["list", "ruleset"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&left.stdout).contains("ckscope"), "the rules are gone");
+    said
+}
+
+/// Reads until the line comes, and then no more; the pipe stays open for what follows.
+fn wait_for_line(pipe: impl std::io::Read + Send + 'static, wanted: &str) {
+    use std::io::BufRead;
+    let mut lines = std::io::BufReader::new(pipe).lines();
+    let mut found = lines.by_ref().map(Result::unwrap);
+    assert!(found.any(|line| line.contains(wanted)), "it never said {wanted:?}");
+    std::thread::spawn(move || lines.for_each(drop));
+}
+
+fn check(how: &str, spoof: bool) {
+    let Some(network) = Network::new() else { return };
+    let files = Files::new();
+    let capture = files.path().join("out.pcapng");
+    let options = [&["--transparent", how][..], if spoof { &["--spoof-source"] } else { &[] }].concat();
+    let said = conversation(&network, &options, &capture);
+    // Whom the controller saw: the KM's own address, or the proxy's.
+    let (seen, hidden) = ([" 10.41.1.2:", " [fd41:1::2]:"], [" 10.41.2.1:", " [fd41:2::1]:"]);
+    let (expected, never) = if spoof { (seen, hidden) } else { (hidden, seen) };
+    assert!(expected.iter().all(|address| said.contains(address)), "{said}");
+    assert!(never.iter().all(|address| !said.contains(address)), "{said}");
+    // What was recorded is between the KM's own address and the controller's.
+    let output = Command::new(CKSCOPE).args(["connections", "--format", "jsonl"]).arg(&capture).output().unwrap();
+    let recorded = String::from_utf8(output.stdout).unwrap();
+    for (from, to) in [("10.41.1.2:", "10.41.2.2:4164"), ("[fd41:1::2]:", "[fd41:2::2]:4164")] {
+        let line = recorded.lines().find(|line| line.contains(&format!("\"responder\":\"{to}\"")));
+        assert!(line.is_some_and(|line| line.contains(&format!("\"initiator\":\"{from}"))), "{recorded}");
+    }
+    assert_eq!(connections(&capture).0.len(), 2);
+}
+
+#[test]
+fn redirected_connections_go_on_to_where_they_were_going() {
+    check("redirect", false);
+}
+
+#[test]
+fn intercepted_connections_go_on_to_where_they_were_going() {
+    check("tproxy", false);
+}
+
+#[test]
+fn the_controller_of_redirected_connections_can_see_the_kms_address() {
+    check("redirect", true);
+}
+
+#[test]
+fn the_controller_of_intercepted_connections_can_see_the_kms_address() {
+    check("tproxy", true);
+}

@@ -80,7 +80,7 @@ pub fn free_port() -> u16 {
 }
 
 /// Until somebody listens; asked by binding, because a connection would be the server's first client.
-pub fn wait_for(port: u16) {
+fn wait_for(port: u16) {
     while !matches!(TcpListener::bind(("0.0.0.0", port)), Err(error) if error.kind() == ErrorKind::AddrInUse) {
         thread::sleep(Duration::from_millis(5));
     }

@@ -18,6 +18,12 @@ pub fn plain(alert: AlertDescription) -> [u8; 7] {
     [ALERT, VERSION[0], VERSION[1], 0, 2, FATAL, alert.into()]
 }
 
+/// The fatal alert at the end of what a peer said before anything was encrypted.
+pub fn last_plain(said: &[u8]) -> Option<AlertDescription> {
+    let (_, &[kind, major, _, 0, 2, FATAL, alert]) = said.split_last_chunk()? else { return None };
+    (kind == ALERT && major == VERSION[0]).then(|| alert.into())
+}
+
 /// The alert as the next record of a connection whose hand-shake is done.
 pub fn sealed(connection: Connection, alert: AlertDescription) -> Option<Vec<u8>> {
     let version = connection.protocol_version()?;

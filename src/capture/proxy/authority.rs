@@ -8,9 +8,15 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, SigningKey};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use x509_cert::Certificate;
+use x509_cert::certificate::TbsCertificate;
+use x509_cert::der::asn1::{BitString, OctetString};
+use x509_cert::der::{Decode, Encode};
+use x509_cert::ext::pkix::{BasicConstraints as Constraints, SubjectKeyIdentifier};
+use x509_cert::name::Name;
+use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use super::about;
-use super::der::{self, BIT_STRING, SEQUENCE};
 use super::mint::{key_identifier, signature_algorithm};
 
 /// Years that an authority is valid.
@@ -26,9 +32,9 @@ pub struct Authority {
     /// Its certificate.
     pub certificate: CertificateDer<'static>,
     /// Its subject, its signature algorithm and its key's identifier, as they stand in what it signs.
-    pub(super) subject: Vec<u8>,
-    pub(super) algorithm: Vec<u8>,
-    pub(super) key_identifier: Vec<u8>,
+    pub(super) subject: Name,
+    pub(super) algorithm: AlgorithmIdentifierOwned,
+    pub(super) key_identifier: OctetString,
 }
 
 impl std::fmt::Debug for Authority {
@@ -52,31 +58,30 @@ impl Authority {
         let pem = fs::read_to_string(&key).map_err(|error| about(&key, error))?;
         let pair = KeyPair::from_pem(&pem).map_err(|error| about(&key, error))?;
         let der = CertificateDer::from_pem_file(&certificate).map_err(|error| about(&certificate, error))?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|error| about(&certificate, error))?;
-        if parsed.public_key().subject_public_key.data.as_ref() != pair.public_key_raw() {
+        let parsed = Certificate::from_der(&der).map_err(|error| about(&certificate, error))?.tbs_certificate;
+        if parsed.subject_public_key_info.subject_public_key.raw_bytes() != pair.public_key_raw() {
             return Err(about(&key, format!("is not the key of {}", certificate.display())));
         }
-        if !parsed.is_ca() {
+        let constraints = parsed.get::<Constraints>().map_err(|error| about(&certificate, error))?;
+        if !constraints.is_some_and(|(_, constraints)| constraints.ca) {
             return Err(about(&certificate, "is no authority's: its basic constraints do not say CA"));
         }
-        let told = parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
-            x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
-            _ => None,
-        });
-        Ok(Self {
-            subject: parsed.subject().as_raw().to_vec(),
-            algorithm: signature_algorithm(&pair)?,
-            key_identifier: told.unwrap_or_else(|| key_identifier(parsed.public_key().raw)),
-            certificate: der.clone().into_owned(),
-            key: pair,
-        })
+        let told = parsed.get::<SubjectKeyIdentifier>().map_err(|error| about(&certificate, error))?;
+        let made = || key_identifier(&parsed.subject_public_key_info).map_err(|error| about(&certificate, error));
+        let key_identifier = told.map_or_else(made, |(_, told)| Ok(told.0))?;
+        let (subject, algorithm) = (parsed.subject, signature_algorithm(&pair)?);
+        Ok(Self { subject, algorithm, key_identifier, certificate: der.clone().into_owned(), key: pair })
     }
 
     /// A certificate of what is to be signed (RFC 5280 4.1).
-    pub(super) fn sign(&self, to_sign: Vec<u8>) -> io::Result<Vec<u8>> {
-        let signature = self.key.sign(&to_sign).map_err(io::Error::other)?;
-        let signature = der::element(BIT_STRING, &[&[0], &signature]);
-        Ok(der::element(SEQUENCE, &[&to_sign, &self.algorithm, &signature]))
+    pub(super) fn sign(&self, to_sign: TbsCertificate) -> io::Result<CertificateDer<'static>> {
+        let signature = self.key.sign(&to_sign.to_der().map_err(io::Error::other)?).map_err(io::Error::other)?;
+        let signed = Certificate {
+            tbs_certificate: to_sign,
+            signature_algorithm: self.algorithm.clone(),
+            signature: BitString::from_bytes(&signature).map_err(io::Error::other)?,
+        };
+        Ok(CertificateDer::from(signed.to_der().map_err(io::Error::other)?))
     }
 }
 
@@ -149,14 +154,14 @@ impl Made {
              SHA-256 {fingerprint}\n\
              \n\
              In the test network, have each KM and the controller believe {certificate}:\n\
-               - best, beside their own authority, in the file of authorities that their Ck configuration names:\n\
-                   cat {certificate} >> AUTHORITIES.pem\n\
-               - or for the whole host:\n\
-                   Debian, Ubuntu: cp {certificate} /usr/local/share/ca-certificates/ckscope.crt && update-ca-certificates\n\
-                   RHEL, Fedora:   cp {certificate} /etc/pki/ca-trust/source/anchors/ckscope.pem && update-ca-trust\n\
-                   Java:           keytool -importcert -noprompt -alias ckscope -file {certificate} -keystore TRUSTSTORE\n\
+               \x20 - best, beside their own authority, in the file of authorities that their Ck configuration names:\n\
+                   \x20     cat {certificate} >> AUTHORITIES.pem\n\
+               \x20 - or for the whole host:\n\
+                   \x20     Debian, Ubuntu: cp {certificate} /usr/local/share/ca-certificates/ckscope.crt && update-ca-certificates\n\
+                   \x20     RHEL, Fedora:   cp {certificate} /etc/pki/ca-trust/source/anchors/ckscope.pem && update-ca-trust\n\
+                   \x20     Java:           keytool -importcert -noprompt -alias ckscope -file {certificate} -keystore TRUSTSTORE\n\
              Then:\n\
-               ckscope proxy --ca DIR --km-ca KM-AUTHORITY.pem --controller-ca CONTROLLER-AUTHORITY.pem --listen … --upstream …\n\
+               \x20 ckscope proxy --ca DIR --km-ca KM-AUTHORITY.pem --controller-ca CONTROLLER-AUTHORITY.pem --listen … --upstream …\n\
              Take it out again when the test is over."
         )
     }

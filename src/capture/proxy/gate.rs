@@ -55,8 +55,8 @@ impl Gate {
                 return Poll::Ready(Some(self.passed));
             }
             let Some(record) = record(&read[self.scanned..]) else {
-                let odd = read.len() - self.scanned >= HEADER + RECORD || read.len() > FLIGHT;
-                return Poll::Ready(if odd { None } else { Some(self.passed) });
+                let waits = may_be_record(&read[self.scanned..]) && read.len() <= FLIGHT;
+                return Poll::Ready(waits.then_some(self.passed));
             };
             self.scanned += record.len();
             match self.peek.record(record[0], &record[HEADER..]) {
@@ -70,6 +70,14 @@ impl Gate {
         }
         Pin::new(&mut self.release).poll(cx).map(|_| None)
     }
+}
+
+/// Whether a record may begin here: of a known type, of a version 3.x, and no longer than records are.
+fn may_be_record(bytes: &[u8]) -> bool {
+    let length = |header: &[u8; HEADER]| usize::from(u16::from_be_bytes([header[3], header[4]]));
+    bytes.first().is_none_or(|kind| (20..=23).contains(kind))
+        && bytes.get(1).is_none_or(|&major| major == 3)
+        && bytes.first_chunk().is_none_or(|header| length(header) <= RECORD)
 }
 
 /// The record at the beginning, if it is there whole.

@@ -18,7 +18,6 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{AlertDescription, ClientConfig, Error, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::{FallibleAccept, FallibleConnect, LazyConfigAcceptor, TlsConnector, server};
 
-use super::Party;
 use super::detect::Hello;
 use super::gate::{Gate, Keeper};
 use super::identities::Identities;
@@ -28,6 +27,7 @@ use super::report::{Certificate, Half, HandOff, Refusal};
 use super::secrets::Secrets;
 use super::verify::{ClientSide, ServerSide};
 use super::wire::Wire;
+use super::{Party, alert};
 
 /// Both sides of a connection, by their roles in TLS.
 pub struct Roles<T> {
@@ -113,7 +113,8 @@ impl<'a> Shake<'a> {
                 self.compare();
                 Ok(Roles { client: Leg::Server(Box::new(accepted)), server: Leg::Client(Box::new(stream)) })
             }
-            Err((error, _)) => {
+            Err((error, wire)) => {
+                let error = last_alert(wire, error).await;
                 let alert = self.server_failed(&error);
                 Leg::Server(Box::new(accepted)).leave(alert).await;
                 Err(Failed)
@@ -351,6 +352,16 @@ fn versions(provider: &CryptoProvider) -> Vec<&'static SupportedProtocolVersion>
         provider.cipher_suites.iter().any(|suite| suite.version().version == version.version)
     };
     all.iter().filter(has).copied().collect()
+}
+
+/// Why a hand-shake failed: whoever minds something and closes at once may be found gone by us before it is heard. What
+/// it said is not encrypted before its own Finished, and in TLS 1.3 our hand-shake does not fail after that.
+async fn last_alert(mut wire: Wire, error: io::Error) -> io::Error {
+    if tls(&error).is_some() {
+        return error;
+    }
+    let alert = alert::last_plain(&wire.last_words().await);
+    alert.map_or(error, |alert| io::Error::other(Error::AlertReceived(alert)))
 }
 
 fn tls(error: &io::Error) -> Option<&Error> {

@@ -1,7 +1,7 @@
 //! Who is believed, and who is shown to whom. In: files. Out: [`Identities`], or why TLS is not opened.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -33,6 +33,9 @@ struct Side {
     judge: Option<Judge>,
     shown: Option<Arc<CertifiedKey>>,
 }
+
+/// How everything in DER begins that is a structure (X.690 8.9).
+const SEQUENCE: u8 = 0x30;
 
 impl Identities {
     /// Reads what the options name. Without an authority and certificates there is nothing to open TLS with. Also
@@ -118,7 +121,7 @@ impl Side {
     }
 }
 
-fn supplied(certificate: &PathBuf, key: &Path, provider: &CryptoProvider) -> io::Result<Arc<CertifiedKey>> {
+fn supplied(certificate: &Path, key: &Path, provider: &CryptoProvider) -> io::Result<Arc<CertifiedKey>> {
     let chain = certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| about(key, error))?;
     let certified = CertifiedKey::from_der(chain, private, provider);
@@ -145,7 +148,7 @@ fn revocations(path: &Path) -> io::Result<Vec<CertificateRevocationListDer<'stat
     if !lists.is_empty() {
         return Ok(lists);
     }
-    if bytes.first() != Some(&super::der::SEQUENCE) {
+    if bytes.first() != Some(&SEQUENCE) {
         return Err(about(path, "no revocation list found, expected PEM or DER"));
     }
     Ok(vec![CertificateRevocationListDer::from(bytes)])

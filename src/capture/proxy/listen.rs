@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::serve::serve;
-use super::{Context, Route, Upstream};
+use super::{Context, Party, Route, Upstream};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -22,6 +22,7 @@ pub struct Listener {
     /// Where.
     pub address: SocketAddr,
     upstream: Upstream,
+    dialler: Party,
 }
 
 /// Listens. An IPv6 address stands for IPv6 alone.
@@ -50,7 +51,7 @@ fn open(route: &Route) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     let listener = TcpListener::from_std(socket.into())?;
     let address = listener.local_addr()?;
-    Ok(Listener { listener, address, upstream: route.upstream })
+    Ok(Listener { listener, address, upstream: route.upstream, dialler: route.dialler })
 }
 
 /// Lets a socket have addresses that are not this machine's.
@@ -66,24 +67,28 @@ impl Listener {
             Upstream::Redirected => "where they were going (redirect)".to_owned(),
             Upstream::Intercepted => "where they were going (tproxy)".to_owned(),
         };
-        (self.address, upstream)
+        (self.address, format!("{upstream}, dialled by {}", self.dialler.the()))
     }
 
     /// Accepts until the proxy is stopped.
     pub async fn run(self, context: Arc<Context>) {
         let mut stop = context.stop.clone();
+        let mut failing = false;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((stream, _)) => match self.goal(&stream) {
-                    Ok(goal) => _ = tokio::spawn(serve(context.clone(), stream, goal)),
+                Ok((stream, _)) => match self.goal(&stream).inspect(|_| failing = false) {
+                    Ok(goal) => _ = tokio::spawn(serve(context.clone(), stream, goal, self.dialler)),
                     Err(error) => context.note(format!("{}: connection dropped: {error}", self.address)),
                 },
                 Err(error) => {
-                    context.note(format!("{}: cannot accept: {error}", self.address));
+                    // Said once: it is tried again and again.
+                    if !std::mem::replace(&mut failing, true) {
+                        context.note(format!("{}: cannot accept: {error}", self.address));
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }

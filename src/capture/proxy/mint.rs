@@ -12,37 +12,42 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use x509_cert::Certificate;
+use x509_cert::certificate::{CertificateInner, Raw, TbsCertificate, Version};
+use x509_cert::der::asn1::{ObjectIdentifier, OctetString};
+use x509_cert::der::oid::db::rfc5280::{
+    ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS, ID_CE_CRL_DISTRIBUTION_POINTS, ID_CE_FRESHEST_CRL,
+    ID_CE_ISSUER_ALT_NAME, ID_CE_KEY_USAGE, ID_CE_NAME_CONSTRAINTS, ID_CE_SUBJECT_KEY_IDENTIFIER,
+    ID_PE_AUTHORITY_INFO_ACCESS,
+};
+use x509_cert::der::oid::db::rfc5912::{ID_RSASSA_PSS, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1, SECP_521_R_1};
+use x509_cert::der::{self, Decode, Encode};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, BasicConstraints, KeyUsage, KeyUsages, SubjectKeyIdentifier};
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+use x509_parser::prelude::FromDer;
+use x509_parser::public_key::RSAPublicKey;
+
 use super::authority::Authority;
-use super::der::{self, BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_3, INTEGER, OCTET_STRING, SEQUENCE};
 
 /// Leaves that are kept.
 const CACHED: usize = 4096;
 
-/// Extensions (RFC 5280 4.2), by the content of their identifiers.
-const SUBJECT_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 14];
-const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
-const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
-const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 35];
 /// What an issuer says of itself, or of where to ask it: of its other names, name constraints, revocation lists,
 /// freshest list, OCSP, Certificate Transparency (RFC 6962 3.3), and that it staples (RFC 7633 4).
-const ISSUERS: [&[u8]; 8] = [
-    &[0x55, 0x1d, 18],
-    &[0x55, 0x1d, 30],
-    &[0x55, 0x1d, 31],
-    &[0x55, 0x1d, 46],
-    &[0x2b, 6, 1, 5, 5, 7, 1, 1],
-    &[0x2b, 6, 1, 4, 1, 0xd6, 0x79, 2, 4, 2],
-    &[0x2b, 6, 1, 4, 1, 0xd6, 0x79, 2, 4, 3],
-    &[0x2b, 6, 1, 5, 5, 7, 1, 24],
+const ISSUERS: [ObjectIdentifier; 8] = [
+    ID_CE_ISSUER_ALT_NAME,
+    ID_CE_NAME_CONSTRAINTS,
+    ID_CE_CRL_DISTRIBUTION_POINTS,
+    ID_CE_FRESHEST_CRL,
+    ID_PE_AUTHORITY_INFO_ACCESS,
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.2"),
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.3"),
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.24"),
 ];
-
-/// Key algorithms, as they stand in a certificate (RFC 3279 2.3.1, RFC 5480 2.1.1, RFC 8410 3).
-const RSA: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1];
-const RSA_PSS: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 10];
-const EC_P256: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
-const EC_P384: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 5, 0x2b, 0x81, 4, 0, 34];
-const EC_P521: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 5, 0x2b, 0x81, 4, 0, 35];
-const ED25519: &[u8] = &[6, 3, 0x2b, 0x65, 0x70];
+/// Ed25519 (RFC 8410 3).
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// A kind of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,23 +65,21 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a subject public key info; and whether it is the very kind, or the next best.
-    fn of(info: &[u8]) -> Option<(Self, bool)> {
-        let mut content = der::take_tagged(&mut &info[..], SEQUENCE)?.content;
-        let algorithm = der::take_tagged(&mut content, SEQUENCE)?.content;
-        if algorithm.starts_with(RSA) || algorithm.starts_with(RSA_PSS) {
-            let key = der::take_tagged(&mut content, BIT_STRING)?.content.get(1..)?;
-            let mut key = der::take_tagged(&mut &key[..], SEQUENCE)?.content;
-            let modulus = der::take_tagged(&mut key, INTEGER)?.content;
-            let bits = modulus.iter().skip_while(|&&octet| octet == 0).count() * 8;
-            let made = [2048, 3072, 4096].into_iter().find(|&made| usize::from(made) >= bits).unwrap_or(4096);
-            return Some((Self::Rsa(made), usize::from(made) == bits && algorithm.starts_with(RSA)));
+    /// The kind of a key; and whether it is the very kind, or the next best.
+    fn of(info: &SubjectPublicKeyInfoOwned) -> Option<(Self, bool)> {
+        let oid = info.algorithm.oid;
+        if oid == RSA_ENCRYPTION || oid == ID_RSASSA_PSS {
+            let key = info.subject_public_key.as_bytes()?;
+            let (_, key) = RSAPublicKey::from_der(key).ok()?;
+            let made = [2048, 3072, 4096].into_iter().find(|&made| usize::from(made) >= key.key_size()).unwrap_or(4096);
+            return Some((Self::Rsa(made), usize::from(made) == key.key_size() && oid == RSA_ENCRYPTION));
         }
-        Some(match algorithm {
-            EC_P256 => (Self::P256, true),
-            EC_P384 => (Self::P384, true),
-            EC_P521 => (Self::P521, true),
-            ED25519 => (Self::Ed25519, true),
+        let curve = info.algorithm.parameters.as_ref().and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
+        Some(match curve {
+            Some(SECP_256_R_1) => (Self::P256, true),
+            Some(SECP_384_R_1) => (Self::P384, true),
+            Some(SECP_521_R_1) => (Self::P521, true),
+            None if oid == ED25519 => (Self::Ed25519, true),
             _ => (Self::P256, false),
         })
     }
@@ -136,12 +139,13 @@ impl Mint {
     }
 
     fn mint(&self, original: &[u8]) -> io::Result<Leaf> {
-        let odd = || io::Error::other("its certificate cannot be read, so it cannot be mirrored");
-        let original = Original::read(original).ok_or_else(odd)?;
-        let (kind, same) = Kind::of(original.key).ok_or_else(odd)?;
+        let odd =
+            |error| io::Error::other(format!("its certificate cannot be read, so it cannot be mirrored: {error}"));
+        let read = Original::from_der(original).map_err(odd)?;
+        let no_key = || io::Error::other("the key in its certificate cannot be read, so it cannot be mirrored");
+        let (kind, same) = Kind::of(&read.tbs_certificate.subject_public_key_info).ok_or_else(no_key)?;
         let key = self.key(kind)?;
-        let to_sign = original.mirrored(&self.authority, &key).ok_or_else(odd)?;
-        let certificate = CertificateDer::from(self.authority.sign(to_sign)?);
+        let certificate = self.authority.sign(mirrored(original, read, &self.authority, &key).map_err(odd)?)?;
         let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(io::Error::other)?;
         let private = aws_lc_rs::default_provider().key_provider.load_private_key(private).map_err(io::Error::other)?;
         let chain = vec![certificate, self.authority.certificate.clone()];
@@ -160,144 +164,79 @@ impl Mint {
     }
 }
 
-/// The parts of a certificate (RFC 5280 4.1) that are mirrored, as they stand in it.
-struct Original<'a> {
-    whole: &'a [u8],
-    validity: &'a [u8],
-    subject: &'a [u8],
-    key: &'a [u8],
-    extensions: Vec<Extension<'a>>,
+/// A certificate as others make them, which need not keep to every rule of RFC 5280.
+type Original = CertificateInner<Raw>;
+
+/// What is to be signed of the mirror of `read`, whose bytes are `original`.
+fn mirrored(original: &[u8], read: Original, authority: &Authority, key: &KeyPair) -> der::Result<TbsCertificate> {
+    let info = key.subject_public_key_info();
+    // The same certificate with the same key has the same number, and no other has it (RFC 5280 4.1.2.2).
+    let mut serial = digest(&SHA256, &[original, &info].concat()).as_ref()[..16].to_vec();
+    serial[0] = serial[0] & 0x7f | 0x40; // positive, and of the same length
+    let info = SubjectPublicKeyInfoOwned::from_der(&info)?;
+    let read = read.tbs_certificate;
+    Ok(TbsCertificate {
+        version: Version::V3,
+        serial_number: SerialNumber::new(&serial)?,
+        signature: authority.algorithm.clone(),
+        issuer: authority.subject.clone(),
+        validity: read.validity,
+        subject: read.subject,
+        extensions: Some(extensions(read.extensions.unwrap_or_default(), authority, &info)?),
+        subject_public_key_info: info,
+        issuer_unique_id: None,
+        subject_unique_id: None,
+    })
 }
 
-#[derive(Clone, Copy)]
-struct Extension<'a> {
-    whole: &'a [u8],
-    id: &'a [u8],
-    critical: bool,
-    value: &'a [u8],
-}
-
-impl<'a> Original<'a> {
-    fn read(whole: &'a [u8]) -> Option<Self> {
-        let mut certificate = der::take_tagged(&mut &whole[..], SEQUENCE)?.content;
-        let mut body = der::take_tagged(&mut certificate, SEQUENCE)?.content;
-        if body.first() == Some(&CONTEXT_0) {
-            der::take(&mut body)?; // version
+fn extensions(
+    all: Vec<Extension>,
+    authority: &Authority,
+    info: &SubjectPublicKeyInfoOwned,
+) -> der::Result<Vec<Extension>> {
+    let of_keys = [ID_CE_SUBJECT_KEY_IDENTIFIER, ID_CE_AUTHORITY_KEY_IDENTIFIER];
+    let is_ca = all.iter().any(|extension| extension.extn_id == ID_CE_BASIC_CONSTRAINTS && is_ca(extension));
+    let mut out = Vec::new();
+    for mut extension in all {
+        let id = extension.extn_id;
+        if of_keys.contains(&id) || ISSUERS.contains(&id) {
+            continue;
         }
-        der::take_tagged(&mut body, INTEGER)?; // serial number
-        der::take_tagged(&mut body, SEQUENCE)?; // signature algorithm
-        der::take_tagged(&mut body, SEQUENCE)?; // issuer
-        let [validity, subject, key] = [(); 3].map(|()| der::take_tagged(&mut body, SEQUENCE));
-        let mut extensions = Vec::new();
-        while let Some(element) = der::take(&mut body) {
-            if element.tag == CONTEXT_3 {
-                let mut list = der::take_tagged(&mut { element.content }, SEQUENCE)?.content;
-                while !list.is_empty() {
-                    extensions.push(Extension::read(der::take_tagged(&mut list, SEQUENCE)?)?);
-                }
+        // Our authority signs no authorities, and who is none signs no certificates (RFC 5280 4.2.1.3).
+        if is_ca && id == ID_CE_BASIC_CONSTRAINTS {
+            let none = BasicConstraints { ca: false, path_len_constraint: None };
+            extension.extn_value = OctetString::new(none.to_der()?)?;
+        } else if is_ca && id == ID_CE_KEY_USAGE {
+            let KeyUsage(usages) = KeyUsage::from_der(extension.extn_value.as_bytes())?;
+            let left = usages - (KeyUsages::KeyCertSign | KeyUsages::CRLSign);
+            if left.is_empty() {
+                continue;
             }
+            extension.extn_value = OctetString::new(KeyUsage(left).to_der()?)?;
         }
-        Some(Self { whole, validity: validity?.whole, subject: subject?.whole, key: key?.whole, extensions })
+        out.push(extension);
     }
-
-    /// What is to be signed of its mirror.
-    fn mirrored(&self, authority: &Authority, key: &KeyPair) -> Option<Vec<u8>> {
-        let info = key.subject_public_key_info();
-        // The same certificate with the same key has the same number, and no other has it (RFC 5280 4.1.2.2).
-        let mut serial = digest(&SHA256, &[self.whole, &info].concat()).as_ref()[..16].to_vec();
-        serial[0] = serial[0] & 0x7f | 0x40; // positive, and of the same length
-        let extensions = der::element(SEQUENCE, &[&self.extensions(authority, &info).concat()]);
-        Some(der::element(
-            SEQUENCE,
-            &[
-                &der::element(CONTEXT_0, &[&der::element(INTEGER, &[&[2]])]), // version 3
-                &der::element(INTEGER, &[&serial]),
-                &authority.algorithm,
-                &authority.subject,
-                self.validity,
-                self.subject,
-                &info,
-                &der::element(CONTEXT_3, &[&extensions]),
-            ],
-        ))
+    let subject = SubjectKeyIdentifier(key_identifier(info)?).to_der()?;
+    let issuer = Some(authority.key_identifier.clone());
+    let issuer = AuthorityKeyIdentifier { key_identifier: issuer, ..AuthorityKeyIdentifier::default() }.to_der()?;
+    for (extn_id, value) in of_keys.into_iter().zip([subject, issuer]) {
+        out.push(Extension { extn_id, critical: false, extn_value: OctetString::new(value)? });
     }
-
-    fn extensions(&self, authority: &Authority, info: &[u8]) -> Vec<Vec<u8>> {
-        let is_ca = self.extensions.iter().any(|extension| extension.id == BASIC_CONSTRAINTS && extension.is_ca());
-        let ours = |id: &[u8]| id == SUBJECT_KEY_IDENTIFIER || id == AUTHORITY_KEY_IDENTIFIER || ISSUERS.contains(&id);
-        let kept = self.extensions.iter().filter(|extension| !ours(extension.id));
-        let mut out: Vec<Vec<u8>> = kept
-            .filter_map(|extension| match extension.id {
-                // Our authority signs no authorities, and who is none signs no certificates (RFC 5280 4.2.1.3).
-                BASIC_CONSTRAINTS if is_ca => Some(extension.with(&der::element(SEQUENCE, &[]))),
-                KEY_USAGE if is_ca => Some(extension.with(&ends_entity(extension.value)?)),
-                _ => Some(extension.whole.to_vec()),
-            })
-            .collect();
-        let subject = der::element(OCTET_STRING, &[&key_identifier(info)]);
-        let issuer = der::element(SEQUENCE, &[&der::element(0x80, &[&authority.key_identifier])]);
-        for (id, value) in [(SUBJECT_KEY_IDENTIFIER, subject), (AUTHORITY_KEY_IDENTIFIER, issuer)] {
-            out.push(Extension { whole: &[], id, critical: false, value: &[] }.with(&value));
-        }
-        out
-    }
+    Ok(out)
 }
 
-impl<'a> Extension<'a> {
-    fn read(element: der::Element<'a>) -> Option<Self> {
-        let mut content = element.content;
-        let id = der::take_tagged(&mut content, 6)?.content;
-        let mut next = der::take(&mut content)?;
-        let critical = next.tag == BOOLEAN;
-        if critical {
-            next = der::take(&mut content)?;
-        }
-        (next.tag == OCTET_STRING).then_some(Self { whole: element.whole, id, critical, value: next.content })
-    }
-
-    fn is_ca(&self) -> bool {
-        let content = der::take_tagged(&mut { self.value }, SEQUENCE).map(|element| element.content);
-        content.is_some_and(|mut content| der::take_tagged(&mut content, BOOLEAN).is_some())
-    }
-
-    fn with(&self, value: &[u8]) -> Vec<u8> {
-        let id = der::element(6, &[self.id]);
-        let critical = if self.critical { der::element(BOOLEAN, &[&[0xff]]) } else { Vec::new() };
-        der::element(SEQUENCE, &[&id, &critical, &der::element(OCTET_STRING, &[value])])
-    }
-}
-
-/// A key usage without keyCertSign and cRLSign (bits 5 and 6); none if nothing is left.
-fn ends_entity(value: &[u8]) -> Option<Vec<u8>> {
-    let bits = der::take_tagged(&mut { value }, BIT_STRING)?.content;
-    let first = bits.get(1)? & !0b110;
-    let more = bits.get(2).is_some_and(|&more| more != 0);
-    if first == 0 && !more {
-        return None;
-    }
-    if more {
-        return Some(der::element(BIT_STRING, &[&[bits[0], first], &bits[2..]]));
-    }
-    Some(der::element(BIT_STRING, &[&[first.trailing_zeros() as u8, first]]))
+fn is_ca(extension: &Extension) -> bool {
+    BasicConstraints::from_der(extension.extn_value.as_bytes()).is_ok_and(|constraints| constraints.ca)
 }
 
 /// RFC 7093 2, method 1.
-pub fn key_identifier(info: &[u8]) -> Vec<u8> {
-    let bits = der::take_tagged(&mut { info }, SEQUENCE).and_then(|element| {
-        let mut content = element.content;
-        der::take(&mut content)?;
-        Some(der::take_tagged(&mut content, BIT_STRING)?.content.get(1..)?.to_vec())
-    });
-    digest(&SHA256, &bits.unwrap_or_default()).as_ref()[..20].to_vec()
+pub fn key_identifier(info: &SubjectPublicKeyInfoOwned) -> der::Result<OctetString> {
+    OctetString::new(&digest(&SHA256, info.subject_public_key.raw_bytes()).as_ref()[..20])
 }
 
 /// The algorithm with which `key` signs, as it stands in certificates, told by one that rcgen makes.
-pub fn signature_algorithm(key: &impl SigningKey) -> io::Result<Vec<u8>> {
+pub fn signature_algorithm(key: &impl SigningKey) -> io::Result<AlgorithmIdentifierOwned> {
     let made = rcgen::CertificateParams::default().self_signed(key).map_err(io::Error::other)?;
-    let algorithm = |der: &[u8]| {
-        let mut content = der::take_tagged(&mut { der }, SEQUENCE)?.content;
-        der::take(&mut content)?;
-        Some(der::take_tagged(&mut content, SEQUENCE)?.whole.to_vec())
-    };
-    algorithm(made.der()).ok_or_else(|| io::Error::other("no algorithm in a certificate just made"))
+    let made = Certificate::from_der(made.der()).map_err(io::Error::other)?;
+    Ok(made.signature_algorithm)
 }

@@ -7,7 +7,6 @@
 
 mod alert;
 pub mod authority;
-mod der;
 pub mod detect;
 mod gate;
 mod handshake;
@@ -99,6 +98,8 @@ pub struct Route {
     pub listen: SocketAddr,
     /// Where it goes on to.
     pub upstream: Upstream,
+    /// Who dials.
+    pub dialler: Party,
 }
 
 /// What is believed of one party, and what it is shown.
@@ -117,8 +118,6 @@ pub struct Trust {
 pub struct Options {
     /// Where to listen, and what for.
     pub routes: Vec<Route>,
-    /// Who dials.
-    pub dialler: Party,
     /// Dial on from the address of whoever dialled.
     pub spoof_source: bool,
     /// The directory of the authority that mints certificates.
@@ -147,7 +146,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             routes: Vec::new(),
-            dialler: Party::Km,
             spoof_source: false,
             ca: None,
             km: Trust::default(),

@@ -48,25 +48,6 @@ impl Record for Recording {
     }
 }
 
-/// Several proxies may record into the same files.
-impl<R: Record> Record for Arc<Mutex<R>> {
-    fn interface(&mut self, interface: &Interface) -> u32 {
-        self.lock().unwrap_or_else(PoisonError::into_inner).interface(interface)
-    }
-
-    fn packet(&mut self, interface: u32, time: Timestamp, bytes: &[u8], comments: &[&str]) {
-        self.lock().unwrap_or_else(PoisonError::into_inner).packet(interface, time, bytes, comments);
-    }
-
-    fn flush(&mut self) {
-        self.lock().unwrap_or_else(PoisonError::into_inner).flush();
-    }
-
-    fn status(&self) -> RecordingStatus {
-        self.lock().unwrap_or_else(PoisonError::into_inner).status()
-    }
-}
-
 /// The status as others see it.
 pub type Shared = Arc<Mutex<RecordingStatus>>;
 

@@ -135,7 +135,11 @@ impl<'a> Relay<'a> {
                 Err(error) => return Err(broken(side, &error)),
             };
             held.store(true, Ordering::Relaxed);
-            to.write_all(&buffer[..count]).await.map_err(|error| broken(side.other(), &error))?;
+            if let Err(error) = to.write_all(&buffer[..count]).await {
+                // Whoever minds something and closes at once is found gone here, and heard by the other direction.
+                tokio::time::sleep(GOOD_BYE).await;
+                return Err(broken(side.other(), &error));
+            }
             held.store(false, Ordering::Relaxed);
             self.counters.bytes[side as usize].fetch_add(count as u64, Ordering::Relaxed);
             self.tap.put(now(), What::Bytes(side, buffer[..count].to_vec()));

@@ -19,17 +19,17 @@ use super::tap::{Side, Tap, What};
 use super::wire::Wire;
 use super::{Context, Party, now};
 
-/// Passes on what `stream` brings to `goal`, and back.
-pub async fn serve(context: Arc<Context>, stream: TcpStream, goal: SocketAddr) {
+/// Passes on what `stream`, which `who` dialled, brings to `goal`, and back.
+pub async fn serve(context: Arc<Context>, stream: TcpStream, goal: SocketAddr, who: Party) {
     let opened = now();
     let Ok(peer) = stream.peer_addr() else { return }; // gone already
-    let turned = context.options.dialler == Party::Controller;
+    let turned = who == Party::Controller;
     let Some(entry) = context.board.open([peer, goal], turned, opened, context.options.connections) else {
         context.note(format!("{peer}: turned away: {} connections are open", context.options.connections));
         let _ = stream.set_zero_linger(); // see Wire::reset_on_drop
         return;
     };
-    let connection = Connection { context: &context, entry: &entry, peer, goal };
+    let connection = Connection { context: &context, entry: &entry, peer, goal, dialler: who };
     let mut stop = context.stop.clone();
     let how = tokio::select! {
         how = connection.run(stream, Tap::new(context.queue.clone(), peer, goal, opened)) => how,
@@ -47,6 +47,7 @@ struct Connection<'a> {
     entry: &'a Arc<Entry>,
     peer: SocketAddr,
     goal: SocketAddr,
+    dialler: Party,
 }
 
 impl Connection<'_> {
@@ -89,7 +90,9 @@ impl Connection<'_> {
             let _ = stop.wait_for(|stop| *stop).await; // without a sender the proxy is gone
         };
         let ended = Relay::new(dialler, dialled, tap, &self.entry.counters).run(stop, options.drain).await;
-        if let Ended::Alert(side, alert) = ended {
+        if let Ended::Alert(side, alert) = ended
+            && self.entry.counters.bytes()[side as usize] == 0
+        {
             self.refused_late(side, alert);
         }
         Ok(self.told(&ended))
@@ -163,9 +166,9 @@ impl Connection<'_> {
     }
 
     fn party(&self, side: Side) -> Party {
-        match (side, self.context.options.dialler) {
-            (Side::Dialler, dialler) => dialler,
-            (Side::Dialled, dialler) => dialler.other(),
+        match side {
+            Side::Dialler => self.dialler,
+            Side::Dialled => self.dialler.other(),
         }
     }
 

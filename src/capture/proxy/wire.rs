@@ -12,9 +12,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::gate::Gate;
+use super::leg::GOOD_BYE;
 
 /// A peer that vanished is found out after this long; a proxy that answers in its stead must look for itself.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// Last words that are longer are none.
+const LAST_WORDS: usize = 64 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -27,7 +31,7 @@ pub struct Wire {
     /// The stream has ended behind `ahead`.
     pub ended: bool,
     /// What holds bytes back during a hand-shake.
-    gate: Option<Gate>,
+    gate: Option<Box<Gate>>,
 }
 
 impl Wire {
@@ -51,9 +55,18 @@ impl Wire {
         Ok(())
     }
 
+    /// All that still comes, as long as it comes at once: a peer's last words, when writing to it failed.
+    pub async fn last_words(&mut self) -> Vec<u8> {
+        let mut said = Vec::new();
+        let listen =
+            async { while matches!(self.stream.read_buf(&mut said).await, Ok(1..)) && said.len() < LAST_WORDS {} };
+        let _ = tokio::time::timeout(GOOD_BYE, listen).await; // then that was all
+        said
+    }
+
     /// From here on `gate` decides what is given.
     pub fn gated(mut self, gate: Gate) -> Self {
-        self.gate = Some(gate);
+        self.gate = Some(Box::new(gate));
         self
     }
 

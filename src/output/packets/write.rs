@@ -1,6 +1,6 @@
 //! Writes what was chosen.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ const RAW: LinkType = LinkType(101);
 pub struct Extract<'a> {
     /// What was found in the capture.
     pub journal: &'a Journal,
-    /// The capture, as it was read.
+    /// The capture.
     pub reader: &'a Reader,
     /// What of it is wanted.
     pub choice: Choice,
@@ -26,6 +26,8 @@ pub struct Extract<'a> {
     pub plaintext: Plaintext,
     /// An NSS key log to put in, if it is not empty.
     pub secrets: String,
+    /// Comments to add, by number of packet.
+    pub comments: HashMap<u32, Vec<String>>,
 }
 
 /// What was written.
@@ -47,7 +49,7 @@ impl Extract<'_> {
         let chosen = self.choice.packets(&mut scout, &mut self.plaintext);
         self.plaintext.settle(&self.choice)?;
         let mut spool = Spool::new(out, concat!("ckscope ", env!("CARGO_PKG_VERSION")))?;
-        let bases = self.interfaces(&mut spool)?;
+        let bases = interfaces(&scout, &mut spool)?;
         let made_on = if self.plaintext.is_empty() {
             None
         } else {
@@ -60,21 +62,6 @@ impl Extract<'_> {
         let written = self.packets(&chosen, &bases, made_on, &mut spool)?;
         spool.flush()?;
         Ok(written)
-    }
-
-    /// The interfaces of all files; the number of each file's first.
-    fn interfaces(&self, spool: &mut Spool<impl Write>) -> io::Result<Vec<u32>> {
-        let mut bases = Vec::new();
-        let mut count = 0;
-        for file in self.reader.files() {
-            bases.push(count);
-            for interface in &file.interfaces {
-                let name = interface.name.clone().unwrap_or_default();
-                let (link, snaplen) = (interface.link, interface.snaplen);
-                count = spool.interface(&Interface { link, snaplen, name })? + 1;
-            }
-        }
-        Ok(bases)
     }
 
     /// The names of addresses that anything is written of.
@@ -105,7 +92,8 @@ impl Extract<'_> {
                 number += 1;
                 if chosen[number as usize - 1] {
                     let interface = bases[usize::from(packet.block)] + u32::from(packet.interface);
-                    let comments: Vec<&str> = reader.comments(packet).collect();
+                    let added = self.comments.get(&number).into_iter().flatten().map(String::as_str);
+                    let comments: Vec<&str> = reader.comments(packet).chain(added).collect();
                     spool.packet(interface, packet.time, packet.original, batch.bytes(packet), &comments)?;
                     written.packets += 1;
                 }
@@ -119,4 +107,19 @@ impl Extract<'_> {
         }
         Ok(written)
     }
+}
+
+/// The interfaces of all files; the number of each file's first.
+fn interfaces(reader: &Reader, spool: &mut Spool<impl Write>) -> io::Result<Vec<u32>> {
+    let mut bases = Vec::new();
+    let mut count = 0;
+    for file in reader.files() {
+        bases.push(count);
+        for interface in &file.interfaces {
+            let name = interface.name.clone().unwrap_or_default();
+            let (link, snaplen) = (interface.link, interface.snaplen);
+            count = spool.interface(&Interface { link, snaplen, name })? + 1;
+        }
+    }
+    Ok(bases)
 }
