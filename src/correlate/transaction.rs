@@ -44,7 +44,7 @@ struct Connection {
     /// In the order sent.
     open: VecDeque<Open>,
     /// The last responses over gRPC, whose calls may still end otherwise than well.
-    answered: Option<Box<VecDeque<u32>>>,
+    answered: Option<Box<Answered>>,
     expired: VecDeque<Open>,
     /// MessageIDs of requests, by side.
     used: [Ranges; 2],
@@ -54,6 +54,10 @@ struct Connection {
     echoes: [u32; 2],
     fresh: [u32; 2],
 }
+
+/// Responses of one connection, the latest last: behind a pointer, for most connections have none.
+#[derive(Debug, Default)]
+struct Answered(VecDeque<u32>);
 
 /// Requests and responses of all connections.
 #[derive(Debug, Default)]
@@ -159,7 +163,7 @@ impl Transactions {
 
     /// Remembers a response over gRPC.
     pub fn note_answer(&mut self, connection: u32, message: u32) {
-        let answered = self.connection(connection).answered.get_or_insert_default();
+        let Answered(answered) = &mut **self.connection(connection).answered.get_or_insert_default();
         answered.push_back(message);
         if answered.len() > MAX_ANSWERED {
             answered.pop_front();
@@ -169,7 +173,7 @@ impl Transactions {
     /// The last response of a call.
     pub fn last_answer(&self, connection: u32, stream: u32, journal: &Journal) -> Option<u32> {
         let connection = self.connections.get(connection as usize)?.as_ref()?;
-        let mut latest = connection.answered.iter().flat_map(|answered| answered.iter().rev()).copied();
+        let mut latest = connection.answered.iter().flat_map(|answered| answered.0.iter().rev()).copied();
         latest.find(|&message| journal.records[message as usize].message_id == stream)
     }
 
