@@ -98,9 +98,14 @@ fn spool(mut input: impl Read, file: &File, growing: &Growing, stop: &AtomicBool
         match input.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) => {
-                file.write_all_at(&chunk[..count], length)?;
-                length += count as u64;
-                growing.grow(length);
+                let mut rest = &chunk[..count];
+                // On a full disk some of it may still find room.
+                while !rest.is_empty() {
+                    let written = file.write_at(rest, length)?;
+                    length += written as u64;
+                    growing.grow(length);
+                    rest = &rest[written..];
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
             Err(error) => return Ok(Some(error)),
