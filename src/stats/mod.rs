@@ -16,7 +16,7 @@ use crate::journal::{State, View};
 use crate::time::{Span, Timestamp};
 
 use group::Groups;
-pub use tally::percentile;
+pub use tally::{DECADES, percentile};
 
 /// A value in a table.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,15 @@ pub fn percentile(sorted: &[Span], percent: usize) -> Option<Span> {
     sorted.get(rank - 1).copied()
 }
 
+/// Decades of a histogram: below 0.1 ms, below 1 ms, and so on; all that is longer than 10 s is in the last.
+pub const DECADES: usize = 7;
+
+/// The decade of a span.
+fn decade(took: Span) -> usize {
+    let limits = (0..DECADES as u32 - 1).map(|at| 100_000 * 10_i64.pow(at));
+    limits.take_while(|&limit| took.0 >= limit).count()
+}
+
 /// Groups with the most first, then in the order in which they were met; kinds in their own order.
 fn ordered<K: Copy + Ord + Hash, V>(counted: HashMap<(u32, K), V>, size: impl Fn(&V) -> usize) -> Vec<((u32, K), V)> {
     let mut sizes: HashMap<u32, usize> = HashMap::new();
@@ -96,15 +105,11 @@ impl Statistics<'_> {
 
     /// From first to last message of procedures that ended with a response, by kind.
     pub(super) fn procedure_times(&self, section: Section) -> Table {
-        let journal = self.view.journal;
         let mut groups = self.groups(section.by);
         let mut spans: HashMap<(u32, u16), Vec<Span>> = HashMap::new();
         for &index in &self.procedures {
-            let procedure = &journal.procedures[index as usize];
-            let (first, last) = journal.first_and_last(index);
-            if matches!(procedure.state, State::Complete | State::Failed) && first != last {
-                let took = self.view.record(last).time - self.view.record(first).time;
-                spans.entry((groups.of_procedure(index), procedure.definition)).or_default().push(took);
+            if let Some((definition, took)) = self.took(index) {
+                spans.entry((groups.of_procedure(index), definition)).or_default().push(took);
             }
         }
         let row = |((group, definition), spans): ((u32, u16), Vec<Span>)| {
@@ -113,6 +118,26 @@ impl Statistics<'_> {
         let rows = ordered(spans, Vec::len).into_iter().map(row).collect();
         let columns = ["procedure", "clause", "count", "min_ms", "median_ms", "p90_ms", "p99_ms", "max_ms"];
         Table { rows, ..self.empty(section, &columns, None) }
+    }
+
+    /// How long procedures took, by kind: how many in each decade, see [`DECADES`].
+    pub fn histograms(&self) -> Vec<(String, [u64; DECADES])> {
+        let definitions = &self.view.journal.definitions.procedures;
+        let mut counts = vec![[0; DECADES]; definitions.len()];
+        for (definition, took) in self.procedures.iter().filter_map(|&index| self.took(index)) {
+            counts[usize::from(definition)][decade(took)] += 1;
+        }
+        let names = definitions.iter().map(|definition| definition.name.clone());
+        names.zip(counts).filter(|(_, counts)| counts.iter().any(|&count| count > 0)).collect()
+    }
+
+    /// The kind of a procedure that ended with a response, and the time from its first to its last message.
+    fn took(&self, index: u32) -> Option<(u16, Span)> {
+        let journal = self.view.journal;
+        let procedure = &journal.procedures[index as usize];
+        let (first, last) = journal.first_and_last(index);
+        let ended = matches!(procedure.state, State::Complete | State::Failed) && first != last;
+        ended.then(|| (procedure.definition, self.view.record(last).time - self.view.record(first).time))
     }
 
     fn kind(&self, code: CommandCode) -> String {
@@ -132,4 +157,15 @@ fn times(mut spans: Vec<Span>) -> Vec<Cell> {
     let ranks = [spans.first().copied(), percentile(&spans, 50), percentile(&spans, 90), percentile(&spans, 99)];
     let spread = ranks.into_iter().chain([spans.last().copied()]).map(|span| span.map_or(Cell::None, Cell::Span));
     [Cell::Count(spans.len() as u64)].into_iter().chain(spread).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decades_hold_the_shortest_and_the_longest() {
+        let times = [0, 99_999, 100_000, 5_000_000_000, i64::MAX];
+        assert_eq!(times.map(|time| decade(Span(time))), [0, 0, 1, 5, 6]);
+    }
 }

@@ -472,7 +472,7 @@ impl State {
             Some(_) => self.shown.scan.procedures(view),
             None => (0..self.extent.procedures).collect(),
         };
-        self.statistics = Statistics::new(view, self.extent.messages, shown.as_deref(), &procedures);
+        self.statistics = Statistics::new(view, &self.names, self.extent.messages, shown.as_deref(), &procedures);
         self.statistics.made = Some(self.rebuilt);
     }
 

@@ -1,111 +1,82 @@
-//! How many messages and procedures of each kind there are, how they ended, how long answers took, and how busy it was.
+//! How many messages and procedures of each kind there are, how they ended, how long answers took, and how busy it was:
+//! what [`stats`](crate::stats) counts, drawn.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::draw::put_all;
+use super::names::Names;
 use super::state::State;
-use crate::journal::{State as Outcome, View};
+use crate::journal::View;
 use crate::output::clock::duration;
 use crate::output::escape::escaped;
+use crate::stats::{self, By, Cell, DECADES, Section, Table, Topic};
 use crate::time::Span;
 
-/// Bars of messages over time.
-const BARS: usize = 120;
-/// Bars of response times: each holds ten times longer ones than the one before it, from below 0.1 ms on.
-const DECADES: usize = 7;
 const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-
-/// One kind of procedure.
-#[derive(Clone, Debug, Default)]
-struct Kind {
-    name: String,
-    /// By state: complete, failed, pending, unanswered.
-    states: [u32; 4],
-    /// From first to last message, ascending.
-    times: Vec<i64>,
-}
 
 /// What was counted, and of which journal.
 #[derive(Clone, Debug, Default)]
 pub struct Statistics {
     /// Of which lists.
     pub made: Option<u64>,
-    kinds: Vec<Kind>,
-    /// Messages by name, the most frequent first.
-    messages: Vec<(String, u32)>,
-    over_time: Vec<u32>,
-    span: Span,
+    counted: Option<Counted>,
+}
+
+#[derive(Clone, Debug)]
+struct Counted {
+    messages: Table,
+    procedures: Table,
+    times: Table,
+    over_time: Table,
+    interval: Span,
+    histograms: Vec<(String, [u64; DECADES])>,
 }
 
 impl Statistics {
-    /// Counts messages 0 to `count`, or those `shown`, and procedures.
-    pub fn new(view: View<'_>, count: u32, shown: Option<&[u32]>, procedures: &[u32]) -> Self {
-        let mut counted = Self::default();
-        match shown {
-            Some(shown) => counted.count_messages(view, || shown.iter().copied()),
-            None => counted.count_messages(view, || 0..count),
-        }
-        counted.count_procedures(view, procedures);
-        counted
-    }
-
-    fn count_messages<I: Iterator<Item = u32>>(&mut self, view: View<'_>, messages: impl Fn() -> I) {
-        let times = || messages().map(|index| view.record(index).time);
-        let (Some(first), Some(last)) = (times().min(), times().max()) else { return };
-        self.span = last - first;
-        self.over_time = vec![0; BARS];
-        let mut codes: std::collections::HashMap<_, u32> = std::collections::HashMap::new();
-        for index in messages() {
-            let record = view.record(index);
-            let at = i128::from((record.time - first).0) * BARS as i128 / (i128::from(self.span.0) + 1);
-            self.over_time[(at as usize).min(BARS - 1)] += 1;
-            *codes.entry(record.code).or_default() += 1;
-        }
-        let name = |code| view.journal.definitions.message(code).map_or("Unknown", |(_, message)| &message.name);
-        let told = codes.into_iter().map(|(code, count)| (format!("{code} {}", escaped(name(code))), count));
-        self.messages = told.collect();
-        self.messages.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    }
-
-    fn count_procedures(&mut self, view: View<'_>, procedures: &[u32]) {
-        let definitions = &view.journal.definitions.procedures;
-        let mut kinds = vec![Kind::default(); definitions.len()];
-        for &index in procedures {
-            let procedure = &view.journal.procedures[index as usize];
-            let kind = &mut kinds[usize::from(procedure.definition)];
-            kind.states[procedure.state as usize] += 1;
-            if matches!(procedure.state, Outcome::Complete | Outcome::Failed) {
-                let (first, last) = view.journal.first_and_last(index);
-                kind.times.push((view.record(last).time - view.record(first).time).0);
-            }
-        }
-        for (kind, definition) in kinds.iter_mut().zip(definitions) {
-            kind.name = escaped(&definition.name).into_owned();
-            kind.times.sort_unstable();
-        }
-        self.kinds = kinds.into_iter().filter(|kind| kind.states.iter().any(|&count| count > 0)).collect();
+    /// Counts messages 0 to `count`, or those `shown`, and procedures; both ascending.
+    pub fn new(view: View<'_>, names: &Names, count: u32, shown: Option<&[u32]>, procedures: &[u32]) -> Self {
+        let identities = names.identities(view);
+        let message = |index| shown.map_or(index < count, |shown| shown.binary_search(&index).is_ok());
+        let procedure = |index| procedures.binary_search(&index).is_ok();
+        let statistics = stats::Statistics::new(view, &identities, None, message, procedure);
+        let statistics = statistics.expect("where no interval is asked for, one that fits is found");
+        let table = |topic| statistics.table(Section { name: "", topic, by: By::All });
+        let counted = Counted {
+            messages: table(Topic::Messages),
+            procedures: table(Topic::Procedures),
+            times: table(Topic::ProcedureTimes),
+            over_time: table(Topic::OverTime),
+            interval: statistics.interval(),
+            histograms: statistics.histograms(),
+        };
+        Self { made: None, counted: Some(counted) }
     }
 
     /// Everything as lines of at most `width` columns.
     pub fn lines(&self, state: &State, width: usize) -> Vec<Vec<(String, Style)>> {
+        let Some(counted) = &self.counted else { return Vec::new() };
         let theme = &state.setup.theme;
         let heading = |text: &str| vec![(text.to_owned(), theme.strong)];
-        let mut lines = vec![heading(&format!("Messages over {}", duration(self.span)))];
-        let bars = resampled(&self.over_time, width.saturating_sub(4).min(BARS));
+        let bars: Vec<u64> =
+            counted.over_time.rows.iter().map(|row| number(row, "messages", &counted.over_time)).collect();
+        let bars = resampled(&bars, width.saturating_sub(4));
+        let most = bars.iter().max().copied().unwrap_or(0);
+        let mut lines = vec![heading(&format!("Messages in each {}", duration(counted.interval)))];
         lines.push(vec![(format!("  {}", sparkline(&bars)), theme.accent)]);
-        lines.push(vec![(format!("  at most {} per bar", bars.iter().max().copied().unwrap_or(0)), theme.dim)]);
+        lines.push(vec![(format!("  at most {most} per bar"), theme.dim)]);
         lines.push(Vec::new());
         lines.push(heading(&format!(
             "{:<31} {:>8} {:>7} {:>7} {:>10}",
             "Procedures", "complete", "failed", "pending", "unanswered"
         )));
-        for kind in &self.kinds {
-            let [complete, failed, pending, unanswered] = kind.states;
-            let look = |count: u32, style| if count > 0 { style } else { theme.dim };
+        for row in &counted.procedures.rows {
+            let count = |column| number(row, column, &counted.procedures);
+            let look = |count: u64, style| if count > 0 { style } else { theme.dim };
+            let [complete, failed, pending, unanswered] = ["complete", "failed", "pending", "unanswered"].map(count);
             lines.push(vec![
-                (format!("  {:<29} {complete:>8}", kind.name), Style::new()),
+                (format!("  {:<29} {complete:>8}", name(row)), Style::new()),
                 (format!(" {failed:>7}"), look(failed, theme.error)),
                 (format!(" {pending:>7}"), look(pending, Style::new())),
                 (format!(" {unanswered:>10}"), look(unanswered, theme.warning)),
@@ -116,50 +87,75 @@ impl Statistics {
             "{:<31} {:>9} {:>9} {:>9} {:>9}  {}",
             "From first to last message", "median", "90 %", "99 %", "longest", "0.1ms…10s"
         )));
-        for kind in self.kinds.iter().filter(|kind| !kind.times.is_empty()) {
-            let at = |per_cent: usize| duration(Span(kind.times[percentile(kind.times.len(), per_cent)]));
-            let (a, b, c, d) = (at(50), at(90), at(99), at(100));
+        for row in &counted.times.rows {
+            let at = |column| span(row, column, &counted.times);
+            let [a, b, c, d] = ["median_ms", "p90_ms", "p99_ms", "max_ms"].map(at);
+            let bars =
+                counted.histograms.iter().find(|(kind, _)| Some(kind.as_str()) == text(row)).map(|(_, bars)| bars);
             lines.push(vec![
-                (format!("  {:<29} {a:>9} {b:>9} {c:>9} {d:>9}  ", kind.name), Style::new()),
-                (sparkline(&histogram(&kind.times)), theme.accent),
+                (format!("  {:<29} {a:>9} {b:>9} {c:>9} {d:>9}  ", name(row)), Style::new()),
+                (bars.map_or_else(String::new, |bars| sparkline(bars)), theme.accent),
             ]);
         }
         lines.push(Vec::new());
         lines.push(heading("Messages"));
-        lines.extend(self.messages.iter().map(|(name, count)| vec![(format!("{count:>9}  {name}"), Style::new())]));
+        for row in &counted.messages.rows {
+            let count = number(row, "count", &counted.messages);
+            let message = row.get(1).map(shown).unwrap_or_default();
+            lines.push(vec![(format!("{count:>9}  {} {message}", name(row)), Style::new())]);
+        }
         lines
     }
 }
 
-/// Nearest rank: the smallest value that so many per cent do not exceed.
-fn percentile(count: usize, per_cent: usize) -> usize {
-    (count * per_cent).div_ceil(100).saturating_sub(1)
+/// The cell of a column; a table has the columns that its topic says.
+fn cell<'a>(row: &'a [Cell], column: &str, table: &Table) -> Option<&'a Cell> {
+    row.get(table.columns.iter().position(|name| *name == column)?)
 }
 
-fn histogram(times: &[i64]) -> Vec<u32> {
-    let mut bars = vec![0; DECADES];
-    for &time in times {
-        let mut limit = 100_000;
-        let mut at = 0;
-        while time >= limit && at + 1 < DECADES {
-            limit *= 10;
-            at += 1;
-        }
-        bars[at] += 1;
+fn number(row: &[Cell], column: &str, table: &Table) -> u64 {
+    match cell(row, column, table) {
+        Some(Cell::Count(count)) => *count,
+        _ => 0,
     }
-    bars
+}
+
+fn span(row: &[Cell], column: &str, table: &Table) -> String {
+    match cell(row, column, table) {
+        Some(Cell::Span(span)) => duration(*span),
+        _ => "-".to_owned(),
+    }
+}
+
+fn text(row: &[Cell]) -> Option<&str> {
+    match row.first() {
+        Some(Cell::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn shown(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(text) => escaped(text).into_owned(),
+        _ => String::new(),
+    }
+}
+
+/// What a row is about.
+fn name(row: &[Cell]) -> String {
+    row.first().map(shown).unwrap_or_default()
 }
 
 /// Sums of neighbours, so that there are `count` of them at most.
-fn resampled(values: &[u32], count: usize) -> Vec<u32> {
+fn resampled(values: &[u64], count: usize) -> Vec<u64> {
     let each = values.len().div_ceil(count.max(1)).max(1);
     values.chunks(each).map(|chunk| chunk.iter().sum()).collect()
 }
 
-fn sparkline(values: &[u32]) -> String {
-    let most = u64::from(values.iter().max().copied().unwrap_or(0).max(1));
+fn sparkline(values: &[u64]) -> String {
+    let most = values.iter().max().copied().unwrap_or(0).max(1);
     // What is there is seen, however little it is.
-    values.iter().map(|&value| EIGHTHS[(u64::from(value) * 8).div_ceil(most) as usize]).collect()
+    values.iter().map(|&value| EIGHTHS[(value * 8).div_ceil(most) as usize]).collect()
 }
 
 /// Draws the view.
@@ -176,15 +172,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_of_the_nearest_rank() {
-        assert_eq!([50, 90, 99, 100].map(|per_cent| percentile(10, per_cent)), [4, 8, 9, 9]);
-        assert_eq!(percentile(1, 50), 0);
-    }
-
-    #[test]
     fn bars_show_the_least_and_the_most() {
         assert_eq!(sparkline(&[0, 1, 50, 100]), " ▁▄█");
-        assert_eq!(histogram(&[0, 99_999, 100_000, 5_000_000_000, i64::MAX]), [2, 1, 0, 0, 0, 1, 1]);
         assert_eq!(resampled(&[1, 2, 3, 4, 5], 3), [3, 7, 5]);
     }
 }
