@@ -300,16 +300,9 @@ fn a_file_that_grows_is_followed() {
     let (first, rest) = bytes.split_at(bytes.len() / 2);
     std::fs::write(&path, first).unwrap();
     let mut command = Command::new(CKSCOPE);
-    command.args([
-        "capture",
-        "--headless",
-        "--format",
-        "jsonl",
-        "--messages",
-        &expected.len().to_string(),
-        "--follow-file",
-    ]);
-    let mut child = command.arg(&path).stdout(Stdio::piped()).spawn().unwrap();
+    command.arg("--follow-file").arg(&path);
+    command.args(["--headless", "--format", "jsonl", "--messages", &expected.len().to_string()]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut seen = vec![lines.next().unwrap().unwrap()];
     File::options().append(true).open(&path).unwrap().write_all(rest).unwrap();

@@ -29,7 +29,7 @@ Examples:
       The newest gigabyte, in ten files
   dumpcap -i eth0 -w - | ckscope capture -i -
       What another program captures; this needs neither libpcap nor the right to capture
-  ckscope capture --follow-file growing.pcapng --keylog secrets.log
+  ckscope --follow-file growing.pcapng --keylog secrets.log
       A file that another program is still writing, with TLS decrypted
   ckscope capture --interfaces
       What there is to capture on";

@@ -150,6 +150,10 @@ impl Cli {
                 _ => words.push(word),
             }
         }
+        // Short for `ckscope capture --follow-file FILE`, as FILE alone is short for a command, too.
+        if words.get(1).and_then(|word| word.to_str()).is_some_and(|word| word.starts_with("--follow-file")) {
+            words.insert(1, OsString::from("capture"));
+        }
         Self::from_words(words)
     }
 
