@@ -291,6 +291,49 @@ fn a_pipe_is_read_as_it_is_written() {
     assert_eq!(all_told(&objects(&seen.join("\n"))), all_told(&read(&sample("failures.pcapng"), &[])));
 }
 
+/// A sample without the secrets that it carries, and those.
+fn closed(name: &str) -> (Vec<u8>, Vec<u8>) {
+    const SECRETS: u32 = 10;
+    let all = std::fs::read(sample(name)).unwrap();
+    let number = |at: usize| u32::from_le_bytes(all[at..at + 4].try_into().unwrap());
+    let (mut rest, mut log, mut at) = (Vec::new(), Vec::new(), 0);
+    while at < all.len() {
+        let end = at + number(at + 4) as usize;
+        match number(at) {
+            SECRETS => log.extend(&all[at + 16..at + 16 + number(at + 12) as usize]),
+            _ => rest.extend(&all[at..end]),
+        }
+        at = end;
+    }
+    (rest, log)
+}
+
+#[test]
+fn secrets_that_come_later_open_what_waits_while_nothing_else_comes() {
+    let (packets, log) = closed("all-procedures-tls13.pcapng");
+    let mut secrets = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new(CKSCOPE);
+    command.args(["capture", "-i", "-", "--headless", "--format", "jsonl", "--keylog"]).arg(secrets.path());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&packets).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    secrets.write_all(&log).unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let expected = read(&sample("all-procedures-tls13.pcapng"), &[]);
+    // They come while the pipe is open: otherwise the test would wait for ever.
+    let seen: Vec<String> = lines.by_ref().take(expected.len()).map(|line| line.unwrap()).collect();
+    drop(input);
+    assert_eq!(lines.count(), 0);
+    assert!(child.wait().unwrap().success());
+    let sorted = |messages: &[Value]| {
+        let mut told: Vec<String> = messages.iter().map(|message| told(message).to_string()).collect();
+        told.sort();
+        told
+    };
+    assert_eq!(sorted(&objects(&seen.join("\n"))), sorted(&expected));
+}
+
 #[test]
 fn a_file_that_grows_is_followed() {
     let desk = tempfile::tempdir().unwrap();

@@ -189,6 +189,11 @@ impl Analyzer {
         }
     }
 
+    /// Tries what waits for TLS secrets with those that became known, without waiting for the next packets.
+    pub fn retry(&mut self) {
+        self.settle_secrets(Stamp { packet: self.packets, time: self.last });
+    }
+
     /// Calls requests unanswered whose time-out has passed, instead of when the next message on their connection comes:
     /// for who looks at the journal while it grows. Waits for nothing, so it does so only where nothing is under way.
     pub fn expire(&mut self) {

@@ -123,13 +123,16 @@ impl Live {
             secrets += added.secrets;
             added
         });
-        let any = secrets > 0 || !self.batch.packets.is_empty();
-        if any {
+        let packets = !self.batch.packets.is_empty();
+        if packets {
             analyzer.batch(&self.batch);
-            analyzer.expire();
             self.tail.show(blocks);
         }
-        polled.map(|()| any)
+        if secrets > 0 {
+            analyzer.retry();
+        }
+        analyzer.expire();
+        polled.map(|()| packets || secrets > 0)
     }
 
     /// Waits a little for more.

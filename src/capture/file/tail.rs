@@ -154,8 +154,7 @@ impl Tail {
         let damages = self.files.iter().filter_map(|file| Some(format!("{}: {}", file.name, file.damage.as_ref()?)));
         let mut problems: Vec<String> = self.refused.iter().cloned().chain(damages).collect();
         if self.growing.unreadable() > 0 {
-            let times = self.growing.unreadable();
-            problems.push(format!("what was captured could not be read again {times} times; is the file still whole?"));
+            problems.push("what was captured could not be read again; is the file still whole?".to_owned());
         }
         problems
     }
