@@ -1,7 +1,9 @@
 //! `ckscope export`: a part of a capture as a file, by the extension of its name.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::Permissions;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -103,7 +105,10 @@ impl ExportArgs {
         let shown = wanted.of(analysis.view());
         let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = || self.out.display().to_string();
-        let mut file = tempfile::Builder::new().prefix(".ckscope-").tempfile_in(folder).with_context(name)?;
+        // What is exported is to be handed on: readable as any new file is, by the umask.
+        let shared = Permissions::from_mode(0o666);
+        let made = tempfile::Builder::new().prefix(".ckscope-").permissions(shared).tempfile_in(folder);
+        let mut file = made.with_context(name)?;
         let mut out = BufWriter::new(file.as_file_mut());
         self.write(&mut out, kind, &analysis, &shown)?;
         out.flush().with_context(name)?;
