@@ -54,7 +54,7 @@ pub fn is_there(program: &str) -> bool {
 fn relay(listener: TcpListener, server: u16) -> thread::JoinHandle<Recorded> {
     thread::spawn(move || {
         let (client, _) = listener.accept().unwrap();
-        let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+        let server = dial(server);
         let recorded = Arc::new(Mutex::new(Recorded::default()));
         let pump = |from: &TcpStream, to: &TcpStream, side| {
             let (mut from, mut to, recorded) = (from.try_clone().unwrap(), to.try_clone().unwrap(), recorded.clone());
@@ -84,6 +84,18 @@ fn wait_for(port: u16) {
     while !matches!(TcpListener::bind(("0.0.0.0", port)), Err(error) if error.kind() == ErrorKind::AddrInUse) {
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A server that has its port may still be about to listen.
+fn dial(port: u16) -> TcpStream {
+    let dialled = |_| {
+        let stream = TcpStream::connect(("127.0.0.1", port)).ok();
+        if stream.is_none() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        stream
+    };
+    (0..500).find_map(dialled).expect("the server listens within five seconds")
 }
 
 /// Keys and certificates, and a place for logs.
