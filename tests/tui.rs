@@ -489,14 +489,93 @@ fn a_look_on_another_thread_finds_the_same_and_can_be_given_up() {
     state.shown.restart();
     std::thread::scope(|scope| {
         let mut scout = Scout::start(scope, &feed);
-        scout.give(stale.shown.number, Some(stale));
+        scout.give(stale.shown.number, Some(stale), None);
         while state.is_looking() {
-            scout.give(state.shown.number, state.job());
+            scout.give(state.shown.number, state.job(), None);
             feed.with(&mut |view| scout.parts().for_each(|part| state.take(view, part)));
             std::thread::yield_now();
         }
     });
     assert_eq!(listed(&state), expected);
+}
+
+#[test]
+fn a_search_on_another_thread_leads_where_one_on_this_leads() {
+    let Screen { feed, mut state } = Screen::of("all-procedures.pcapng", (80, 24));
+    let mut ways = Vec::new();
+    for text in ["KEY RELAY", "0x4b4d41", "no such text"] {
+        state.search.0 = text.to_owned();
+        state.search_from(0, false);
+        std::thread::scope(|scope| {
+            let mut scout = Scout::start(scope, &feed);
+            while state.search.1.is_some() {
+                scout.give(state.shown.number, None, state.search.1.as_ref());
+                feed.with(&mut |view| scout.parts().for_each(|part| state.take(view, part)));
+                std::thread::yield_now();
+            }
+        });
+        let found = state.said.take().is_none().then_some(state.messages.cursor.at);
+        assert_eq!(found.is_some(), text != "no such text", "{text}");
+        ways.push((text, found));
+        state.messages.cursor.at = 0;
+    }
+    for (text, found) in ways {
+        let screen =
+            Screen::of("all-procedures.pcapng", (80, 24)).keys(&format!("3 ctrl-f '{} enter", text.replace(' ', "~")));
+        let here = screen.state.said.is_none().then_some(screen.state.messages.cursor.at);
+        assert_eq!(here, found, "{text}");
+    }
+}
+
+#[test]
+fn messages_are_sorted_by_what_a_column_says() {
+    let listed = |state: &State| (0..).map_while(|at| state.message_at(at)).collect::<Vec<u32>>();
+    let sorted =
+        |column: &str| Screen::of("all-procedures.pcapng", (120, 40)).keys(&format!("3 : 'sort~{column} enter"));
+    for column in
+        ["time", "finding", "source", "destination", "message", "id", "code", "length", "packet", "connection"]
+    {
+        let Screen { feed, state } = sorted(column);
+        let order = listed(&state);
+        let mut all = order.clone();
+        all.sort_unstable();
+        assert!(all.iter().copied().eq(0..state.extent.messages), "{column}: every message once");
+        feed.with(&mut |view| {
+            let key = |index: &u32| {
+                let record = view.record(*index);
+                let lane = |side| (state.names.lane(view, record.connection, side).name, 0);
+                match column {
+                    "source" => lane(record.side),
+                    "destination" => lane(record.side.other()),
+                    "message" => (view.name(record).to_owned(), 0),
+                    "time" => (String::new(), record.time.0),
+                    "finding" => (String::new(), record.worst.map_or(0, |worst| worst as i64 + 1)),
+                    "id" => (String::new(), record.message_id.into()),
+                    "code" => (String::new(), record.code.0.into()),
+                    "length" => (String::new(), record.length.into()),
+                    "packet" => (String::new(), record.packet.into()),
+                    _ => (String::new(), record.connection.into()),
+                }
+            };
+            assert!(order.is_sorted_by_key(|index| (key(index), *index)), "{column}");
+        });
+        let turned = Screen { feed, state }.keys(": 'reverse enter");
+        assert!(listed(&turned.state).iter().rev().eq(&order), "{column} the other way round");
+    }
+    let refused = sorted("summary");
+    assert!(refused.state.said.as_ref().is_some_and(|(text, wrong)| *wrong && text.contains("summary")));
+    assert!(listed(&refused.state).is_sorted());
+}
+
+#[test]
+fn sorting_and_filtering_messages_keep_the_selected_one() {
+    let mut screen = Screen::of("all-procedures.pcapng", (120, 40)).keys("3 j");
+    for keys in
+        ["", ": 'sort~length enter", "/ 'ck.message~contains~\"Response\" enter", ": 'reverse enter", "/ ctrl-u enter"]
+    {
+        screen = screen.keys(keys);
+        assert_eq!(screen.state.message_at(screen.state.messages.cursor.at), Some(1), "after {keys}");
+    }
 }
 
 #[test]

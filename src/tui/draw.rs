@@ -214,7 +214,7 @@ fn message_table(state: &State, view: View<'_>, buffer: &mut Buffer, (area, time
     let table = Table {
         columns: messages::COLUMNS,
         shown: &panel.shown,
-        sorted: None,
+        sorted: Some(panel.sort),
         count: panel.count,
         numbers: state.extent.messages as usize,
         cursor: panel.cursor,

@@ -1,11 +1,14 @@
 //! Messages: a list, and of the selected one the fields and the bytes, linked with each other.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ratatui::style::Style;
 
 use super::fields::Fields;
 use super::list::Cursor;
+use super::names::Names;
+use super::order;
 use super::procedures::Look;
 use super::table::{Cell, Column, column};
 use super::times::fitted;
@@ -24,7 +27,7 @@ pub const COLUMNS: &[Column] = &[
     column("destination", "TO", 8, 18, 5),
     column("message", "MESSAGE", 20, 38, 1),
     column("id", "ID", 8, 12, 2),
-    column("summary", "SUMMARY", 12, 200, 6),
+    column("summary", "SUMMARY", 12, 200, 6).unsorted(),
     column("code", "CODE", 6, 6, 7),
     column("length", "LENGTH", 6, 6, 8).right(),
     column("packet", "PACKET", 6, 9, 9).right(),
@@ -42,8 +45,12 @@ pub struct Panel {
     pub cursor: Cursor,
     /// Messages in the list.
     pub count: usize,
+    /// Those in the list, as it shows them; `None` for all, in their order.
+    pub listed: Option<Arc<Vec<u32>>>,
     /// Columns shown, as indexes of [`COLUMNS`].
     pub shown: Vec<usize>,
+    /// Sorted by which column, and whether the other way round.
+    pub sort: (usize, bool),
     /// Fields of the selected message.
     pub fields: Fields,
     /// Those to be seen, as indexes of its lines.
@@ -69,7 +76,9 @@ impl Default for Panel {
         Self {
             cursor: Cursor::default(),
             count: 0,
+            listed: None,
             shown: SHOWN.to_vec(),
+            sort: (0, false),
             fields: Fields::default(),
             visible: Vec::new(),
             toggled: BTreeSet::new(),
@@ -84,6 +93,44 @@ impl Default for Panel {
 }
 
 impl Panel {
+    /// Makes the list anew from messages 0 to `count`, or from those in `only`, which ascends.
+    pub fn rebuild(&mut self, view: View<'_>, names: &Names, count: u32, only: Option<Vec<u32>>) {
+        let listed = if self.is_in_order() {
+            only
+        } else {
+            let mut all = only.unwrap_or_else(|| (0..count).collect());
+            order::sort(view, names, COLUMNS[self.sort.0].key, &mut all);
+            if self.sort.1 {
+                all.reverse();
+            }
+            Some(all)
+        };
+        self.count = listed.as_ref().map_or(count as usize, Vec::len);
+        self.listed = listed.map(Arc::new);
+    }
+
+    /// Whether the list is in the order of the capture.
+    fn is_in_order(&self) -> bool {
+        COLUMNS[self.sort.0].key == "number" && !self.sort.1
+    }
+
+    /// The message at a position of the list.
+    pub fn at(&self, at: usize) -> Option<u32> {
+        match &self.listed {
+            Some(listed) => listed.get(at).copied(),
+            None => (at < self.count).then_some(at as u32),
+        }
+    }
+
+    /// Puts the cursor on `message`; where it is not in the list, to where it would be, if there is such a place.
+    pub fn select(&mut self, message: u32) {
+        self.cursor.at = match &self.listed {
+            None => message as usize,
+            Some(listed) if self.is_in_order() => listed.partition_point(|&index| index < message),
+            Some(listed) => listed.iter().position(|&index| index == message).unwrap_or(self.cursor.at),
+        };
+    }
+
     /// Makes the fields of `message`, unless they are made.
     pub fn look_at(&mut self, view: View<'_>, message: Option<u32>, generation: u64) {
         let wanted = message.map(|message| (message, generation));

@@ -5,6 +5,7 @@
 //! what has to be done outside ([`Effect`]); [`draw`](draw::draw) makes the screen from it. None of them reads a clock, a
 //! file or the terminal: [`terminal::run`] alone does.
 
+mod arrange;
 mod bytes;
 pub mod config;
 pub mod connections;
@@ -19,15 +20,18 @@ pub mod keymap;
 pub mod layout;
 pub mod line;
 pub mod list;
+pub mod marks;
 pub mod memory;
 pub mod messages;
 mod mouse;
 pub mod names;
+mod order;
 pub mod overlay;
 pub mod procedures;
 pub mod save;
 pub mod scan;
 pub mod scout;
+pub mod search;
 mod source;
 pub mod state;
 pub mod statistics;

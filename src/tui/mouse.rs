@@ -3,12 +3,12 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 
+use super::bytes;
 use super::keymap::Command;
 use super::layout::{LEAST, Layout, Pane};
 use super::list::Step;
 use super::state::{Effect, State};
 use super::tab::Tab;
-use super::{bytes, connections, messages, procedures};
 use crate::journal::View;
 
 /// Lines that a turn of the wheel scrolls.
@@ -85,29 +85,21 @@ impl State {
 
     /// A click on a line of a table selects it, one on its heading sorts by the column.
     fn click_row(&mut self, tab: Tab, row: Option<usize>, (x, width): (u16, u16), view: View<'_>) {
-        let (columns, shown, numbers) = match tab {
-            Tab::Procedures => (procedures::COLUMNS, &self.procedures.shown, self.extent.procedures),
-            Tab::Connections => (connections::COLUMNS, &self.connections.shown, self.extent.connections),
-            _ => (messages::COLUMNS, &self.messages.shown, self.extent.messages),
+        let numbers = match tab {
+            Tab::Procedures => self.extent.procedures,
+            Tab::Connections => self.extent.connections,
+            _ => self.extent.messages,
         };
-        let numbers = numbers as usize;
-        let column = super::table::column_at(columns, shown, numbers, (width, x));
-        let cursor = match tab {
-            Tab::Procedures => &mut self.procedures.cursor,
-            Tab::Connections => &mut self.connections.cursor,
-            Tab::Messages => &mut self.messages.cursor,
-            _ => return,
-        };
-        let sort = match tab {
-            Tab::Procedures => &mut self.procedures.sort,
-            Tab::Connections => &mut self.connections.sort,
-            _ => &mut (0, false),
-        };
+        let Some(mut table) = self.table(tab) else { return };
+        let column = super::table::column_at(table.columns, table.shown, numbers as usize, (width, x));
         match (row, column) {
-            (Some(row), _) => cursor.at = cursor.top + row,
+            (Some(row), _) => table.cursor.at = table.cursor.top + row,
             (None, Some(column)) => {
-                *sort = (column, sort.0 == column && !sort.1);
-                self.rebuild(view);
+                let reverse = table.sort.0 == column && !table.sort.1;
+                match table.sort_by(column, reverse) {
+                    Ok(()) => self.rebuild(view),
+                    Err(fault) => self.say_wrong(fault),
+                }
             }
             (None, None) => {}
         }

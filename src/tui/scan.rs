@@ -1,5 +1,4 @@
-//! Long looks at many messages, in pieces: what a filter lets through, and where a search leads. Between two pieces
-//! the screen is drawn and keys are read, so that any of it can be interrupted.
+//! Long looks at many messages, in pieces, so that any of it can be interrupted: what is let through.
 
 use memchr::memmem;
 
@@ -65,68 +64,4 @@ impl Scan {
         all.dedup();
         all
     }
-}
-
-/// A search under way.
-#[derive(Clone, Debug)]
-pub struct Search {
-    /// What is looked for: bytes, letters in lower case.
-    needle: Vec<u8>,
-    /// The next position in the list of messages to look at.
-    next: i64,
-    backward: bool,
-}
-
-/// How far a search got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// It goes on.
-    NotYet,
-    /// At this position in the list.
-    At(usize),
-    /// There is nothing more that way.
-    Nothing,
-}
-
-impl Search {
-    /// A search for `text`, or for bytes where it is written `0x…`, from position `from` on.
-    pub fn new(text: &str, from: usize, backward: bool) -> Self {
-        let needle = hex(text).unwrap_or_else(|| text.to_ascii_lowercase().into_bytes());
-        let next = from as i64 + if backward { -1 } else { 1 };
-        Self { needle, next, backward }
-    }
-
-    /// Looks at some more positions of a list of `count` messages, whose indexes `message` tells.
-    pub fn step(&mut self, view: View<'_>, count: usize, message: &dyn Fn(usize) -> u32) -> Found {
-        for _ in 0..PIECE {
-            let at = match usize::try_from(self.next) {
-                Ok(at) if at < count => at,
-                _ => return Found::Nothing,
-            };
-            self.next += if self.backward { -1 } else { 1 };
-            if self.is_in(view, message(at)) {
-                return Found::At(at);
-            }
-        }
-        Found::NotYet
-    }
-
-    fn is_in(&self, view: View<'_>, index: u32) -> bool {
-        let record = view.record(index);
-        let holds = |bytes: &[u8]| memmem::find(&bytes.to_ascii_lowercase(), &self.needle).is_some();
-        let raw = |bytes: &[u8]| memmem::find(bytes, &self.needle).is_some();
-        let payload = view.payload(record);
-        raw(payload)
-            || holds(payload)
-            || holds(view.name(record).as_bytes())
-            || holds(record.code.to_string().as_bytes())
-    }
-}
-
-/// The bytes that `0x1f 8b` stands for.
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.strip_prefix("0x")?.bytes().filter(|byte| *byte != b' ').collect();
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    // Two bytes are a command code, which is found by its name.
-    if digits.len() % 2 == 1 || digits.len() < 6 { None } else { digits.chunks(2).map(pair).collect() }
 }

@@ -9,17 +9,18 @@ use super::filter::Shown;
 use super::keymap::{Command, Keymap};
 use super::layout::{Layout, Pane};
 use super::line::Line;
+use super::marks::{Anchor, Mark, anchor, locate};
 use super::memory::Memory;
+use super::messages::Panel;
 use super::names::Names;
-use super::scan::{Found, Search};
-use super::scout::{Job, Part};
+use super::scout::{Part, Restriction};
+use super::search::{Found, Ground, Search};
 use super::statistics::Statistics;
 use super::tab::Tab;
 use super::theme::Theme;
 use super::times::TimeMode;
 use super::{connections, findings, flow, messages, procedures};
 use crate::journal::{NONE, View};
-use crate::place::Place;
 
 /// How the interface is set up.
 #[derive(Clone, Debug)]
@@ -94,19 +95,6 @@ impl Extent {
             [journal.records.len(), journal.procedures.len(), journal.connections.len()].map(|count| count as u32);
         Self { messages, procedures, connections }
     }
-}
-
-/// What names a message whatever its number: the packet that completed it, and where its payload lies.
-type Anchor = (u32, Place);
-
-/// A mark or a comment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    anchor: Anchor,
-    /// Whether it is marked.
-    pub marked: bool,
-    /// What the user wrote.
-    pub comment: Option<String>,
 }
 
 /// Something in front of the view.
@@ -192,6 +180,8 @@ pub struct State {
     pub paused: bool,
     /// What is new is followed.
     pub tail: bool,
+    /// Searches so far.
+    searches: u64,
     /// Messages there were when names were learned.
     learned: u32,
     /// How often the lists were made.
@@ -235,6 +225,7 @@ impl State {
             extent: Extent::default(),
             there: 0,
             paused: false,
+            searches: 0,
             learned: 0,
             rebuilt: 0,
             anchors: [None; 2],
@@ -288,8 +279,7 @@ impl State {
 
     /// Numbers are final now, and may be others: what was kept by number is found by its place.
     fn renumber(&mut self, view: View<'_>) {
-        let marks = std::mem::take(&mut self.marks);
-        self.marks = marks.into_values().filter_map(|mark| Some((locate(view, mark.anchor)?, mark))).collect();
+        self.relocate_marks(view);
         self.shown.restart();
         self.messages.made = None;
         self.overlay = self.overlay.take().filter(|overlay| !matches!(overlay, Overlay::Diff(..)));
@@ -308,7 +298,7 @@ impl State {
     /// Makes all lists anew, with the same lines selected where they are still there.
     pub fn rebuild(&mut self, view: View<'_>) {
         let ends = self.tail && self.status.phase == Phase::Growing && !self.paused;
-        let procedure = self.procedures.selected();
+        let (procedure, message) = (self.procedures.selected(), self.message_at(self.messages.cursor.at));
         let only = self.shown.is_restricted().then(|| self.shown.scan.procedures(view));
         let known = |procedures: Vec<u32>| {
             procedures.into_iter().filter(|&it| it < self.extent.procedures).collect::<Vec<u32>>()
@@ -318,12 +308,15 @@ impl State {
         self.rebuild_connections(view);
         let messages = self.restricted();
         self.findings.rebuild(view, self.extent.messages, messages.as_deref());
-        self.messages.count = messages.map_or(self.extent.messages as usize, |messages| messages.len());
+        self.messages.rebuild(view, &self.names, self.extent.messages, messages);
         if ends {
             self.procedures.cursor.at = usize::MAX;
             self.messages.cursor.at = usize::MAX;
-        } else if let Some(procedure) = procedure {
-            self.procedures.select(procedure);
+        } else {
+            procedure.map(|procedure| self.procedures.select(procedure));
+            if let Some(message) = message {
+                self.messages.select(message);
+            }
         }
         self.flow.forget();
         self.rebuilt += 1;
@@ -348,19 +341,12 @@ impl State {
 
     /// The message at a position of the list.
     pub fn message_at(&self, at: usize) -> Option<u32> {
-        if at >= self.messages.count {
-            return None;
-        }
-        if self.shown.is_restricted() { self.shown.scan.messages.get(at).copied() } else { Some(at as u32) }
+        self.messages.at(at)
     }
 
     /// Puts the cursor of the list on `message`, or where it would be.
     pub fn select_message(&mut self, message: u32) {
-        self.messages.cursor.at = if self.shown.is_restricted() {
-            self.shown.scan.messages.partition_point(|&index| index < message)
-        } else {
-            message as usize
-        };
+        self.messages.select(message);
     }
 
     /// Does some of what takes long; whether there is more.
@@ -381,18 +367,28 @@ impl State {
     }
 
     /// What the filter has not been asked about yet, for somebody else to look at.
-    pub fn job(&self) -> Option<Job> {
+    pub fn job(&self) -> Option<Restriction> {
         let messages = self.shown.scan.next..self.extent.messages;
-        self.is_looking().then(|| Job { shown: self.shown.unseen(), messages })
+        self.is_looking().then(|| Restriction { shown: self.shown.unseen(), messages })
     }
 
     /// Takes what somebody else found; what is not the next is of a look that is no longer wanted.
     pub fn take(&mut self, view: View<'_>, part: Part) {
-        if part.number == self.shown.number && part.messages.start == self.shown.scan.next {
-            let was_empty = self.shown.scan.messages.is_empty();
-            self.shown.scan.messages.extend(part.found);
-            self.shown.scan.next = part.messages.end;
-            self.found(view, was_empty);
+        match part {
+            Part::Shown { number, messages, found }
+                if number == self.shown.number && messages.start == self.shown.scan.next =>
+            {
+                let was_empty = self.shown.scan.messages.is_empty();
+                self.shown.scan.messages.extend(found);
+                self.shown.scan.next = messages.end;
+                self.found(view, was_empty);
+            }
+            Part::Searched { number, found }
+                if self.search.1.as_ref().is_some_and(|search| search.number == number) =>
+            {
+                self.searched(view, found);
+            }
+            Part::Shown { .. } | Part::Searched { .. } => {}
         }
     }
 
@@ -404,30 +400,40 @@ impl State {
         }
     }
 
+    /// Begins to search beside a position of the list.
+    pub fn search_from(&mut self, from: usize, backward: bool) {
+        self.searches += 1;
+        let Panel { listed, count, .. } = &self.messages;
+        let ground = Ground { listed: listed.clone(), count: *count, from, backward };
+        match Search::new(self.searches, &self.search.0, ground) {
+            Ok(search) => self.search.1 = Some(search),
+            Err(fault) => self.say_wrong(fault),
+        }
+    }
+
     /// Goes on with a search; whether there is more to do.
-    pub fn search_on(&mut self, view: View<'_>) -> bool {
-        let Some(mut search) = self.search.1.take() else { return false };
-        let message = |at: usize| self.message_at(at).unwrap_or_default();
-        match search.step(view, self.messages.count, &message) {
-            Found::NotYet => {
-                self.search.1 = Some(search);
-                true
-            }
-            Found::At(at) => {
+    fn search_on(&mut self, view: View<'_>) -> bool {
+        let Some(search) = &mut self.search.1 else { return false };
+        let found = search.step(view);
+        self.searched(view, found);
+        self.search.1.is_some()
+    }
+
+    fn searched(&mut self, view: View<'_>, found: Found) {
+        match found {
+            Found::NotYet => return,
+            Found::At(message) => {
                 if self.tab != Tab::Messages {
                     self.behind.push(self.tab);
                     self.tab = Tab::Messages;
                 }
-                self.messages.cursor.at = at;
+                self.select_message(message);
                 self.said = None;
                 self.settle(view);
-                false
             }
-            Found::Nothing => {
-                self.say_wrong(format!("{:?}: nothing more that way", self.search.0));
-                false
-            }
+            Found::Nothing => self.say_wrong(format!("{:?}: nothing more that way", self.search.0)),
         }
+        self.search.1 = None;
     }
 
     /// Puts everything that follows from the selection into place.
@@ -514,25 +520,6 @@ impl State {
         self.panes.get(&self.tab).copied().unwrap_or(Pane::of(self.tab)[0])
     }
 
-    /// Whether a message is marked.
-    pub fn is_marked(&self, message: u32) -> bool {
-        self.marks.get(&message).is_some_and(|mark| mark.marked)
-    }
-
-    /// The mark of a message, to be changed.
-    pub fn mark(&mut self, view: View<'_>, message: u32) -> &mut Mark {
-        self.marks.entry(message).or_insert_with(|| Mark {
-            anchor: anchor(view, message),
-            marked: false,
-            comment: None,
-        })
-    }
-
-    /// Forgets marks that say nothing.
-    pub fn tidy_marks(&mut self) {
-        self.marks.retain(|_, mark| mark.marked || mark.comment.is_some());
-    }
-
     /// Says what happened.
     pub fn say(&mut self, text: impl Into<String>) {
         self.said = Some((text.into(), false));
@@ -542,48 +529,4 @@ impl State {
     pub fn say_wrong(&mut self, text: impl Into<String>) {
         self.said = Some((text.into(), true));
     }
-
-    /// Shows the columns of a table that `names` lists, with commas between them.
-    ///
-    /// # Errors
-    /// There is no such column, or the view has none to choose.
-    pub fn show_columns(&mut self, tab: Tab, names: &str) -> Result<(), String> {
-        let keys: Vec<&str> = names.split(',').map(str::trim).filter(|key| !key.is_empty()).collect();
-        let (columns, shown) = match tab {
-            Tab::Procedures => (procedures::COLUMNS, &mut self.procedures.shown),
-            Tab::Messages => (messages::COLUMNS, &mut self.messages.shown),
-            Tab::Connections => (connections::COLUMNS, &mut self.connections.shown),
-            _ => return Err("this view has no columns to choose".to_owned()),
-        };
-        *shown = super::table::chosen(columns, &keys)?;
-        Ok(())
-    }
-
-    /// The names of the columns that a view shows, with commas between them.
-    pub fn columns(&self, tab: Tab) -> String {
-        let (columns, shown) = match tab {
-            Tab::Procedures => (procedures::COLUMNS, &self.procedures.shown),
-            Tab::Messages => (messages::COLUMNS, &self.messages.shown),
-            Tab::Connections => (connections::COLUMNS, &self.connections.shown),
-            _ => return String::new(),
-        };
-        shown.iter().map(|&index| columns[index].key).collect::<Vec<_>>().join(",")
-    }
-}
-
-fn anchor(view: View<'_>, message: u32) -> Anchor {
-    let record = view.record(message);
-    (record.packet, record.payload)
-}
-
-/// The message at `anchor`, once messages are in the order of their packets.
-fn locate(view: View<'_>, (packet, place): Anchor) -> Option<u32> {
-    let records = &view.journal.records;
-    let (mut low, mut high) = (0, records.len());
-    while low < high {
-        let middle = low.midpoint(high);
-        if records[middle].packet < packet { low = middle + 1 } else { high = middle }
-    }
-    let same = (low..records.len()).take_while(|&index| records[index].packet == packet);
-    same.map(|index| index as u32).find(|&index| view.record(index).payload == place)
 }

@@ -23,17 +23,24 @@ pub struct Column {
     pub right: bool,
     /// Where room is short, those with the highest go first.
     pub rank: u8,
+    /// Whether the table can be sorted by it.
+    pub sorts: bool,
 }
 
 /// A column that tells with its heading at the left.
 pub const fn column(key: &'static str, title: &'static str, least: u16, most: u16, rank: u8) -> Column {
-    Column { key, title, least, most, right: false, rank }
+    Column { key, title, least, most, right: false, rank, sorts: true }
 }
 
 impl Column {
     /// With values at the right.
     pub const fn right(self) -> Self {
         Self { right: true, ..self }
+    }
+
+    /// With values that are made only for those who look at them.
+    pub const fn unsorted(self) -> Self {
+        Self { sorts: false, ..self }
     }
 }
 

@@ -54,7 +54,6 @@ fn show(
         let status = feed.status();
         let growing = status.phase == Phase::Growing;
         let due = looked.is_none_or(|(when, took)| !growing || when.elapsed() >= took * REST);
-        let mut more = false;
         let mut drawn = Ok(());
         feed.with(&mut |view| {
             if due && status != state.status {
@@ -63,18 +62,12 @@ fn show(
                 looked = Some((start, start.elapsed()));
             }
             scout.parts().for_each(|part| state.take(view, part));
-            more = state.search_on(view);
             drawn = screen.draw(state, view);
         });
-        scout.give(state.shown.number, state.job());
+        scout.give(state.shown.number, state.job(), state.search.1.as_ref());
         drawn?;
-        let wait = if more {
-            Duration::ZERO
-        } else if growing || !due || state.is_looking() {
-            GROWING
-        } else {
-            IDLE
-        };
+        let busy = growing || !due || state.is_looking() || state.search.1.is_some();
+        let wait = if busy { GROWING } else { IDLE };
         if event::poll(wait)? && take_events(feed, state, screen)? {
             break;
         }

@@ -7,10 +7,10 @@ use crossterm::event::{Event, KeyEvent, KeyEventKind};
 use super::keymap::{self, Argument, Command};
 use super::layout::{Layout, Pane};
 use super::list::Step;
-use super::scan::{Carried, Search};
+use super::scan::Carried;
 use super::state::{Effect, Overlay, State};
 use super::tab::Tab;
-use super::{bytes, connections, filter, messages, procedures};
+use super::{bytes, filter};
 use crate::dissect::{Entry, Role};
 use crate::journal::{NONE, View};
 
@@ -453,52 +453,8 @@ impl State {
                 self.messages.cursor.at
             }
         };
-        self.search.1 = Some(Search::new(&self.search.0, at, backward));
+        self.search_from(at, backward);
         self.work(view);
-    }
-
-    fn marking(&mut self, command: Command, told: &str, view: View<'_>) {
-        let messages: Vec<u32> = match (command, self.tab, self.procedure(view)) {
-            (Command::Unmark, ..) => {
-                self.marks.values_mut().for_each(|mark| mark.marked = false);
-                Vec::new()
-            }
-            (Command::MarkRelated, _, Some(procedure)) => {
-                let all = view.journal.related(procedure).into_iter().chain([procedure]);
-                all.flat_map(|procedure| view.journal.messages(procedure)).collect()
-            }
-            (Command::Mark, Tab::Procedures, Some(procedure)) => view.journal.messages(procedure).collect(),
-            _ => self.message(view).into_iter().collect(),
-        };
-        if command == Command::Comment {
-            let comment = (!told.is_empty()).then(|| told.to_owned());
-            messages.into_iter().for_each(|message| self.mark(view, message).comment.clone_from(&comment));
-            self.messages.made = None;
-        } else {
-            let on = messages.iter().any(|&message| !self.is_marked(message));
-            messages.into_iter().for_each(|message| self.mark(view, message).marked = on);
-            if command == Command::Mark && self.tab != Tab::Flow {
-                self.step(Step::Lines(1), view);
-            }
-        }
-        self.tidy_marks();
-        let count = self.marks.values().filter(|mark| mark.marked).count();
-        if command != Command::Comment {
-            self.say(format!("{count} messages marked"));
-        }
-    }
-
-    fn diff(&mut self, view: View<'_>) {
-        let marked: Vec<u32> = self.marks.iter().filter(|(_, mark)| mark.marked).map(|(&index, _)| index).collect();
-        let pair = match (marked[..].as_ref(), self.message(view)) {
-            (&[one, other], _) => Some([one, other]),
-            (&[one], Some(selected)) if one != selected => Some([one.min(selected), one.max(selected)]),
-            _ => None,
-        };
-        match pair {
-            Some(pair) => self.overlay = Some(Overlay::Diff(pair, 0)),
-            None => self.say_wrong("mark two messages to compare (space in Messages), or one and select another"),
-        }
     }
 
     fn alias(&mut self, told: &str, view: View<'_>) {
@@ -547,38 +503,6 @@ impl State {
         }
     }
 
-    fn arrange_table(&mut self, command: Command, told: &str, view: View<'_>) {
-        let (columns, shown, sort) = match self.tab {
-            Tab::Procedures => (procedures::COLUMNS, &self.procedures.shown, &mut self.procedures.sort),
-            Tab::Connections => (connections::COLUMNS, &self.connections.shown, &mut self.connections.sort),
-            Tab::Messages if command == Command::Columns => (messages::COLUMNS, &self.messages.shown, &mut (0, false)),
-            _ => return self.say_wrong("this view has its order"),
-        };
-        let fault = match command {
-            Command::Columns => self.show_columns(self.tab, told).err(),
-            Command::Reverse => {
-                sort.1 = !sort.1;
-                None
-            }
-            _ if told.is_empty() => {
-                let at = shown.iter().position(|&index| index == sort.0).map_or(0, |at| at + 1);
-                *sort = (shown[at % shown.len()], false);
-                None
-            }
-            _ => match columns.iter().position(|column| column.key == told) {
-                Some(index) => {
-                    *sort = (index, false);
-                    None
-                }
-                None => super::table::chosen(columns, &[told]).err(),
-            },
-        };
-        match fault {
-            Some(fault) => self.say_wrong(fault),
-            None => self.rebuild(view),
-        }
-    }
-
     fn copy(&mut self, view: View<'_>) -> Effect {
         let field = matches!(self.pane(), Pane::Fields).then(|| self.messages.line()).flatten();
         let text = match (field, self.tab) {
@@ -609,7 +533,8 @@ impl State {
     fn save(&mut self, told: &str) -> Effect {
         let marked: Vec<u32> = self.marks.iter().filter(|(_, mark)| mark.marked).map(|(&index, _)| index).collect();
         let shown = || (0..self.messages.count).filter_map(|at| self.message_at(at)).collect();
-        let messages = if marked.is_empty() { shown() } else { marked };
+        let mut messages: Vec<u32> = if marked.is_empty() { shown() } else { marked };
+        messages.sort_unstable();
         if told.is_empty() || messages.is_empty() {
             self.say_wrong("nothing to save, or no file to save it to");
             return Effect::None;
