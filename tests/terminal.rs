@@ -2,8 +2,15 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use ckscope::analyzer::{Analyzer, Options};
+use ckscope::dissect::Definitions;
+use ckscope::journal::View;
+use ckscope::tui::{Feed, Setup, Status, Still};
 
 /// How long the screen may take to show something.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -133,6 +140,39 @@ fn a_signal_gives_the_terminal_back() {
     assert!(Command::new("pkill").args(["-TERM", "-P", shell.trim()]).status().unwrap().success());
     terminal.shows("ready>");
     terminal.is_given_back(0);
+}
+
+/// What [`a_panic_gives_the_terminal_back`] runs on its terminal: an interface whose source panics once it was drawn.
+#[test]
+#[ignore = "takes over the terminal; another test runs it"]
+fn an_interface_that_panics() {
+    struct Panics(Still, AtomicU32);
+    impl Feed for Panics {
+        fn with(&self, look: &mut dyn FnMut(View<'_>)) {
+            assert!(self.1.fetch_add(1, Ordering::Relaxed) < 20, "on purpose");
+            self.0.with(look);
+        }
+        fn status(&self) -> Status {
+            self.0.status()
+        }
+        fn cancel(&self) {}
+    }
+    let analyzer = Analyzer::new(Options::new(Arc::new(Definitions::q4164())));
+    let journal = analyzer.into_journal();
+    let feed = Panics(Still { journal, blocks: Vec::new() }, AtomicU32::new(0));
+    let _ = ckscope::tui::terminal::run(&feed, Setup::default(), &Arc::new(AtomicBool::new(false)));
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back() {
+    let Some(terminal) = Terminal::new("panic", (80, 24)) else { return };
+    let binary = std::env::current_exe().expect("tests know their binary");
+    let alone = "--ignored --exact --nocapture --test-threads 1 an_interface_that_panics";
+    terminal.run(&format!("RUST_BACKTRACE=0 {} {alone}", binary.display()));
+    terminal.shows("1 Proc");
+    let screen = terminal.shows("on purpose");
+    assert!(!screen.contains("1 Proc"), "the message stands on the terminal's own screen: {screen}");
+    terminal.is_given_back(101);
 }
 
 #[test]

@@ -119,6 +119,7 @@ impl Screen {
             leave();
             before(panic);
         }));
+        ENTERED.store(true, Ordering::Relaxed);
         enable_raw_mode()?;
         execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste)?;
         Ok(Self { terminal: Terminal::new(CrosstermBackend::new(stdout()))? })
@@ -141,8 +142,15 @@ impl Drop for Screen {
     }
 }
 
-/// Gives the terminal back. What fails here cannot be mended any more.
+/// Whether the terminal is ours.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// Gives the terminal back, once: leaving the other screen again would put the cursor onto what was said since. What
+/// fails here cannot be mended any more.
 pub fn leave() {
+    if !ENTERED.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let _ = disable_raw_mode();
     let _ =
         execute!(stdout(), DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen, crossterm::cursor::Show);
