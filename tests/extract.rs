@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use ckscope::analyzer::{Analyzer, Options};
 use ckscope::capture::Batch;
-use ckscope::capture::file::Reader;
+use ckscope::capture::file::{Reader, Replay};
+use ckscope::capture::growing::Growing;
 use ckscope::journal::{Journal, View};
 use ckscope::output::packets::{Choice, Extract, Plaintext};
 use ckscope::tls::Secrets;
@@ -82,14 +83,9 @@ impl Capture {
             }
         };
         let mut out = Vec::new();
-        let extract = Extract {
-            journal: &self.journal,
-            reader: &self.reader,
-            choice,
-            plaintext,
-            secrets,
-            comments: HashMap::new(),
-        };
+        let replay = Replay::of_files(&self.reader);
+        let extract =
+            Extract { journal: &self.journal, replay: &replay, choice, plaintext, secrets, comments: HashMap::new() };
         extract.write(&mut out).unwrap();
         out
     }
@@ -252,6 +248,32 @@ fn names_comments_and_interfaces_are_kept() {
     assert_eq!((kept_interfaces, kept_comments), (interfaces, comments));
     // The file names hosts that none of the packets is of.
     assert!(kept_names.len() == 3 && kept_names.iter().all(|name| names.contains(name)), "{kept_names:?}");
+}
+
+#[test]
+fn of_a_file_that_grows_the_same_is_written_as_of_one_that_is_whole() {
+    for name in ["interfaces.pcapng", "all-procedures.pcapng", "failures.pcapng"] {
+        let source = sample(name);
+        let (capture, bytes) = (Capture::file(&source), std::fs::read(&source).unwrap());
+        let growing = Growing::new();
+        growing.begin(name.to_owned(), Arc::new(std::fs::File::open(&source).unwrap()));
+        growing.grow(bytes.len() as u64);
+        let (whole, grown) = (Replay::of_files(&capture.reader), Replay::of_growing(&growing));
+        for wanted in [|_| true, |index: u32| index % 3 == 1] {
+            let written = |replay| {
+                let (mut out, comments) = (Vec::new(), HashMap::from([(2, vec!["seen".to_owned()])]));
+                let choice = Choice::of(&capture.journal, false, wanted);
+                let (plaintext, secrets) = (Plaintext::default(), String::new());
+                Extract { journal: &capture.journal, replay, choice, plaintext, secrets, comments }
+                    .write(&mut out)
+                    .unwrap();
+                out
+            };
+            let expected = written(&whole);
+            assert_eq!(written(&grown), expected, "{name}");
+            assert!(!Capture::of("extract", &expected).messages().is_empty());
+        }
+    }
 }
 
 #[test]

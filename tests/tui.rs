@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ckscope::analyzer::{Analyzer, Options};
 use ckscope::capture::Batch;
-use ckscope::capture::file::Reader;
+use ckscope::capture::file::{Reader, Replay};
 use ckscope::dissect::Definitions;
 use ckscope::tui::config::{self, Config};
 use ckscope::tui::key::Key;
@@ -440,8 +440,8 @@ impl Feed for InFile {
 
     fn cancel(&self) {}
 
-    fn packets(&self) -> Option<Reader> {
-        Some(Reader::open(std::slice::from_ref(&self.1)).0.again())
+    fn packets(&self) -> Option<Replay> {
+        Some(Replay::of_files(&Reader::open(std::slice::from_ref(&self.1)).0))
     }
 }
 

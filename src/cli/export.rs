@@ -13,7 +13,7 @@ use clap::Args;
 use super::filter::{FilterArgs, FollowedArgs, Shown, Wanted};
 use super::input::{Analysis, InputArgs};
 use super::look::Time;
-use crate::capture::file::FileSummary;
+use crate::capture::file::{FileSummary, Replay};
 use crate::identities::Identities;
 use crate::output::fields::{self, Field, Key};
 use crate::output::html::Page;
@@ -179,8 +179,8 @@ impl ExportArgs {
             self.input.tap_again(analysis, plaintext.tap(), |tapped| Ok(plaintext.take(tapped)?))?;
         }
         let secrets = if self.secrets { secrets_of(analysis, &choice) } else { String::new() };
-        Extract { journal, reader: &analysis.reader, choice, plaintext, secrets, comments: HashMap::new() }
-            .write(out)?;
+        let replay = &Replay::of_files(&analysis.reader);
+        Extract { journal, replay, choice, plaintext, secrets, comments: HashMap::new() }.write(out)?;
         Ok(())
     }
 

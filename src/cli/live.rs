@@ -220,7 +220,7 @@ impl LiveArgs {
             return self.print(definitions, analyzer, live, source, finished);
         }
         let setup = self.screen.setup(name)?;
-        let shared = Arc::new(Shared::new(analyzer, Vec::new(), Some(Arc::clone(source))));
+        let shared = Arc::new(Shared::live(analyzer, Arc::clone(source), growing));
         let problems =
             screen::show(&shared, Setup { tail: true, tour: self.hints, ..setup }, move |shared| shared.follow(live))?;
         let inner = shared.lock();

@@ -13,7 +13,8 @@ use super::report::problems;
 use super::secrets::KeyLogs;
 use crate::analyzer::Analyzer;
 use crate::capture::Block;
-use crate::capture::file::{News, Reader};
+use crate::capture::file::{News, Reader, Replay};
+use crate::capture::growing::Growing;
 use crate::journal::View;
 use crate::tui::{Feed, Phase, Status};
 
@@ -29,8 +30,8 @@ pub struct Shared {
     wanted: AtomicBool,
     cancelled: AtomicBool,
     source: Option<Arc<dyn Source>>,
-    /// The files, to be read once more.
-    files: Option<Reader>,
+    /// The packets, to be read once more.
+    packets: Replay,
 }
 
 /// What is looked at.
@@ -41,16 +42,20 @@ pub struct Inner {
 }
 
 impl Shared {
-    /// An analysis of what `source` brings, or of files.
-    pub fn new(analyzer: Analyzer, blocks: Vec<Block>, source: Option<Arc<dyn Source>>) -> Self {
-        let inner = Inner { analyzer, blocks, status: Status::default() };
-        let (wanted, cancelled) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner: Mutex::new(inner), wanted, cancelled, source, files: None }
+    /// An analysis of what `source` brings, by way of what grows.
+    pub fn live(analyzer: Analyzer, source: Arc<dyn Source>, growing: &Arc<Growing>) -> Self {
+        Self::new(analyzer, Vec::new(), Some(source), Replay::of_growing(growing))
     }
 
-    /// The same, of the files that `reader` will read.
+    /// An analysis of the files that `reader` will read.
     pub fn of_files(analyzer: Analyzer, reader: &Reader) -> Self {
-        Self { files: Some(reader.again()), ..Self::new(analyzer, reader.blocks().to_vec(), None) }
+        Self::new(analyzer, reader.blocks().to_vec(), None, Replay::of_files(reader))
+    }
+
+    fn new(analyzer: Analyzer, blocks: Vec<Block>, source: Option<Arc<dyn Source>>, packets: Replay) -> Self {
+        let inner = Inner { analyzer, blocks, status: Status::default() };
+        let (wanted, cancelled) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner: Mutex::new(inner), wanted, cancelled, source, packets }
     }
 
     /// Reads to the end, or until cancelled.
@@ -157,8 +162,8 @@ impl Feed for Shared {
         status
     }
 
-    fn packets(&self) -> Option<Reader> {
-        self.files.as_ref().map(Reader::again)
+    fn packets(&self) -> Option<Replay> {
+        Some(self.packets.again())
     }
 
     fn cancel(&self) {

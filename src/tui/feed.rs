@@ -1,7 +1,7 @@
 //! Where the interface gets what it shows: a journal that may still grow, behind a lock that is held only for a look.
 
 use crate::capture::Block;
-use crate::capture::file::Reader;
+use crate::capture::file::Replay;
 use crate::journal::{Journal, View};
 
 /// Whether more is to come.
@@ -44,7 +44,7 @@ pub trait Feed: Send + Sync {
     /// Stops reading; what was read stays.
     fn cancel(&self);
     /// Reads the packets once more, from the first; `None` where they are not in files that can be.
-    fn packets(&self) -> Option<Reader> {
+    fn packets(&self) -> Option<Replay> {
         None
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::feed::Feed;
 use super::state::State;
-use crate::capture::file::Reader;
+use crate::capture::file::Replay;
 use crate::identities::Identities;
 use crate::journal::{NONE, View};
 use crate::output::fields::{self, Field};
@@ -22,7 +22,7 @@ const KINDS: [&str; 6] = ["pcapng", "jsonl", "csv", "txt", "svg", "md"];
 
 /// What is needed to write a file.
 enum Plan {
-    Packets(Box<Reader>),
+    Packets(Box<Replay>),
     /// Procedures, in groups that belong together.
     Ladders(Vec<Vec<u32>>),
     Messages,
@@ -44,7 +44,7 @@ pub fn save(
     let plan = plan(feed, view, kind, messages)?;
     let mut out = BufWriter::new(File::create_new(path)?);
     match plan {
-        Plan::Packets(reader) => packets(&mut out, view, state, &reader, messages)?,
+        Plan::Packets(replay) => packets(&mut out, view, state, &replay, messages)?,
         Plan::Ladders(groups) => ladders(&mut out, view, state, kind, &groups)?,
         Plan::Messages => list(&mut out, view, state, kind, messages)?,
     }
@@ -59,8 +59,8 @@ fn plan(feed: &dyn Feed, view: View<'_>, kind: &str, messages: &[u32]) -> io::Re
         return Err(io::Error::other(format!("expected a name that ends in one of {names}")));
     }
     if kind == "pcapng" {
-        let live = "the packets of a live source are in its recording; ckscope export writes a part of it";
-        return Ok(Plan::Packets(Box::new(feed.packets().ok_or_else(|| io::Error::other(live))?)));
+        let gone = "the packets cannot be read again";
+        return Ok(Plan::Packets(Box::new(feed.packets().ok_or_else(|| io::Error::other(gone))?)));
     }
     if !matches!(kind, "svg" | "md") {
         return Ok(Plan::Messages);
@@ -76,10 +76,10 @@ fn plan(feed: &dyn Feed, view: View<'_>, kind: &str, messages: &[u32]) -> io::Re
     }
 }
 
-fn packets(out: &mut impl Write, view: View<'_>, state: &State, reader: &Reader, messages: &[u32]) -> io::Result<()> {
+fn packets(out: &mut impl Write, view: View<'_>, state: &State, replay: &Replay, messages: &[u32]) -> io::Result<()> {
     let choice = Choice::of(view.journal, false, |index| messages.binary_search(&index).is_ok());
     let (comments, plaintext) = (comments(state, view, messages), Plaintext::default());
-    Extract { journal: view.journal, reader, choice, plaintext, secrets: String::new(), comments }.write(out)?;
+    Extract { journal: view.journal, replay, choice, plaintext, secrets: String::new(), comments }.write(out)?;
     Ok(())
 }
 

@@ -21,12 +21,14 @@ mod map;
 mod options;
 mod pcap;
 mod pcapng;
+mod replay;
 mod source;
 mod summary;
 mod tail;
 mod timeline;
 mod walker;
 
+pub use replay::Replay;
 pub use source::{OpenError, OpenProblem};
 pub use summary::{Compression, Damage, FileSummary, FileType, Interface, Secrets};
 pub use tail::{News, Tail};

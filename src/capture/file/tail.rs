@@ -53,6 +53,8 @@ pub struct Tail {
     secrets: Vec<Vec<u8>>,
     /// Packets that may still be numbered.
     numbers_left: u32,
+    /// Whether the packets alone are wanted, with their comments, and not what lies behind them.
+    passing: bool,
 }
 
 /// Bytes of a file, read when they are looked at.
@@ -104,6 +106,22 @@ impl Tail {
             changed: 0,
             secrets: Vec::new(),
             numbers_left: u32::MAX,
+            passing: false,
+        }
+    }
+
+    /// A reader at the beginning of the first file that only passes by: it has the comments of each batch, and nothing
+    /// to show.
+    pub(super) fn again(growing: Arc<Growing>) -> Self {
+        Self { passing: true, ..Self::new(growing) }
+    }
+
+    /// Leaves the last batch behind.
+    fn pass(&mut self) {
+        self.stretches.drain(..self.stretches.len().saturating_sub(1));
+        self.changed = 0;
+        if let Some(summary) = self.files.last_mut() {
+            summary.comments.clear();
         }
     }
 
@@ -116,6 +134,9 @@ impl Tail {
     pub fn read_batch(&mut self, batch: &mut Batch) -> News {
         batch.packets.clear();
         batch.blocks.clear();
+        if self.passing {
+            self.pass();
+        }
         let (grown, over) = self.growing.file(self.file);
         let Some(grown) = grown else { return if over { News::Over } else { News::None } };
         self.seen = grown.length;
@@ -227,7 +248,11 @@ impl Tail {
         }
         let Some(file_type) = recognise(bytes) else { return Err(FaultKind::NotACapture.at(0)) };
         let mut summary = FileSummary::new(grown.name.clone(), file_type, None);
-        self.walker = Some(Walker::open(bytes, 0, &mut summary)?);
+        let mut walker = Walker::open(bytes, 0, &mut summary)?;
+        if self.passing {
+            walker.want_notes();
+        }
+        self.walker = Some(walker);
         self.files.push(summary);
         Ok(())
     }

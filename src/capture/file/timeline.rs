@@ -83,13 +83,6 @@ impl Reader {
         reader
     }
 
-    /// The comments of a packet, where this reads [`Reader::again`].
-    pub fn comments(&self, packet: &Packet) -> impl Iterator<Item = &str> {
-        let all = &self.files[usize::from(packet.block)].comments;
-        let start = all.partition_point(|(offset, _)| *offset < packet.offset);
-        all[start..].iter().take_while(|(offset, _)| *offset == packet.offset).map(|(_, text)| text.as_str())
-    }
-
     fn empty() -> Self {
         let (tracks, files, blocks) = (Vec::new(), Vec::new(), Vec::new());
         Self { tracks, files, blocks, heads: BinaryHeap::new(), numbers_left: u32::MAX }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::capture::file::Reader;
+use crate::capture::file::Replay;
 use crate::capture::{Batch, Packet};
 use crate::diagnostic::Code;
 use crate::journal::{Binding, Journal, Record, Side};
@@ -105,7 +105,7 @@ impl Choice {
     }
 
     /// By packet, whether it is wanted. What [`Plaintext`] stands for is not, and is told the ends of its connections.
-    pub(super) fn packets(&self, reader: &mut Reader, plaintext: &mut Plaintext) -> Vec<bool> {
+    pub(super) fn packets(&self, replay: &mut Replay, plaintext: &mut Plaintext) -> Vec<bool> {
         let mut chooser = Chooser {
             choice: self,
             plaintext,
@@ -116,9 +116,9 @@ impl Choice {
             chosen: Vec::new(),
         };
         let mut batch = Batch::default();
-        while reader.read_batch(&mut batch, BATCH) {
+        while replay.read_batch(&mut batch, BATCH) {
             for packet in &batch.packets {
-                chooser.packet(packet, batch.bytes(packet), reader);
+                chooser.packet(packet, batch.bytes(packet), replay);
             }
         }
         chooser.chosen
@@ -166,17 +166,17 @@ struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
-    fn packet(&mut self, packet: &Packet, bytes: &[u8], reader: &Reader) {
+    fn packet(&mut self, packet: &Packet, bytes: &[u8], replay: &Replay) {
         self.chosen.push(self.choice.parts.is_none());
         let number = self.chosen.len() as u32;
         match self.parser.parse(packet.link, bytes, packet.original, packet.time) {
-            Parsed::Segment(segment) => self.segment(&segment, number, packet, reader),
+            Parsed::Segment(segment) => self.segment(&segment, number, packet, replay),
             Parsed::Fragment => self.waiting.entry(self.parser.datagram()).or_default().push(number),
             Parsed::Other | Parsed::Undecodable(_) => {}
         }
     }
 
-    fn segment(&mut self, segment: &Segment, number: u32, packet: &Packet, reader: &Reader) {
+    fn segment(&mut self, segment: &Segment, number: u32, packet: &Packet, replay: &Replay) {
         let (length, fragments) = match &segment.payload {
             Payload::InPacket { length, .. } => (*length, Vec::new()),
             Payload::Reassembled(bytes) => {
@@ -191,7 +191,7 @@ impl Chooser<'_> {
             self.chosen[number as usize - 1] = wanted;
         }
         if replaced && self.choice.has(located.connection) {
-            let comments = reader.comments(packet).map(str::to_owned).collect();
+            let comments = replay.comments(packet).map(str::to_owned).collect();
             self.plaintext.packet(number, located, segment.flags.0 & ENDS, comments);
         }
     }

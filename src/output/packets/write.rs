@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::choice::{BATCH, Choice};
 use super::plaintext::Plaintext;
-use crate::capture::file::Reader;
+use crate::capture::file::Replay;
 use crate::capture::spool::{Interface, Spool, TLS_KEY_LOG};
 use crate::capture::{Batch, LinkType};
 use crate::journal::Journal;
@@ -19,7 +19,7 @@ pub struct Extract<'a> {
     /// What was found in the capture.
     pub journal: &'a Journal,
     /// The capture.
-    pub reader: &'a Reader,
+    pub replay: &'a Replay,
     /// What of it is wanted.
     pub choice: Choice,
     /// What is written in the place of TLS connections.
@@ -45,7 +45,7 @@ impl Extract<'_> {
     /// # Errors
     /// `out` or the temporary file of the plaintext fails.
     pub fn write(mut self, out: impl Write) -> io::Result<Written> {
-        let mut scout = self.reader.again();
+        let mut scout = self.replay.again();
         let chosen = self.choice.packets(&mut scout, &mut self.plaintext);
         self.plaintext.settle(&self.choice)?;
         let mut spool = Spool::new(out, concat!("ckscope ", env!("CARGO_PKG_VERSION")))?;
@@ -65,7 +65,7 @@ impl Extract<'_> {
     }
 
     /// The names of addresses that anything is written of.
-    fn names(&self, scout: &Reader, spool: &mut Spool<impl Write>) -> io::Result<()> {
+    fn names(&self, scout: &Replay, spool: &mut Spool<impl Write>) -> io::Result<()> {
         let connections = self.journal.connections.iter().enumerate();
         let wanted = connections.filter(|(index, _)| self.choice.has(*index as u32));
         let addresses: HashSet<IpAddr> =
@@ -85,15 +85,19 @@ impl Extract<'_> {
         made_on: Option<u32>,
         spool: &mut Spool<impl Write>,
     ) -> io::Result<Written> {
-        let (mut reader, mut batch, mut written) = (self.reader.again(), Batch::default(), Written::default());
+        let (mut replay, mut batch, mut written) = (self.replay.again(), Batch::default(), Written::default());
         let mut number = 0;
-        while reader.read_batch(&mut batch, BATCH) {
+        while replay.read_batch(&mut batch, BATCH) {
             for packet in &batch.packets {
                 number += 1;
+                // A live capture has grown since.
+                if number as usize > chosen.len() {
+                    return Ok(written);
+                }
                 if chosen[number as usize - 1] {
-                    let interface = bases[usize::from(packet.block)] + u32::from(packet.interface);
+                    let interface = bases[replay.file_of(packet)] + u32::from(packet.interface);
                     let added = self.comments.get(&number).into_iter().flatten().map(String::as_str);
-                    let comments: Vec<&str> = reader.comments(packet).chain(added).collect();
+                    let comments: Vec<&str> = replay.comments(packet).chain(added).collect();
                     spool.packet(interface, packet.time, packet.original, batch.bytes(packet), &comments)?;
                     written.packets += 1;
                 }
@@ -110,10 +114,10 @@ impl Extract<'_> {
 }
 
 /// The interfaces of all files; the number of each file's first.
-fn interfaces(reader: &Reader, spool: &mut Spool<impl Write>) -> io::Result<Vec<u32>> {
+fn interfaces(replay: &Replay, spool: &mut Spool<impl Write>) -> io::Result<Vec<u32>> {
     let mut bases = Vec::new();
     let mut count = 0;
-    for file in reader.files() {
+    for file in replay.files() {
         bases.push(count);
         for interface in &file.interfaces {
             let name = interface.name.clone().unwrap_or_default();
