@@ -138,7 +138,7 @@ fn main() {
     Bulk { messages, connections: 64, seed: 1 }.write(file).expect("a capture");
     let bytes = std::fs::metadata(&path).expect("it was written").len();
     println!("{messages} messages, {} MB", bytes / 1_000_000);
-    tell("open to first frame", &mut (0..10).map(|_| first_frame(&path)).collect::<Vec<_>>());
+    tell("open to first frame, file in memory", &mut (0..10).map(|_| first_frame(&path)).collect::<Vec<_>>());
     let feed = read(&path);
     thread::scope(|scope| {
         let (mut bench, mut scout) = (Bench::new(&feed), Scout::start(scope, &feed));
@@ -161,9 +161,10 @@ fn main() {
             bench.command(&format!("filter {filter}"), scout);
             bench.until_found(filter, scout);
         }
-        bench.command("filter", scout);
-        bench.until_found("no filter", scout);
+        bench.keys("/ ctrl-u enter", scout);
+        bench.key("g", scout);
         bench.command("search no such text", scout);
+        assert!(bench.state.search.1.is_some(), "it is under way");
         bench.until_found("a search for text", scout);
         tell("statistics", &mut [bench.key("6", scout)]);
     });

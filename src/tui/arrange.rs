@@ -108,7 +108,7 @@ impl State {
             _ => table.sort_by_key(told),
         };
         match arranged {
-            Ok(()) => self.rebuild(view),
+            Ok(()) => self.rebuild_list(tab, view),
             Err(fault) => self.say_wrong(fault),
         }
     }

@@ -97,7 +97,7 @@ impl State {
             (None, Some(column)) => {
                 let reverse = table.sort.0 == column && !table.sort.1;
                 match table.sort_by(column, reverse) {
-                    Ok(()) => self.rebuild(view),
+                    Ok(()) => self.rebuild_list(tab, view),
                     Err(fault) => self.say_wrong(fault),
                 }
             }

@@ -297,37 +297,46 @@ impl State {
 
     /// Makes all lists anew, with the same lines selected where they are still there.
     pub fn rebuild(&mut self, view: View<'_>) {
-        let ends = self.tail && self.status.phase == Phase::Growing && !self.paused;
-        let (procedure, message) = (self.procedures.selected(), self.message_at(self.messages.cursor.at));
-        let only = self.shown.is_restricted().then(|| self.shown.scan.procedures(view));
-        let known = |procedures: Vec<u32>| {
-            procedures.into_iter().filter(|&it| it < self.extent.procedures).collect::<Vec<u32>>()
-        };
-        let only = only.map(known);
-        self.procedures.rebuild(view, &self.names, self.extent.procedures, only.as_deref());
-        self.rebuild_connections(view);
-        let messages = self.restricted();
-        self.findings.rebuild(view, self.extent.messages, messages.as_deref());
-        self.messages.rebuild(view, &self.names, self.extent.messages, messages);
-        if ends {
+        for tab in [Tab::Procedures, Tab::Messages, Tab::Connections, Tab::Findings] {
+            self.rebuild_list(tab, view);
+        }
+        if self.tail && self.status.phase == Phase::Growing && !self.paused {
             self.procedures.cursor.at = usize::MAX;
             self.messages.cursor.at = usize::MAX;
-        } else {
-            procedure.map(|procedure| self.procedures.select(procedure));
-            if let Some(message) = message {
-                self.messages.select(message);
-            }
         }
         self.flow.forget();
         self.rebuilt += 1;
     }
 
-    /// Makes the list of connections anew.
-    pub fn rebuild_connections(&mut self, view: View<'_>) {
-        let selected = self.connections.selected();
-        self.connections.rebuild(view, &self.names, self.extent.connections);
-        if let Some(selected) = selected {
-            self.connections.select(selected);
+    /// Makes the list of a view anew, with the same line selected where it is still there.
+    pub fn rebuild_list(&mut self, tab: Tab, view: View<'_>) {
+        match tab {
+            Tab::Procedures => {
+                let selected = self.procedures.selected();
+                let only = self.shown.is_restricted().then(|| {
+                    let mut shown = self.shown.scan.procedures(view);
+                    shown.retain(|&procedure| procedure < self.extent.procedures);
+                    shown
+                });
+                self.procedures.rebuild(view, &self.names, self.extent.procedures, only.as_deref());
+                selected.map(|procedure| self.procedures.select(procedure));
+            }
+            Tab::Messages => {
+                let (selected, only) = (self.message_at(self.messages.cursor.at), self.restricted());
+                self.messages.rebuild(view, &self.names, self.extent.messages, only);
+                if let Some(message) = selected {
+                    self.messages.select(message);
+                }
+            }
+            Tab::Connections => {
+                let selected = self.connections.selected();
+                self.connections.rebuild(view, &self.names, self.extent.connections);
+                if let Some(selected) = selected {
+                    self.connections.select(selected);
+                }
+            }
+            Tab::Findings => self.findings.rebuild(view, self.extent.messages, self.restricted().as_deref()),
+            Tab::Flow | Tab::Statistics | Tab::Source => {}
         }
     }
 

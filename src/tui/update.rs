@@ -131,7 +131,7 @@ impl State {
                     Tab::Findings => self.findings.fold_all(),
                     _ => self.procedures.fold_all(),
                 }
-                self.rebuild(view);
+                self.rebuild_list(self.tab, view);
             }
             _ => {}
         }
@@ -198,11 +198,11 @@ impl State {
                 let selected = self.procedures.selected();
                 if self.procedures.fold(view, right) {
                     let first = self.procedures.selected().or(selected);
-                    self.rebuild(view);
+                    self.rebuild_list(Tab::Procedures, view);
                     first.map(|procedure| self.procedures.select(procedure));
                 }
             }
-            (Tab::Findings, _) if self.findings.fold(right) => self.rebuild(view),
+            (Tab::Findings, _) if self.findings.fold(right) => self.rebuild_list(Tab::Findings, view),
             (_, Pane::Fields) => self.messages.fold(right),
             (_, Pane::Bytes) => {
                 self.step_byte(Step::Lines(if right { 1 } else { -1 }), 1, 1);
