@@ -164,6 +164,7 @@ pub fn put(buffer: &mut Buffer, place: (u16, u16), room: u16, text: &str, style:
     let free = usize::from(room).saturating_sub(width(&text)) as u16;
     let x = if right { place.0 + free } else { place.0 };
     if place.1 < buffer.area.bottom() && x < buffer.area.right() && room > 0 {
-        buffer.set_stringn(x, place.1, text, usize::from(room), style);
+        // Nothing of what was there before shines through.
+        buffer.set_stringn(x, place.1, text, usize::from(room), Style::reset().patch(style));
     }
 }
