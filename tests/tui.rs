@@ -579,6 +579,39 @@ fn sorting_and_filtering_messages_keep_the_selected_one() {
 }
 
 #[test]
+fn a_filter_narrows_connections_and_an_exchange_without_messages_has_no_clean_bill() {
+    let screen = Screen::of("failures.pcapng", (80, 24)).keys("4");
+    let all = screen.state.connections.rows.len();
+    let screen = screen.keys("/ 'ck.message_id~==~1048577 enter");
+    assert!(screen.state.connections.rows.len() < all && !screen.state.connections.rows.is_empty());
+    assert!(Screen::of("gap-open.pcapng", (80, 24)).keys("5").text().contains("gaps"));
+}
+
+#[test]
+fn the_ladder_of_what_was_opened_stays_while_a_source_is_followed() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures/all-procedures.pcapng");
+    let mut reader = Reader::open(&[path]).0;
+    let mut analyzer = Analyzer::new(Options { is_watched: true, ..Options::new(Arc::new(Definitions::q4164())) });
+    let mut state = State::new(Setup { tail: true, ..Setup::default() }, (80, 24)).expect("the default columns exist");
+    let (mut batch, mut generation, mut is_open) = (Batch::default(), 0, false);
+    while reader.read_batch(&mut batch, 12) {
+        analyzer.batch(&batch);
+        generation += 1;
+        let view = ckscope::journal::View { journal: analyzer.journal(), blocks: reader.blocks() };
+        state.refresh(view, Status { generation, ..Status::default() });
+        if !is_open && !view.journal.procedures.is_empty() {
+            state.event(Event::Key(KeyEvent::new(crossterm::event::KeyCode::Enter, KeyModifiers::NONE)), view);
+            is_open = true;
+        }
+        assert!(!is_open || !state.flow.ladder.rows.is_empty(), "after {generation} batches");
+        for connection in view.journal.connections.iter().filter(|connection| connection.messages > 0) {
+            assert!(connection.traffic.bytes != [0, 0], "an open connection has its bytes");
+        }
+    }
+    assert!(is_open && generation > 3 && state.tail);
+}
+
+#[test]
 fn columns_aliases_and_what_was_typed_are_remembered() {
     let screen =
         Screen::of("all-procedures.pcapng", (120, 40)).keys("/ 'ck.response enter c ctrl-u 'number,state enter");

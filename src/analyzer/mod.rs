@@ -34,7 +34,7 @@ use crate::tls::{self, Secrets, SessionSecret};
 use order::{Horizon, Reorder};
 use pool::Pool;
 use work::{Output, SegmentTask, Task, Work};
-use worker::Worker;
+use worker::{Wishes, Worker};
 
 pub use work::{Layer, Part, Tap, Tapped};
 
@@ -56,6 +56,8 @@ pub struct Options {
     pub secrets: Secrets,
     /// More secrets may come by [`Analyzer::add_secrets`]: what lacks them waits, within bounds.
     pub waits_for_secrets: bool,
+    /// Somebody looks at the journal before it is finished: what open connections are made of is kept up to date.
+    pub is_watched: bool,
     /// Which bytes are wanted besides.
     pub tap: Tap,
 }
@@ -70,6 +72,7 @@ impl Options {
             threads: 1,
             secrets: Secrets::default(),
             waits_for_secrets: false,
+            is_watched: false,
             tap: Tap::Nothing,
         }
     }
@@ -127,8 +130,12 @@ impl Analyzer {
         let hasher = RandomState::default();
         let make = |index| {
             let (codes, definitions) = (Arc::clone(&codes), Arc::clone(&definitions));
-            let share = (index, workers);
-            Worker::new(codes, definitions, hasher.clone(), share, options.waits_for_secrets, options.tap.clone())
+            let wishes = Wishes {
+                waits_for_secrets: options.waits_for_secrets,
+                is_watched: options.is_watched,
+                tap: options.tap.clone(),
+            };
+            Worker::new(codes, definitions, hasher.clone(), (index, workers), wishes)
         };
         Self {
             parser: PacketParser::new(),

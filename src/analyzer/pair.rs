@@ -199,7 +199,8 @@ impl Pair {
         traffic
     }
 
-    fn traffic(&self) -> Traffic {
+    /// What it was made of so far.
+    pub fn traffic(&self) -> Traffic {
         let stats = [self.streams[0].stats(), self.streams[1].stats()];
         Traffic {
             bytes: [stats[0].bytes, stats[1].bytes],

@@ -34,6 +34,8 @@ pub struct Worker {
     share: usize,
     /// Its first one.
     first: usize,
+    /// What open connections are made of is told after each batch.
+    is_watched: bool,
     slots: Vec<Slot>,
     /// Connections in which something waits.
     holding: Vec<u32>,
@@ -62,6 +64,16 @@ struct Tools {
     tap: Tap,
 }
 
+/// What is wanted of a worker besides messages.
+pub struct Wishes {
+    /// What lacks TLS secrets waits for them.
+    pub waits_for_secrets: bool,
+    /// What open connections are made of is told after each batch.
+    pub is_watched: bool,
+    /// Which bytes are wanted.
+    pub tap: Tap,
+}
+
 impl Tools {
     /// Where what is found on `connection` at packet `now` goes.
     fn sink<'a>(&'a mut self, output: &'a mut Output, connection: u32, now: Stamp, floor: u32) -> Sink<'a> {
@@ -87,8 +99,7 @@ impl Worker {
         definitions: Arc<Definitions>,
         hasher: RandomState,
         (first, share): (usize, usize),
-        waits_for_secrets: bool,
-        tap: Tap,
+        Wishes { waits_for_secrets, is_watched, tap }: Wishes,
     ) -> Self {
         let indexer = Indexer::new(definitions, hasher);
         Self {
@@ -102,6 +113,7 @@ impl Worker {
             },
             share,
             first,
+            is_watched,
             slots: Vec::new(),
             holding: Vec::new(),
             has_news: false,
@@ -144,10 +156,26 @@ impl Worker {
                 Task::Finish { stamp } => self.finish(*stamp, floor, &mut output),
             }
         }
+        if self.is_watched {
+            self.tell_traffic(&work.tasks, &mut output);
+        }
         work.tasks.clear();
         output.held_since = self.held_since();
         output.done = work.tasks;
         output
+    }
+
+    /// Says what the connections that `tasks` are about are made of so far, those that are not over.
+    fn tell_traffic(&self, tasks: &[Task], output: &mut Output) {
+        let of = |task: &Task| if let Task::Segment(task) = task { Some(task.connection) } else { None };
+        let mut touched: Vec<u32> = tasks.iter().filter_map(of).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        for connection in touched {
+            if let Some(Slot::Live(pair)) = self.slots.get(connection as usize / self.share) {
+                output.traffic.push((connection, pair.traffic()));
+            }
+        }
     }
 
     /// Takes the secrets that became known; what waits for them is tried again.

@@ -41,7 +41,7 @@ pub struct CaptureArgs {
     #[arg(short, long = "interface", value_name = "IFACE", required_unless_present_any = ["follow_file", "interfaces"], help_heading = "Capture")]
     interface: Vec<String>,
     /// Follow a capture file that another program is still writing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "write"], help_heading = "Capture")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "write", "capture_filter", "snaplen", "no_promiscuous", "buffer_size"], help_heading = "Capture")]
     follow_file: Option<PathBuf>,
     /// List the interfaces
     #[arg(short = 'D', long, help_heading = "Capture")]

@@ -1,6 +1,6 @@
 //! `ckscope demo`: a lab and a proxy in this process, and the interface on what passes between them.
 
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
@@ -70,12 +70,16 @@ impl DemoArgs {
         let lab = Arc::new(Lab::start(&demo, self.record.begin(&growing)?, if headless { QUICK } else { PACE })?);
         let source: Arc<dyn Source> = lab;
         let mut missing = Vec::new();
-        let checked = self.live.duration.is_some() && headless;
+        let checked = headless && (self.live.duration.is_some() || self.live.messages.is_some());
         let problems = self.live.show(&definitions, &growing, &source, "demo".to_owned(), |view| {
             missing = if checked { not_seen(view) } else { Vec::new() };
-            if headless && let Err(error) = summarise(view) {
-                missing.push(error.to_string());
-            }
+            // Among lines for programs it would be one that they cannot read.
+            let summarised = match (headless, self.live.is_jsonl()) {
+                (false, _) => Ok(()),
+                (true, true) => summarise(view, &mut stderr().lock()),
+                (true, false) => summarise(view, &mut stdout().lock()),
+            };
+            missing.extend(summarised.err().map(|error| error.to_string()));
         })?;
         missing.iter().for_each(|what| say(format_args!("demo: not seen: {what}")));
         Ok(super::status(problems || !missing.is_empty()))
@@ -94,8 +98,7 @@ fn not_seen(view: View<'_>) -> Vec<String> {
 }
 
 /// How many procedures there were, by kind and state.
-fn summarise(view: View<'_>) -> anyhow::Result<()> {
-    let mut out = stdout().lock();
+fn summarise(view: View<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out)?;
     for (at, definition) in view.journal.definitions.procedures.iter().enumerate() {
         let of_kind = view.journal.procedures.iter().filter(|procedure| usize::from(procedure.definition) == at);

@@ -107,24 +107,9 @@ pub(super) fn seconds(text: &str) -> Result<Span, String> {
 }
 
 impl AnalysisArgs {
-    /// An analyzer that has seen nothing, but knows `secrets`; more come if `waits_for_secrets`.
-    pub(super) fn analyzer(
-        &self,
-        definitions: Arc<Definitions>,
-        secrets: Secrets,
-        waits_for_secrets: bool,
-        threads: usize,
-        tap: Tap,
-    ) -> Analyzer {
-        Analyzer::new(Options {
-            secrets,
-            waits_for_secrets,
-            ports: self.ports.clone(),
-            time_out: self.timeout,
-            threads,
-            tap,
-            ..Options::new(definitions)
-        })
+    /// How an analyzer is to be made, by these options.
+    pub(super) fn options(&self, definitions: Arc<Definitions>) -> Options {
+        Options { ports: self.ports.clone(), time_out: self.timeout, ..Options::new(definitions) }
     }
 }
 
@@ -205,7 +190,8 @@ impl InputArgs {
         tap: Tap,
         taken: &mut impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Analysis>> {
-        let Some(Started { mut reader, mut key_logs, mut analyzer, errors }) = self.start(files, definitions, tap)?
+        let Some(Started { mut reader, mut key_logs, mut analyzer, errors }) =
+            self.start(files, Options { tap, ..self.analysis.options(definitions) })?
         else {
             return Ok(None);
         };
@@ -235,12 +221,7 @@ impl InputArgs {
     ///
     /// # Errors
     /// A key log cannot be read.
-    pub(super) fn start(
-        &self,
-        files: &[PathBuf],
-        definitions: Arc<Definitions>,
-        tap: Tap,
-    ) -> anyhow::Result<Option<Started>> {
+    pub(super) fn start(&self, files: &[PathBuf], options: Options) -> anyhow::Result<Option<Started>> {
         let (reader, errors) = Reader::open(files);
         errors.iter().for_each(say);
         if reader.files().is_empty() {
@@ -251,8 +232,8 @@ impl InputArgs {
             secrets.add(log);
         });
         key_logs.read(&mut |bytes| secrets.add(bytes))?;
-        let waits = !self.analysis.secrets.key_logs.is_empty();
-        let analyzer = self.analysis.analyzer(definitions, secrets, waits, self.threads(), tap);
+        let waits_for_secrets = !self.analysis.secrets.key_logs.is_empty();
+        let analyzer = Analyzer::new(Options { secrets, waits_for_secrets, threads: self.threads(), ..options });
         Ok(Some(Started { reader, key_logs, analyzer, errors: !errors.is_empty() }))
     }
 
@@ -269,7 +250,8 @@ impl InputArgs {
     ) -> anyhow::Result<()> {
         let definitions = Arc::clone(&analysis.journal.definitions);
         let secrets = Secrets::clone(&analysis.secrets);
-        let mut analyzer = self.analysis.analyzer(definitions, secrets, false, self.threads(), tap);
+        let options = self.analysis.options(definitions);
+        let mut analyzer = Analyzer::new(Options { secrets, threads: self.threads(), tap, ..options });
         each_batch(&mut analysis.reader.again(), self.batch as usize, self.threads(), |batch, _| {
             analyzer.batch(batch);
             taken(analyzer.take_tapped())

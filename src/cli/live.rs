@@ -1,6 +1,7 @@
 //! What every command with a live source shares: its options, the loop from what was recorded to the journal, and the
 //! two ways to see it, line by line or on the whole terminal.
 
+use std::collections::HashSet;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use super::secrets::KeyLogs;
 use super::shared::Shared;
 use super::signals::stop_on_signals;
 use super::{say, screen};
-use crate::analyzer::{Analyzer, Tap};
+use crate::analyzer::{Analyzer, Options};
 use crate::capture::file::{News, Tail};
 use crate::capture::growing::Growing;
 use crate::capture::{Batch, Block};
@@ -169,6 +170,11 @@ impl LiveArgs {
         self.headless || !screen::is_possible()
     }
 
+    /// Whether what is printed is for programs.
+    pub fn is_jsonl(&self) -> bool {
+        self.format == Format::Jsonl
+    }
+
     /// Calls requests unanswered after this long, unless it was said otherwise.
     pub fn impatient(&mut self, time_out: Duration) {
         self.analysis.timeout = self.analysis.timeout.min(Span(time_out.as_nanos() as i64));
@@ -215,7 +221,8 @@ impl LiveArgs {
         let (mut live, mut secrets) = (Live::new(self, growing)?, Secrets::default());
         live.key_logs.read(&mut |bytes| secrets.add(bytes))?;
         // What one thread finds is there at once; several would hold batches back from each other.
-        let analyzer = self.analysis.analyzer(Arc::clone(definitions), secrets, true, 1, Tap::Nothing);
+        let options = self.analysis.options(Arc::clone(definitions));
+        let analyzer = Analyzer::new(Options { secrets, waits_for_secrets: true, is_watched: true, ..options });
         if self.is_headless() {
             return self.print(definitions, analyzer, live, source, finished);
         }
@@ -240,6 +247,7 @@ impl LiveArgs {
         let mut printer =
             Printer { args: self, definitions, wanted: self.wanted(definitions)?, listing: None, printed: 0 };
         let (mut analyzer, mut blocks, stop) = (analyzer, Vec::new(), Arc::new(AtomicBool::new(false)));
+        let mut told = Told::default();
         stop_on_signals(&stop, GRACE, || say("stopped before everything was read"))?;
         loop {
             let news = live.next();
@@ -249,6 +257,7 @@ impl LiveArgs {
                 News::Some => {}
             }
             live.analyze(&mut analyzer, &mut blocks)?;
+            told.say_new(source.problems());
             let view = View { journal: analyzer.journal(), blocks: &blocks };
             let printed = printer.print(view);
             if printed.is_err() || stop.load(Ordering::Relaxed) || live.is_enough(view.journal) {
@@ -267,6 +276,19 @@ impl LiveArgs {
         let bad_key_logs = live.key_logs.finish(|_| Added::default())?;
         finished(view);
         Ok(!problems.is_empty() | bad_key_logs | report_leftovers(view.journal) | report_undecoded(view.journal))
+    }
+}
+
+/// The problems that were said while they last.
+#[derive(Default)]
+struct Told(HashSet<String>);
+
+impl Told {
+    /// Says those that are new; one whose counts alone have changed is not.
+    fn say_new(&mut self, problems: Vec<String>) {
+        let kind = |problem: &String| problem.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        problems.iter().filter(|problem| !self.0.contains(&kind(problem))).for_each(say);
+        self.0 = problems.iter().map(kind).collect();
     }
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use super::input::{InputArgs, Started};
 use super::screen::{self, ScreenArgs};
 use super::shared::Shared;
-use crate::analyzer::Tap;
+use crate::analyzer::Options;
 
 /// Examples for the help text.
 pub const EXAMPLES: &str = "\
@@ -42,7 +42,8 @@ impl TuiArgs {
         }
         let setup = self.screen.setup(name(&self.input.files))?;
         let definitions = Arc::new(self.input.analysis.definitions.load()?);
-        let Some(started) = self.input.start(&self.input.files, definitions, Tap::Nothing)? else {
+        let options = Options { is_watched: true, ..self.input.analysis.options(definitions) };
+        let Some(started) = self.input.start(&self.input.files, options)? else {
             bail!("no capture could be opened");
         };
         let Started { reader, key_logs, analyzer, errors } = started;

@@ -61,9 +61,9 @@ impl Panel {
         self.cursor.at = self.rows.iter().position(|&row| row == connection).unwrap_or(self.cursor.at);
     }
 
-    /// Makes the lines anew from connections 0 to `count`.
-    pub fn rebuild(&mut self, view: View<'_>, names: &Names, count: u32) {
-        self.rows = (0..count).collect();
+    /// Makes the lines anew from connections 0 to `count`, or from those in `only`, which ascends.
+    pub fn rebuild(&mut self, view: View<'_>, names: &Names, count: u32, only: Option<Vec<u32>>) {
+        self.rows = only.unwrap_or_else(|| (0..count).collect());
         let of = |index: u32| &view.journal.connections[index as usize];
         match COLUMNS[self.sort.0].key {
             "number" => {}

@@ -14,7 +14,7 @@ use super::state::{Overlay, State};
 use super::tab::Tab;
 use super::table::{Table, put};
 use super::{bytes, connections, flow, messages, overlay, procedures, source, typing};
-use crate::journal::View;
+use crate::journal::{Protocol, View};
 use crate::output::escape::{escaped, shorten, width};
 
 /// Draws everything. `state` was settled for this `view`.
@@ -39,8 +39,9 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer) {
     if let Some(area) = layout.tour {
         tour(state, buffer, area);
     }
-    status(state, buffer, layout.status);
-    hints(state, buffer, layout.hint);
+    if !status(state, buffer, layout.status, layout.hint) {
+        hints(state, buffer, layout.hint);
+    }
     typing::draw(state, view, buffer, &layout);
 }
 
@@ -287,16 +288,26 @@ pub fn wrapped(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
+/// What there is to say where no message has a finding.
+fn no_findings(view: View<'_>) -> String {
+    let lacking = view.journal.connections.iter().filter(|connection| {
+        let traffic = &connection.traffic;
+        traffic.gaps > 0 || (traffic.protocol != Protocol::Unknown && traffic.undecoded != [0, 0])
+    });
+    match lacking.count() {
+        0 => "No findings: everything is as the Recommendation says.".to_owned(),
+        count => format!("No findings about messages; gaps or bytes in no message: {count} connections (view 4)."),
+    }
+}
+
 fn finding_list(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
     let (panel, theme) = (&state.findings, &state.setup.theme);
+    if panel.rows.is_empty() && (state.messages.count == 0 || state.shown.is_restricted()) {
+        return empty(state, buffer, area, "findings");
+    }
     if panel.rows.is_empty() {
-        let text = if state.shown.is_restricted() {
-            "No findings among what is shown."
-        } else {
-            "No findings: everything is as the Recommendation says."
-        };
-        put(buffer, (area.x + 2, area.y + 1), area.width - 2, text, Style::new(), false);
-        return;
+        let text = no_findings(view);
+        return put(buffer, (area.x + 2, area.y + 1), area.width - 2, &text, Style::new(), false);
     }
     for (line, row) in panel.rows.iter().skip(panel.cursor.top).take(usize::from(area.height)).enumerate() {
         let y = area.y + line as u16;
@@ -468,9 +479,17 @@ fn tour(state: &State, buffer: &mut Buffer, area: Rect) {
     }
 }
 
-/// What happened last, or how the source and the view stand.
-fn status(state: &State, buffer: &mut Buffer, area: Rect) {
+/// What happened last, or how the source and the view stand; whether that takes the line of the hints, too.
+fn status(state: &State, buffer: &mut Buffer, area: Rect, hints: Rect) -> bool {
     let theme = &state.setup.theme;
+    if let Some((text, wrong)) = state.said.as_ref().filter(|(text, _)| width(text) > usize::from(area.width / 2)) {
+        let style = if *wrong { theme.warning } else { Style::new() };
+        let lines = wrapped(&escaped(text), area.width.into());
+        for (line, area) in lines.iter().zip([area, hints]) {
+            put(buffer, (area.x, area.y), area.width, line, style, false);
+        }
+        return lines.len() > 1;
+    }
     let right = standing(state);
     let room = area.width.saturating_sub(width(&right) as u16 + 1);
     put(buffer, (area.x + room, area.y), area.width - room, &right, theme.dim, true);
@@ -484,6 +503,7 @@ fn status(state: &State, buffer: &mut Buffer, area: Rect) {
         (None, None) => (String::new(), Style::new()),
     };
     put(buffer, (area.x, area.y), room, &text, style, false);
+    false
 }
 
 /// Counts, progress, and what is behind.

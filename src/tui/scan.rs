@@ -59,9 +59,17 @@ impl Scan {
     /// Procedures that a shown message belongs to, ascending.
     pub fn procedures(&self, view: View<'_>) -> Vec<u32> {
         let of = |&index: &u32| view.record(index).procedure;
-        let mut all: Vec<u32> = self.messages.iter().map(of).filter(|&it| it != crate::journal::NONE).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        ascending(self.messages.iter().map(of).filter(|&it| it != crate::journal::NONE).collect())
     }
+
+    /// Connections that a shown message came on, ascending.
+    pub fn connections(&self, view: View<'_>) -> Vec<u32> {
+        ascending(self.messages.iter().map(|&index| view.record(index).connection).collect())
+    }
+}
+
+fn ascending(mut all: Vec<u32>) -> Vec<u32> {
+    all.sort_unstable();
+    all.dedup();
+    all
 }

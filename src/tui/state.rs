@@ -254,6 +254,9 @@ impl State {
         }
         let same_journal = status.generation == self.status.generation;
         let settled = self.status.phase == Phase::Growing && status.phase != Phase::Growing;
+        if let Some(problem) = status.problems.iter().find(|problem| !self.status.problems.contains(problem)) {
+            self.say_wrong(problem);
+        }
         self.status = status;
         if same_journal && !settled {
             return;
@@ -301,11 +304,19 @@ impl State {
             self.rebuild_list(tab, view);
         }
         if self.tail && self.status.phase == Phase::Growing && !self.paused {
-            self.procedures.cursor.at = usize::MAX;
-            self.messages.cursor.at = usize::MAX;
+            self.to_newest();
         }
         self.flow.forget();
         self.rebuilt += 1;
+    }
+
+    /// Puts the cursor of the list in front on what is newest; what another view was opened from stays selected.
+    fn to_newest(&mut self) {
+        match self.tab {
+            Tab::Procedures => self.procedures.cursor.at = self.procedures.rows.len().saturating_sub(1),
+            Tab::Messages => self.messages.cursor.at = self.messages.count.saturating_sub(1),
+            Tab::Flow | Tab::Connections | Tab::Findings | Tab::Statistics | Tab::Source => {}
+        }
     }
 
     /// Makes the list of a view anew, with the same line selected where it is still there.
@@ -330,7 +341,8 @@ impl State {
             }
             Tab::Connections => {
                 let selected = self.connections.selected();
-                self.connections.rebuild(view, &self.names, self.extent.connections);
+                let only = self.shown.is_restricted().then(|| self.shown.scan.connections(view));
+                self.connections.rebuild(view, &self.names, self.extent.connections, only);
                 if let Some(selected) = selected {
                     self.connections.select(selected);
                 }
