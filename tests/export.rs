@@ -34,6 +34,32 @@ fn jsonl_and_csv_are_what_read_prints() {
 }
 
 #[test]
+fn links_are_followed_rights_are_kept_and_secrets_are_private() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    let folder = hostile();
+    let path = |name: &str| folder.path().join(name);
+    let mode = |name: &str| std::fs::metadata(path(name)).expect("it is there").mode() & 0o777;
+    std::fs::write(path("real.csv"), "before").unwrap();
+    std::fs::set_permissions(path("real.csv"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("real.csv", path("link.csv")).unwrap();
+    assert!(run(folder.path(), &["export", "in.pcap", "-o", "link.csv"]).status.success());
+    assert!(std::fs::symlink_metadata(path("link.csv")).unwrap().is_symlink());
+    assert!(std::fs::read_to_string(path("real.csv")).unwrap().starts_with("number,"));
+    assert_eq!(mode("real.csv"), 0o640);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/all-procedures-tls13.pcapng");
+    let source = source.to_str().expect("UTF-8");
+    assert!(run(folder.path(), &["export", source, "--secrets", "-o", "secrets.pcapng"]).status.success());
+    assert_eq!(mode("secrets.pcapng"), 0o600);
+    std::fs::set_permissions(path("real.csv"), std::fs::Permissions::from_mode(0o444)).unwrap();
+    let refused = run(folder.path(), &["export", "in.pcap", "-o", "real.csv"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("read-only"));
+    assert_eq!(run(folder.path(), &["export", "in.pcap", "-o", "no-folder/a.csv"]).status.code(), Some(2));
+    symlink("/dev/full", path("full.csv")).unwrap();
+    assert_ne!(run(folder.path(), &["export", "in.pcap", "-o", "full.csv"]).status.code(), Some(0));
+}
+
+#[test]
 fn markup_of_a_peer_is_no_markup() {
     let folder = hostile();
     for out in ["out.html", "out.svg", "out.md"] {

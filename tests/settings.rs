@@ -87,10 +87,26 @@ fn errors_name_file_line_column_and_key() {
         ("[options]\nverbose = \"perhaps\"", "FILE:2:1: [options] verbose = \"perhaps\": expected true or false"),
         ("options = 1", "FILE:1:11: options: expected a table"),
         ("[options]\ntimeout = = 1", "FILE:2:"),
+        ("[option]\ntime = \"utc\"", "FILE:1:2: option: expected one of time, columns, keys, colors, options"),
     ] {
         let said = Place::with(config).refused(&["read", CAPTURE]);
         assert!(said.contains(expected), "{config}: {said}");
     }
+}
+
+#[test]
+fn what_is_for_all_commands_changes_those_that_take_it() {
+    for (config, variables) in [("[options]\nformat = \"csv\"", None), ("", Some(("CKSCOPE_FORMAT", "csv")))] {
+        let (place, environment) = (Place::with(config), variables.as_slice());
+        assert!(place.first_line(&["read", CAPTURE], environment).starts_with("number,"), "read takes csv");
+        assert!(!place.first_line(&["flows", CAPTURE], environment).contains(','), "flows has none");
+        assert!(place.first_line(&["read", "--format", "jsonl", CAPTURE], environment).starts_with('{'));
+    }
+    let place = Place::with("[options]\nverbose = true");
+    assert!(
+        place.run(&["read", CAPTURE], &[("CKSCOPE_VERBOSE", "no")]).stdout.len()
+            < place.run(&["read", CAPTURE], &[]).stdout.len()
+    );
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! `ckscope export`: a part of a capture as a file, by the extension of its name.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::Permissions;
-use std::io::{BufWriter, Write};
+use std::fs::{File, Permissions};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use tempfile::NamedTempFile;
 
 use super::filter::{FilterArgs, FollowedArgs, Shown, Wanted};
 use super::input::{Analysis, InputArgs};
@@ -90,6 +91,52 @@ const KINDS: [(&str, Kind); 6] = [
     ("md", Kind::Markdown),
 ];
 
+/// What is written to.
+enum Target {
+    /// A new file beside the wanted one, which takes its place when it is whole.
+    Beside(NamedTempFile, PathBuf),
+    /// A device or a pipe.
+    Direct(File),
+}
+
+impl Target {
+    /// What to write so that it is at `path` in the end. A link is followed; a file that is there keeps its rights. A
+    /// new one is readable as any new file is, because it is to be handed on, unless it holds secrets.
+    fn open(path: &Path, has_secrets: bool) -> io::Result<Self> {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let before = path.metadata().ok();
+        if before.as_ref().is_some_and(|before| !before.is_file()) {
+            return Ok(Self::Direct(File::options().write(true).open(path)?));
+        }
+        if before.as_ref().is_some_and(|before| before.permissions().readonly()) {
+            return Err(io::Error::other("is read-only; expected a file to write, or a new name"));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mode = Permissions::from_mode(if has_secrets { 0o600 } else { 0o666 });
+        let made = tempfile::Builder::new().prefix(".ckscope-").permissions(mode).tempfile_in(folder);
+        // The name of the new file tells nobody anything.
+        let file = made.map_err(|error| io::Error::from(error.kind()))?;
+        if let Some(before) = before {
+            file.as_file().set_permissions(before.permissions())?;
+        }
+        Ok(Self::Beside(file, path))
+    }
+
+    fn file(&mut self) -> &mut File {
+        match self {
+            Self::Beside(file, _) => file.as_file_mut(),
+            Self::Direct(file) => file,
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Beside(file, path) => file.persist(path).map(|_| ()).map_err(|error| error.error),
+            Self::Direct(_) => Ok(()),
+        }
+    }
+}
+
 impl ExportArgs {
     /// Writes the file.
     ///
@@ -103,17 +150,13 @@ impl ExportArgs {
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let shown = wanted.of(analysis.view());
-        let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = || self.out.display().to_string();
-        // What is exported is to be handed on: readable as any new file is, by the umask.
-        let shared = Permissions::from_mode(0o666);
-        let made = tempfile::Builder::new().prefix(".ckscope-").permissions(shared).tempfile_in(folder);
-        let mut file = made.with_context(name)?;
-        let mut out = BufWriter::new(file.as_file_mut());
+        let mut target = Target::open(&self.out, self.secrets).with_context(name)?;
+        let mut out = BufWriter::new(target.file());
         self.write(&mut out, kind, &analysis, &shown)?;
         out.flush().with_context(name)?;
         drop(out);
-        file.persist(&self.out).with_context(name)?;
+        target.finish().with_context(name)?;
         Ok(super::status(analysis.problems))
     }
 

@@ -2,7 +2,7 @@
 //! environment, the environment before `[options.COMMAND]` of the file, that before its `[options]`, and last comes
 //! what ckscope has itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,17 @@ pub struct Settings {
     /// Of one command.
     by_command: BTreeMap<String, BTreeMap<String, Setting>>,
     environment: BTreeMap<String, Setting>,
+}
+
+/// What became of settings while they were applied, by their origins.
+#[derive(Default)]
+struct Fate {
+    /// Those of which some command has the option.
+    used: HashSet<String>,
+    /// Those that some command took.
+    taken: HashSet<String>,
+    /// Why the first command that did not take one refused it.
+    refused: BTreeMap<String, anyhow::Error>,
 }
 
 /// The configuration file that `words` name.
@@ -89,6 +100,10 @@ impl Settings {
         let fault = |offset, text_of: String| anyhow!("{}", load::located(text, file, offset, text_of));
         let table = DeTable::parse(text)
             .map_err(|error| fault(error.span().map_or(0, |span| span.start), error.message().replace('\n', ", ")))?;
+        if let Some(key) = table.get_ref().keys().find(|key| !config::PARTS.contains(&key.get_ref().as_ref())) {
+            let what = format!("{}: expected one of {}", key.get_ref(), config::PARTS.join(", "));
+            return Err(fault(key.span().start, what));
+        }
         let Some(options) = table.get_ref().get("options") else { return Ok(()) };
         let DeValue::Table(options) = options.get_ref() else {
             return Err(fault(options.span().start, "options: expected a table, [options]".to_owned()));
@@ -124,11 +139,11 @@ impl Settings {
             let origin = settings.values().next().map_or("", |setting| &setting.origin);
             return Err(anyhow!("{origin}: there is no command {name:?}; there are {}", names.join(", ")));
         }
-        let mut used = Vec::new();
-        command = self.set(command, None, &mut used)?;
+        let mut fate = Fate::default();
+        command = self.set(command, None, &mut fate)?;
         for name in names {
             let mut failed = Ok(());
-            command = command.mut_subcommand(&name, |inner| match self.set(inner.clone(), Some(&name), &mut used) {
+            command = command.mut_subcommand(&name, |inner| match self.set(inner.clone(), Some(&name), &mut fate) {
                 Ok(inner) => inner,
                 Err(error) => {
                     failed = Err(error);
@@ -137,27 +152,39 @@ impl Settings {
             });
             failed?;
         }
-        self.refuse_unused(&used)?;
-        Ok(command)
+        self.refuse_unused(&fate.used)?;
+        match fate.refused.into_iter().find(|(origin, _)| !fate.taken.contains(origin)) {
+            Some((_, error)) => Err(error),
+            None => Ok(command),
+        }
     }
 
-    /// `command` and what is below it, which are of the command called `of`, with these defaults.
-    fn set(&self, mut command: Command, of: Option<&str>, used: &mut Vec<String>) -> anyhow::Result<Command> {
+    /// `command` and what is below it, which are of the command called `of`, with these defaults. What is meant for all
+    /// commands changes those that take it.
+    fn set(&self, mut command: Command, of: Option<&str>, fate: &mut Fate) -> anyhow::Result<Command> {
         let options: Vec<String> = command.get_arguments().filter_map(Arg::get_long).map(str::to_owned).collect();
         for option in options.into_iter().filter(|option| !TYPED.contains(&option.as_str())) {
             let own = of.and_then(|of| self.by_command.get(of)).and_then(|settings| settings.get(&option));
-            used.extend(
+            fate.used.extend(
                 [&self.environment, &self.common].iter().filter_map(|all| Some(all.get(&option)?.origin.clone())),
             );
-            used.extend(own.map(|setting| setting.origin.clone()));
-            let Some(setting) = self.environment.get(&option).or(own).or_else(|| self.common.get(&option)) else {
-                continue;
-            };
-            command = set_default(command, &option, setting)?;
+            fate.used.extend(own.map(|setting| setting.origin.clone()));
+            let typed = self.environment.get(&option);
+            for (setting, is_own) in [(self.common.get(&option), false), (own, true), (typed, false)] {
+                let Some(setting) = setting else { continue };
+                match set_default(command.clone(), &option, setting) {
+                    Ok(set) => {
+                        command = set;
+                        fate.taken.insert(setting.origin.clone());
+                    }
+                    Err(error) if is_own => return Err(error),
+                    Err(error) => _ = fate.refused.entry(setting.origin.clone()).or_insert(error),
+                }
+            }
         }
         let inner: Vec<String> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
         for name in inner.into_iter().filter(|_| of.is_some()) {
-            let below = command.find_subcommand(&name).cloned().map(|below| self.set(below, of, used)).transpose()?;
+            let below = command.find_subcommand(&name).cloned().map(|below| self.set(below, of, fate)).transpose()?;
             if let Some(below) = below {
                 command = command.mut_subcommand(&name, |_| below);
             }
@@ -166,7 +193,7 @@ impl Settings {
     }
 
     /// What no command has is an error in the file; in the environment, which others use as well, it is only said.
-    fn refuse_unused(&self, used: &[String]) -> anyhow::Result<()> {
+    fn refuse_unused(&self, used: &HashSet<String>) -> anyhow::Result<()> {
         let unused = |setting: &&Setting| !used.contains(&setting.origin);
         let in_file = self.common.values().chain(self.by_command.values().flat_map(BTreeMap::values)).find(unused);
         if let Some(setting) = in_file {
@@ -204,7 +231,7 @@ fn set_default(command: Command, option: &str, setting: &Setting) -> anyhow::Res
     let values: Vec<String> = match (arg.get_action(), arg.get_value_delimiter()) {
         (ArgAction::SetTrue, _) => match setting.values.as_slice() {
             [word] if ["true", "1", "yes", "on"].contains(&word.as_str()) => vec!["true".to_owned()],
-            [word] if ["false", "0", "no", "off"].contains(&word.as_str()) => return Ok(command),
+            [word] if ["false", "0", "no", "off"].contains(&word.as_str()) => vec!["false".to_owned()],
             _ => return Err(refused("expected true or false".to_owned())),
         },
         (_, Some(delimiter)) => {

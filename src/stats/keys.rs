@@ -3,17 +3,18 @@
 //! A key counts once, when the first complete procedure names it: both ends of a pair reserve the same keys. What
 //! failed, or was never answered, reserved and allocated nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{By, Cell, Section, Statistics, Table};
 use crate::dissect::Role;
-use crate::journal::State;
+use crate::journal::{NONE, State};
 use crate::time::Timestamp;
 
 /// Procedures by their names in definitions.
 const RESERVATION: &str = "key-reservation";
 const ALLOCATION: &str = "key-allocation";
-const RELAYS: [&str; 2] = ["key-relay-distributed", "key-relay-centralized"];
+const DISTRIBUTED: &str = "key-relay-distributed";
+const CENTRALIZED: &str = "key-relay-centralized";
 
 /// Keys told apart: far beyond what a QKDN makes in a day, and some hundred bytes of memory each.
 const MOST_KEYS: usize = 4_000_000;
@@ -95,6 +96,7 @@ impl Statistics<'_> {
         let journal = self.view.journal;
         let mut groups = self.groups(By::Pair);
         let mut keys = Keys { names: Vec::new(), events: HashMap::new(), relays: Vec::new(), omitted: 0 };
+        let mut relayed = HashSet::new();
         for &index in &self.procedures {
             let procedure = &journal.procedures[index as usize];
             let name = journal.definitions.procedures[procedure.definition as usize].name.as_str();
@@ -106,7 +108,9 @@ impl Statistics<'_> {
                 RESERVATION | ALLOCATION => {
                     self.learn_procedure(&mut keys, index, pair(), usize::from(name == ALLOCATION))
                 }
-                _ if RELAYS.contains(&name) => {
+                // Each KM on the way of one relay asks for its next hop (Q.4164 7.1).
+                DISTRIBUTED if procedure.exchange != NONE && !relayed.insert(procedure.exchange) => {}
+                DISTRIBUTED | CENTRALIZED => {
                     let (_, last) = journal.first_and_last(index);
                     keys.relays.push((pair(), self.view.record(last).time));
                 }

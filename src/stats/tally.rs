@@ -36,6 +36,20 @@ fn ordered<K: Copy + Ord + Hash, V>(counted: HashMap<(u32, K), V>, size: impl Fn
 }
 
 impl Statistics<'_> {
+    /// Whether there is a warning about a message. A record keeps the worst severity alone, so beside an error it has
+    /// to be looked for.
+    fn has_warning(&self, index: u32) -> bool {
+        let record = self.view.record(index);
+        match record.worst {
+            Some(Severity::Warning) => true,
+            Some(Severity::Error) if record.codes.iter().nth(1).is_some() => {
+                let all = self.view.diagnostics(index, &self.view.decoded(record));
+                all.iter().any(|found| found.severity == Severity::Warning)
+            }
+            _ => false,
+        }
+    }
+
     /// Messages by kind and direction.
     pub(super) fn messages(&self, section: Section) -> Table {
         let mut groups = self.groups(section.by);
@@ -47,7 +61,7 @@ impl Statistics<'_> {
             count[0] += 1;
             count[1] += u64::from(record.length);
             count[2] += u64::from(record.worst == Some(Severity::Error));
-            count[3] += u64::from(record.worst == Some(Severity::Warning));
+            count[3] += u64::from(self.has_warning(index));
         }
         let row = |((group, (code, down)), count): ((u32, (CommandCode, bool)), [u64; 4])| {
             let direction = if down { Direction::ControllerToKm } else { Direction::KmToController };

@@ -23,6 +23,9 @@ use crate::dissect::load::{self, DefinitionError};
 /// The file that is shipped: all keys with their defaults.
 pub const SAMPLE: &str = include_str!("ckscope.toml");
 
+/// The keys at the top of a file.
+pub const PARTS: [&str; 5] = ["time", "columns", "keys", "colors", "options"];
+
 /// What a file says.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -304,14 +304,14 @@ impl State {
             self.rebuild_list(tab, view);
         }
         if self.tail && self.status.phase == Phase::Growing && !self.paused {
-            self.to_newest();
+            self.go_to_newest();
         }
         self.flow.forget();
         self.rebuilt += 1;
     }
 
     /// Puts the cursor of the list in front on what is newest; what another view was opened from stays selected.
-    fn to_newest(&mut self) {
+    fn go_to_newest(&mut self) {
         match self.tab {
             Tab::Procedures => self.procedures.cursor.at = self.procedures.rows.len().saturating_sub(1),
             Tab::Messages => self.messages.cursor.at = self.messages.count.saturating_sub(1),
