@@ -131,6 +131,29 @@ fn a_pipe_is_followed_through_a_spool() {
 }
 
 #[test]
+fn a_followed_file_that_gives_its_name_away_is_said_to_have_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("followed.pcapng");
+    for replaced in [true, false] {
+        std::fs::copy(sample("failures.pcapng"), &path).unwrap();
+        let growing = Growing::new();
+        let mut follower = Follower::new(&growing);
+        let watch = Watch::file(&path, &growing).unwrap();
+        if replaced {
+            std::fs::copy(sample("session.pcapng"), folder.path().join("new")).unwrap();
+            std::fs::rename(folder.path().join("new"), &path).unwrap();
+        } else {
+            std::fs::remove_file(&path).unwrap();
+        }
+        while follower.catch_up() != News::Over {
+            follower.tail.wait(Duration::from_secs(1));
+        }
+        assert!(watch.problem().is_some_and(|problem| problem.contains("has its name now")), "{replaced}");
+        assert_eq!(follower.finish(), (analyze_file(&sample("failures.pcapng"), PLAIN), Vec::new()));
+    }
+}
+
+#[test]
 fn what_is_no_capture_is_refused_and_named() {
     for (bytes, expected) in
         [(&b"GET / HTTP/1.1\r\n"[..], "starts like no capture file"), (b"ab", "2 bytes remain"), (b"", "is empty")]

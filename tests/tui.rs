@@ -579,6 +579,20 @@ fn sorting_and_filtering_messages_keep_the_selected_one() {
 }
 
 #[test]
+fn all_about_a_connection_can_be_reached_on_a_small_screen() {
+    let mut screen = Screen::of("all-procedures-tls12.pcapng", (80, 24)).keys("4");
+    assert!(!screen.text().contains("responder: CN=controller"), "it is long");
+    let mut below = screen.keys("tab G");
+    assert!(below.text().contains("responder: CN=controller"), "{}", below.text());
+    let mut alone = below.keys("g \\");
+    assert!(
+        alone.text().contains("responder: CN=controller") && alone.text().contains("Initiator"),
+        "{}",
+        alone.text()
+    );
+}
+
+#[test]
 fn a_filter_narrows_connections_and_an_exchange_without_messages_has_no_clean_bill() {
     let screen = Screen::of("failures.pcapng", (80, 24)).keys("4");
     let all = screen.state.connections.rows.len();

@@ -1,9 +1,9 @@
 //! Captures that somebody else is writing. In: a pipe, or the name of a file that grows. Out: word of how far it is
 //! ([`Growing`]). Refuses to know what is in them.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,11 +56,11 @@ impl Watch {
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("is no regular file; pipes are for -i"));
         }
-        let file = Arc::new(file);
+        let (file, path) = (Arc::new(file), path.to_owned());
         let name = path.display().to_string();
         growing.begin(name.clone(), Arc::clone(&file));
         Self::start(growing, move |growing, stop| {
-            follow(&file, growing, stop).err().map(|error| format!("{name}: {error}"))
+            follow(&file, &path, growing, stop).err().map(|error| format!("{name}: {error}"))
         })
     }
 
@@ -114,11 +114,20 @@ fn spool(mut input: impl Read, file: &File, growing: &Growing, stop: &AtomicBool
     Ok(None)
 }
 
+/// Whether `path` is still the name of the file that is like `now`. What cannot be asked is no reason to stop.
+fn is_still(path: &Path, now: &Metadata) -> bool {
+    match path.metadata() {
+        Ok(named) => (named.dev(), named.ino()) == (now.dev(), now.ino()),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
 /// Tells how long `file` is, until it is stopped.
-fn follow(file: &File, growing: &Growing, stop: &AtomicBool) -> io::Result<()> {
+fn follow(file: &File, path: &Path, growing: &Growing, stop: &AtomicBool) -> io::Result<()> {
     let mut known = 0;
     loop {
-        let length = file.metadata()?.len();
+        let now = file.metadata()?;
+        let length = now.len();
         if length < known {
             let text =
                 format!("was {known} bytes long and is {length} now: it was begun anew, and is followed no more");
@@ -130,6 +139,10 @@ fn follow(file: &File, growing: &Growing, stop: &AtomicBool) -> io::Result<()> {
         }
         if stop.load(Ordering::Relaxed) {
             return Ok(());
+        }
+        if !is_still(path, &now) && length == known {
+            let text = "another file has its name now, or none; what was written until then was read, and no more";
+            return Err(io::Error::other(text));
         }
         thread::sleep(ASK_EVERY);
     }

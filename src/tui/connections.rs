@@ -42,11 +42,13 @@ pub struct Panel {
     pub shown: Vec<usize>,
     /// Sorted by which column, and whether the other way round.
     pub sort: (usize, bool),
+    /// First line on screen of what there is to say about the selected one.
+    pub detail_top: usize,
 }
 
 impl Default for Panel {
     fn default() -> Self {
-        Self { cursor: Cursor::default(), rows: Vec::new(), shown: SHOWN.to_vec(), sort: (0, false) }
+        Self { cursor: Cursor::default(), rows: Vec::new(), shown: SHOWN.to_vec(), sort: (0, false), detail_top: 0 }
     }
 }
 

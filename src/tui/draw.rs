@@ -123,9 +123,9 @@ fn panes(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
             (_, Pane::Fields) => fields(state, buffer, area, active),
             (_, Pane::Bytes) => bytes::draw(buffer, area, &state.messages, &state.setup.theme, active),
             (_, Pane::Detail) => detail(state, view, buffer, area),
-            (Tab::Procedures, _) => procedure_table(state, view, buffer, area, layout.time),
-            (Tab::Messages, _) => message_table(state, view, buffer, (area, layout.time), active),
-            (Tab::Connections, _) => connection_table(state, view, buffer, area, layout.time),
+            (Tab::Procedures, _) => procedure_table(state, view, buffer, area),
+            (Tab::Messages, _) => message_table(state, view, buffer, area, active),
+            (Tab::Connections, _) => connection_table(state, view, buffer, area, active),
             (Tab::Findings, _) => finding_list(state, view, buffer, area),
             (Tab::Source, _) => source::draw(state, buffer, area),
             _ => super::statistics::draw(state, buffer, area),
@@ -156,8 +156,8 @@ fn heading(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, pane:
     put(buffer, (area.x, area.y), area.width, &text, style, false);
 }
 
-fn look<'a>(state: &'a State, mark: &'a str, time: u16) -> Look<'a> {
-    Look { theme: &state.setup.theme, names: &state.names, mark, room: usize::from(time) }
+fn look<'a>(state: &'a State, mark: &'a str, room: u16) -> Look<'a> {
+    Look { theme: &state.setup.theme, names: &state.names, mark, room: usize::from(room) }
 }
 
 /// What an empty view says: why, and what to do.
@@ -182,7 +182,7 @@ fn empty(state: &State, buffer: &mut Buffer, area: Rect, what: &str) {
     }
 }
 
-fn procedure_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, time: u16) {
+fn procedure_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
     let panel = &state.procedures;
     let mut clock = state.setup.time.clock(view, &state.setup.zone);
     if let Some(before) = panel.cursor.top.checked_sub(1).and_then(|at| panel.rows.get(at)) {
@@ -197,16 +197,16 @@ fn procedure_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rec
         cursor: panel.cursor,
         active: state.prompt.is_none(),
     };
-    table.draw(buffer, area, &state.setup.theme, &mut |row, column| {
+    table.draw(buffer, area, &state.setup.theme, &mut |row, column, room| {
         let marked = view.journal.messages(panel.rows[row].procedure).any(|message| state.is_marked(message));
-        panel.cell(view, &look(state, if marked { "*" } else { "" }, time), &mut clock, row, column)
+        panel.cell(view, &look(state, if marked { "*" } else { "" }, room), &mut clock, row, column)
     });
     if panel.rows.is_empty() {
         empty(state, buffer, area, "procedures");
     }
 }
 
-fn message_table(state: &State, view: View<'_>, buffer: &mut Buffer, (area, time): (Rect, u16), active: bool) {
+fn message_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, active: bool) {
     let panel = &state.messages;
     let mut clock = state.setup.time.clock(view, &state.setup.zone);
     if let Some(before) = panel.cursor.top.checked_sub(1).and_then(|at| state.message_at(at)) {
@@ -221,21 +221,21 @@ fn message_table(state: &State, view: View<'_>, buffer: &mut Buffer, (area, time
         cursor: panel.cursor,
         active,
     };
-    table.draw(buffer, area, &state.setup.theme, &mut |row, column| {
+    table.draw(buffer, area, &state.setup.theme, &mut |row, column, room| {
         let Some(message) = state.message_at(row) else { return (String::new(), Style::new()) };
         let mark = match state.marks.get(&message) {
             Some(mark) if mark.comment.is_some() => ";",
             Some(mark) if mark.marked => "*",
             _ => "",
         };
-        messages::cell(view, &look(state, mark, time), &mut clock, message, column)
+        messages::cell(view, &look(state, mark, room), &mut clock, message, column)
     });
     if panel.count == 0 {
         empty(state, buffer, area, "messages");
     }
 }
 
-fn connection_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, time: u16) {
+fn connection_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect, active: bool) {
     let panel = &state.connections;
     let mut clock = state.setup.time.clock(view, &state.setup.zone);
     let table = Table {
@@ -245,32 +245,35 @@ fn connection_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Re
         count: panel.rows.len(),
         numbers: state.extent.connections as usize,
         cursor: panel.cursor,
-        active: state.prompt.is_none(),
+        active,
     };
-    table.draw(buffer, area, &state.setup.theme, &mut |row, column| {
-        connections::cell(view, &look(state, "", time), &mut clock, panel.rows[row], column)
+    table.draw(buffer, area, &state.setup.theme, &mut |row, column, room| {
+        connections::cell(view, &look(state, "", room), &mut clock, panel.rows[row], column)
     });
     if panel.rows.is_empty() {
         put(buffer, (area.x + 2, area.y + 2), area.width - 2, "No TCP connections.", Style::new(), false);
     }
 }
 
-fn detail(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
-    let Some(index) = state.connections.selected() else { return };
+/// What there is to say about the selected connection, in lines for so many columns: a name, or none where the line
+/// before goes on, and what it is.
+pub fn detail_lines(state: &State, view: View<'_>, columns: u16) -> Vec<(&'static str, String)> {
+    let Some(index) = state.connections.selected() else { return Vec::new() };
     let mut clock = state.setup.time.clock(view, &state.setup.zone);
-    let room = usize::from(area.width).saturating_sub(13).max(8);
-    let mut y = area.y;
-    for (name, value) in connections::detail(view, &state.names, &mut clock, index) {
-        if y < area.bottom() {
-            put(buffer, (area.x + 1, y), 10, name, state.setup.theme.dim, false);
-        }
-        for line in wrapped(&value, room) {
-            if y >= area.bottom() {
-                return;
-            }
-            put(buffer, (area.x + 12, y), area.width.saturating_sub(12), &line, Style::new(), false);
-            y += 1;
-        }
+    let room = usize::from(columns).saturating_sub(13).max(8);
+    let facts = connections::detail(view, &state.names, &mut clock, index);
+    let lines = facts.into_iter().flat_map(|(name, value)| {
+        let names = std::iter::once(name).chain(std::iter::repeat(""));
+        names.zip(wrapped(&value, room)).collect::<Vec<_>>()
+    });
+    lines.collect()
+}
+
+fn detail(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) {
+    let lines = detail_lines(state, view, area.width);
+    for (y, (name, line)) in (area.y..area.bottom()).zip(lines.iter().skip(state.connections.detail_top)) {
+        put(buffer, (area.x + 1, y), 10, name, state.setup.theme.dim, false);
+        put(buffer, (area.x + 12, y), area.width.saturating_sub(12), line, Style::new(), false);
     }
 }
 

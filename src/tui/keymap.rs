@@ -100,6 +100,8 @@ pub const TABLE: &[(&str, &[Entry])] = &[
     ("The rest", REST),
 ];
 
+/// Views with several panes.
+const PANES: &[Tab] = &[Tab::Flow, Tab::Messages, Tab::Connections];
 const ALL: &[Tab] = &Tab::ALL;
 const LISTS: &[Tab] = &[Tab::Procedures, Tab::Messages, Tab::Connections, Tab::Findings];
 
@@ -146,7 +148,7 @@ const MOVING: &[Entry] = &[
         .hint("back", &[Tab::Flow, Tab::Messages]),
     entry(Command::Leave, "leave", &["q"], "the same; where nothing is left to close, leave ckscope")
         .hint("leave", &[Tab::Procedures]),
-    entry(Command::NextPane, "next-pane", &["tab"], "next pane").hint("pane", &[Tab::Flow, Tab::Messages]),
+    entry(Command::NextPane, "next-pane", &["tab"], "next pane").hint("pane", PANES),
     entry(Command::PreviousPane, "previous-pane", &["shift-tab"], "pane before"),
 ];
 
@@ -168,12 +170,12 @@ const FINDING: &[Entry] = &[
 const ARRANGING: &[Entry] = &[
     entry(Command::Sort, "sort", &["s"], "sort by the next column, or by the one named")
         .may("column")
-        .hint("sort", &[Tab::Procedures, Tab::Connections]),
+        .hint("sort", &[Tab::Procedures, Tab::Messages, Tab::Connections]),
     entry(Command::Reverse, "reverse", &["S"], "sort the other way round"),
     entry(Command::Columns, "columns", &["c"], "show these columns, comma-separated").asks("columns"),
     entry(Command::Time, "time", &["T"], "absolute, relative or delta times").hint("time", &[Tab::Flow, Tab::Messages]),
     entry(Command::ExpandAll, "expand-all", &["*"], "unfold everything, or fold it again"),
-    entry(Command::Zoom, "zoom", &["\\"], "this pane alone, or all panes").hint("zoom", &[Tab::Flow, Tab::Messages]),
+    entry(Command::Zoom, "zoom", &["\\"], "this pane alone, or all panes").hint("zoom", PANES),
     entry(Command::Shrink, "shrink", &["<"], "make the first pane smaller"),
     entry(Command::Grow, "grow", &[">"], "make the first pane larger"),
     entry(Command::Json, "json", &["v"], "fields as a tree, or the JSON text").hint("JSON", &[Tab::Messages]),

@@ -28,6 +28,7 @@ impl Pane {
         match tab {
             Tab::Flow => &[Self::Ladder, Self::Fields],
             Tab::Messages => &[Self::List, Self::Fields, Self::Bytes],
+            Tab::Connections => &[Self::List, Self::Detail],
             _ => &[Self::List],
         }
     }
@@ -141,6 +142,7 @@ fn panes(state: &State, body: Rect) -> Vec<(Pane, Option<Rect>, Rect)> {
             let (list, detail) = above_fixed(body, (body.height * 2 / 5).max(9));
             vec![(Pane::List, None, list), titled(Pane::Detail, detail)]
         }
+        (Tab::Connections, _) if state.pane() == Pane::Detail => vec![titled(Pane::Detail, body)],
         _ => vec![(Pane::List, None, body)],
     }
 }

@@ -464,7 +464,12 @@ impl State {
         let list = layout.lines(Pane::List).saturating_sub(1);
         match self.tab {
             Tab::Procedures => self.procedures.cursor.settle(self.procedures.rows.len(), list),
-            Tab::Connections => self.connections.cursor.settle(self.connections.rows.len(), list),
+            Tab::Connections => {
+                self.connections.cursor.settle(self.connections.rows.len(), list);
+                let lines = super::draw::detail_lines(self, view, layout.area(Pane::Detail).width).len();
+                let most = lines.saturating_sub(height(Pane::Detail));
+                self.connections.detail_top = self.connections.detail_top.min(most);
+            }
             Tab::Findings => self.findings.cursor.settle(self.findings.rows.len(), list + 1),
             Tab::Messages => self.messages.cursor.settle(self.messages.count, list),
             Tab::Flow => {

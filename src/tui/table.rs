@@ -117,8 +117,15 @@ pub struct Table<'a> {
 pub const HEADING: u16 = 1;
 
 impl Table<'_> {
-    /// Draws the heading and the visible rows; `cell` makes the text of a row (counted among all) and column.
-    pub fn draw(&self, buffer: &mut Buffer, area: Rect, theme: &Theme, cell: &mut dyn FnMut(usize, usize) -> Cell) {
+    /// Draws the heading and the visible rows; `cell` makes the text of a row (counted among all) and column, for so
+    /// many screen columns.
+    pub fn draw(
+        &self,
+        buffer: &mut Buffer,
+        area: Rect,
+        theme: &Theme,
+        cell: &mut dyn FnMut(usize, usize, u16) -> Cell,
+    ) {
         if area.height == 0 || area.width == 0 {
             return;
         }
@@ -146,7 +153,7 @@ impl Table<'_> {
             let y = area.y + HEADING + line as u16;
             let mut x = area.x;
             for &(index, width) in &widths {
-                let (text, style) = cell(row, index);
+                let (text, style) = cell(row, index, width);
                 put(buffer, (x, y), width, &text, style, self.columns[index].right);
                 x += width + 1;
             }

@@ -149,6 +149,7 @@ impl State {
         let lines = layout.lines(pane);
         match (self.tab, pane) {
             (Tab::Procedures, _) => self.procedures.cursor.step(step, self.procedures.rows.len(), lines - lines.min(1)),
+            (Tab::Connections, Pane::Detail) => scroll(&mut self.connections.detail_top, step, usize::MAX),
             (Tab::Connections, _) => {
                 self.connections.cursor.step(step, self.connections.rows.len(), lines - lines.min(1));
             }
