@@ -170,7 +170,7 @@ const FINDING: &[Entry] = &[
 const ARRANGING: &[Entry] = &[
     entry(Command::Sort, "sort", &["s"], "sort by the next column, or by the one named")
         .may("column")
-        .hint("sort", &[Tab::Procedures, Tab::Messages, Tab::Connections]),
+        .hint("sort", &[Tab::Procedures, Tab::Connections]),
     entry(Command::Reverse, "reverse", &["S"], "sort the other way round"),
     entry(Command::Columns, "columns", &["c"], "show these columns, comma-separated").asks("columns"),
     entry(Command::Time, "time", &["T"], "absolute, relative or delta times").hint("time", &[Tab::Flow, Tab::Messages]),
