@@ -11,6 +11,7 @@ use ckscope::analyzer::{Analyzer, Options};
 use ckscope::capture::Batch;
 use ckscope::capture::file::{Reader, Replay};
 use ckscope::capture::growing::Growing;
+use ckscope::capture::spool::Spool;
 use ckscope::journal::{Journal, View};
 use ckscope::output::packets::{Choice, Extract, Plaintext};
 use ckscope::tls::Secrets;
@@ -248,6 +249,20 @@ fn names_comments_and_interfaces_are_kept() {
     assert_eq!((kept_interfaces, kept_comments), (interfaces, comments));
     // The file names hosts that none of the packets is of.
     assert!(kept_names.len() == 3 && kept_names.iter().all(|name| names.contains(name)), "{kept_names:?}");
+}
+
+#[test]
+fn comments_of_sections_are_kept() {
+    let (mut bytes, text) = (Vec::new(), "measured in the lab, é");
+    let mut spool = Spool::with_comments(&mut bytes, "test", &[text, "second"]).unwrap();
+    spool.flush().unwrap();
+    let plain = std::fs::read(sample("failures.pcapng")).unwrap();
+    bytes.extend(plain);
+    let capture = Capture::of("commented", &bytes);
+    for choice in [Choice::everything(), Choice::of(&capture.journal, false, |index| index == 0)] {
+        let out = Capture::of("extract", &capture.bytes(choice, false));
+        assert_eq!(out.reader.files()[0].section_comments, [text, "second"]);
+    }
 }
 
 #[test]

@@ -45,11 +45,19 @@ pub struct Spool<W> {
 impl<W: Write> Spool<W> {
     /// Begins a section written by `application`.
     pub fn new(out: W, application: &str) -> io::Result<Self> {
+        Self::with_comments(out, application, &[])
+    }
+
+    /// The same, with comments on the section.
+    pub fn with_comments(out: W, application: &str, comments: &[&str]) -> io::Result<Self> {
         let mut spool = Self { out, block: Vec::new(), interfaces: 0 };
         spool.write_block(SECTION_HEADER, |block| {
             block.extend(0x1a2b_3c4d_u32.to_le_bytes());
             block.extend([1, 0, 0, 0]); // version 1.0
             block.extend((-1_i64).to_le_bytes()); // section length not given
+            for comment in comments {
+                option(block, OPTION_COMMENT, comment.as_bytes());
+            }
             option(block, OPTION_APPLICATION, application.as_bytes());
             end_of_options(block);
         })?;

@@ -35,6 +35,12 @@ const WAIT: Duration = Duration::from_millis(100);
 /// How long a source has to end in good order.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// A time to wait in seconds, more than none.
+fn some_seconds(text: &str) -> Result<Span, String> {
+    let span = seconds(text)?;
+    if span == Span(0) { Err("expected more than 0 seconds".to_owned()) } else { Ok(span) }
+}
+
 /// How a live source is analysed and shown.
 #[derive(Args, Debug, Clone)]
 pub struct LiveArgs {
@@ -62,7 +68,7 @@ pub struct LiveArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Stop")]
     pub messages: Option<u32>,
     /// Stop after this many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Stop")]
+    #[arg(long, value_name = "SECONDS", value_parser = some_seconds, help_heading = "Stop")]
     pub duration: Option<Span>,
     #[arg(skip)]
     hints: &'static [&'static str],

@@ -37,6 +37,8 @@ const SIMPLE_PACKET_LEAST: usize = BLOCK_FRAME + 4;
 const SECRETS_LEAST: usize = BLOCK_FRAME + 8;
 /// Far more than any machine has; keeps a file that is nothing but interfaces from filling the memory.
 const MOST_INTERFACES: usize = 65_536;
+/// Comments of sections that are kept of a file; people write a few.
+const MOST_SECTION_COMMENTS: usize = 256;
 
 /// Whether a file that starts so is pcapng.
 pub fn is_magic(magic: [u8; 4]) -> bool {
@@ -76,11 +78,11 @@ struct Found {
 
 impl PcapngWalker {
     /// Reads the first section header.
-    pub fn open(bytes: &[u8], block: u16) -> Result<Self, Box<Fault>> {
+    pub fn open(bytes: &[u8], block: u16, summary: &mut FileSummary) -> Result<Self, Box<Fault>> {
         let (order, last) = (Order { big: false }, Timestamp::default());
         let mut walker = Self::at(0, order, last, block);
         let found = walker.block(bytes)?;
-        walker.section(bytes, &found)?;
+        walker.section(bytes, &found, summary)?;
         walker.position = found.length;
         Ok(walker)
     }
@@ -241,7 +243,7 @@ impl PcapngWalker {
     #[cold]
     fn other(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Box<Fault>> {
         match found.kind {
-            SECTION => self.section(bytes, found),
+            SECTION => self.section(bytes, found, summary),
             INTERFACE => self.interface(bytes, found, summary),
             SECRETS => {
                 summary.secrets.push(self.secrets(bytes, found)?);
@@ -255,14 +257,22 @@ impl PcapngWalker {
         }
     }
 
-    fn section(&mut self, bytes: &[u8], found: &Found) -> Result<(), Box<Fault>> {
+    fn section(&mut self, bytes: &[u8], found: &Found, summary: &mut FileSummary) -> Result<(), Box<Fault>> {
         let head = found.need(bytes, SECTION_LEAST)?;
         let (major, minor) = (self.order.u16(head, 12), self.order.u16(head, 14));
         // 1.2 is 1.0 from writers that announce newer block types (draft-ietf-opsawg-pcapng 4.1).
         if !matches!((major, minor), (1, 0 | 2)) {
             return Err(FaultKind::PcapngVersion(major, minor).at(found.start));
         }
-        each_option(found.after(bytes, SECTION_LEAST), self.order, |_, _| ()).map_err(|kind| kind.at(found.start))?;
+        let room = MOST_SECTION_COMMENTS.saturating_sub(summary.section_comments.len());
+        let mut comments = Vec::new();
+        let comment = |code: OptionCode, value: &[u8]| {
+            if code == OptionCode::Comment && comments.len() < room {
+                comments.push(String::from_utf8_lossy(value).into_owned());
+            }
+        };
+        each_option(found.after(bytes, SECTION_LEAST), self.order, comment).map_err(|kind| kind.at(found.start))?;
+        summary.section_comments.extend(comments);
         self.earlier += self.sources.len();
         self.sources.clear();
         Ok(())

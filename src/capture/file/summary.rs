@@ -94,6 +94,8 @@ pub struct FileSummary {
     pub interfaces: Vec<Interface>,
     /// The secrets found so far; [`Reader::tls_key_logs`](super::Reader::tls_key_logs) has the bytes of those for TLS.
     pub secrets: Vec<Secrets>,
+    /// Comments of sections, the first 256.
+    pub section_comments: Vec<String>,
     /// Comments of packets by [`Packet::offset`], ascending, if [`Reader::again`](super::Reader::again) reads the file.
     pub comments: Vec<(u64, String)>,
     /// Names of addresses, likewise.
@@ -115,6 +117,7 @@ impl FileSummary {
             last,
             interfaces: Vec::new(),
             secrets: Vec::new(),
+            section_comments: Vec::new(),
             comments: Vec::new(),
             names: Vec::new(),
             damage: None,

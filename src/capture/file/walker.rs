@@ -27,7 +27,7 @@ impl Walker {
     pub fn open(bytes: &[u8], block: u16, summary: &mut FileSummary) -> Result<Self, Box<Fault>> {
         match summary.file_type {
             FileType::Pcap => PcapWalker::open(bytes, block, summary).map(Self::Pcap),
-            FileType::Pcapng => PcapngWalker::open(bytes, block).map(Self::Pcapng),
+            FileType::Pcapng => PcapngWalker::open(bytes, block, summary).map(Self::Pcapng),
         }
     }
 

@@ -48,7 +48,9 @@ impl Extract<'_> {
         let mut scout = self.replay.again();
         let chosen = self.choice.packets(&mut scout, &mut self.plaintext);
         self.plaintext.settle(&self.choice)?;
-        let mut spool = Spool::new(out, concat!("ckscope ", env!("CARGO_PKG_VERSION")))?;
+        let comments = scout.files().iter().flat_map(|file| &file.section_comments);
+        let comments: Vec<&str> = comments.map(String::as_str).collect();
+        let mut spool = Spool::with_comments(out, concat!("ckscope ", env!("CARGO_PKG_VERSION")), &comments)?;
         let bases = interfaces(&scout, &mut spool)?;
         let made_on = if self.plaintext.is_empty() {
             None
