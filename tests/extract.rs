@@ -146,6 +146,22 @@ fn wireshark_opens_what_is_written() {
     }
 }
 
+#[test]
+fn plaintext_of_some_messages_seems_to_lack_nothing() {
+    if !is_there("tshark") {
+        return;
+    }
+    let files = Files::new();
+    for name in ["all-procedures-tls13.pcapng", "failures-tls13.pcapng", "appendix-ii-grpc-tls13.pcapng"] {
+        let capture = Capture::file(&sample(name));
+        let choice = Choice::of(&capture.journal, true, |index| index % 3 == 1);
+        let path = files.write(name, &capture.bytes(choice, true));
+        let lost = "tcp.analysis.lost_segment || tcp.analysis.ack_lost_segment";
+        let found = uncomplaining(quiet("tshark").arg("-r").arg(&path).args(["-Y", lost]));
+        assert_eq!(found, "", "{name}");
+    }
+}
+
 /// What is printed that the writing must not change: packets may be fewer.
 fn whole(capture: &Capture, decrypted: bool) -> (Vec<Value>, Vec<Value>) {
     let mut messages = capture.messages();

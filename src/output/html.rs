@@ -15,10 +15,10 @@ table{border-collapse:collapse;margin:.6em 0}th,td{padding:.15em .7em;text-align
 overflow-wrap:break-word;vertical-align:top}th{color:#567;font-weight:600}td.n{font-variant-numeric:tabular-nums}\
 td.n{white-space:nowrap}td.n,th.n{text-align:right}.bar{display:inline-block;height:.7em;background:#8ab}dt{color:#567;float:left;clear:left;\
 width:6.5em}dd{margin:0 0 .2em 6.5em}dd:empty::after{content:'-'}figure{margin:.5em 0;overflow-x:auto}\
-svg{max-width:100%;height:auto}.messages{table-layout:fixed;width:100%;overflow-wrap:anywhere}.messages .number{width:3em}\
+.messages{table-layout:fixed;width:100%;overflow-wrap:anywhere}.messages .number{width:3em}\
 .messages .name{width:23%}.messages .values{width:36%}.error{color:#b00020}.warning{color:#9a6700}.note{color:#567}\
-@media print{body{max-width:none;margin:0;font-size:9pt}h2,h3{break-after:avoid}th,td{padding:.1em .45em}tr,figure{break-inside:avoid}\
-.bar{print-color-adjust:exact}}@page{margin:14mm}";
+@media print{svg{max-width:100%;height:auto}body{max-width:none;margin:0;font-size:9pt}h2,h3{break-after:avoid}th,td{padding:.1em .45em}tr,figure{break-inside:avoid}\
+.bar{print-color-adjust:exact}}@page{size:A4 landscape;margin:12mm}";
 
 /// Width of the longest bar, in em.
 const LONGEST_BAR: f64 = 8.0;

@@ -51,6 +51,35 @@ enum What {
     },
 }
 
+/// What of the streams is not wanted: positions, and the bytes dropped up to the end of each.
+#[derive(Debug, Default)]
+struct Dropped(HashMap<(u32, usize), Vec<(u64, u64)>>);
+
+impl Dropped {
+    fn add(&mut self, side: (u32, usize), position: u64, length: u32) {
+        self.0.entry(side).or_default().push((position, length.into()));
+    }
+
+    /// Puts all in order and adds up.
+    fn sort(&mut self) {
+        for parts in self.0.values_mut() {
+            parts.sort_unstable();
+            let mut sum = 0;
+            for (_, length) in parts {
+                sum += *length;
+                *length = sum;
+            }
+        }
+    }
+
+    /// Bytes dropped of a stream before `position`.
+    fn before(&self, side: (u32, usize), position: u64) -> u64 {
+        let Some(parts) = self.0.get(&side) else { return 0 };
+        let count = parts.partition_point(|(start, _)| *start < position);
+        count.checked_sub(1).map_or(0, |last| parts[last].1)
+    }
+}
+
 /// A connection as far as it was written.
 #[derive(Debug, Default)]
 struct Stream {
@@ -141,18 +170,39 @@ impl Plaintext {
                 *last = (*last).max(position);
             }
         }
+        let mut dropped = Dropped::default();
         self.events.retain(|event| match event.what {
             What::Flags(_) => true,
-            What::Data { position, .. } => {
+            What::Data { position, length, .. } => {
                 let before = |last: &u64| position <= *last;
                 let side = (event.connection, event.side as usize);
-                choice.wants(event.connection, event.side, event.packet)
-                    || choice.is_until(event.connection) && last.get(&side).is_some_and(before)
+                let wanted = choice.wants(event.connection, event.side, event.packet)
+                    || choice.is_until(event.connection) && last.get(&side).is_some_and(before);
+                if !wanted {
+                    dropped.add(side, position, length);
+                }
+                wanted
             }
         });
+        self.close_ranks(dropped);
         self.events.sort_by_key(in_order);
         self.events.reverse();
         self.file.as_mut().map_or(Ok(()), BufWriter::flush)
+    }
+
+    /// Moves what is left together, so that nothing seems to be missing but what the capture lacks.
+    fn close_ranks(&mut self, mut dropped: Dropped) {
+        dropped.sort();
+        for event in &mut self.events {
+            if let What::Data { position, .. } = &mut event.what {
+                *position -= dropped.before((event.connection, event.side as usize), *position);
+            }
+        }
+        for (&connection, stream) in &mut self.streams {
+            for (side, length) in stream.length.iter_mut().enumerate() {
+                *length -= dropped.before((connection, side), u64::MAX);
+            }
+        }
     }
 
     /// The packets, as raw IP, to write at packet `number`, and the comments on each.
