@@ -1,6 +1,6 @@
 //! Conversations between TLS stacks that are not ours, through a relay that records what they say.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -54,7 +54,7 @@ pub fn is_there(program: &str) -> bool {
 fn relay(listener: TcpListener, server: u16) -> thread::JoinHandle<Recorded> {
     thread::spawn(move || {
         let (client, _) = listener.accept().unwrap();
-        let server = dial(server);
+        let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
         let recorded = Arc::new(Mutex::new(Recorded::default()));
         let pump = |from: &TcpStream, to: &TcpStream, side| {
             let (mut from, mut to, recorded) = (from.try_clone().unwrap(), to.try_clone().unwrap(), recorded.clone());
@@ -79,23 +79,16 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Until somebody listens; asked by binding, because a connection would be the server's first client.
-fn wait_for(port: u16) {
-    while !matches!(TcpListener::bind(("0.0.0.0", port)), Err(error) if error.kind() == ErrorKind::AddrInUse) {
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A server that has its port may still be about to listen.
-fn dial(port: u16) -> TcpStream {
-    let dialled = |_| {
-        let stream = TcpStream::connect(("127.0.0.1", port)).ok();
-        if stream.is_none() {
-            thread::sleep(Duration::from_millis(10));
-        }
-        stream
+/// Whether somebody listens. Asked of the system: a connection would be the server's first client, and binding could
+/// take the port away from it.
+fn has_listener(port: u16) -> bool {
+    let (local, listening) = (format!(":{port:04X}"), "0A");
+    let is_it = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next().is_some_and(|address| address.ends_with(&local)) && words.nth(1) == Some(listening)
     };
-    (0..500).find_map(dialled).expect("the server listens within five seconds")
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    tables.iter().any(|table| table.lines().any(is_it))
 }
 
 /// Keys and certificates, and a place for logs.
@@ -163,27 +156,40 @@ pub struct Server {
 impl Server {
     /// `openssl s_server` with `options`, for as many clients as come, one after the other.
     pub fn openssl(pki: &Pki, suite: &str, options: &[&str]) -> Self {
-        let port = free_port();
-        let mut command = quiet("openssl");
-        command.args(["s_server", "-quiet", "-accept", &port.to_string()]);
-        command.args(pki.identity(suite, ["-cert", "-key"])).args(options);
-        Self::start(command, port)
+        Self::start(|port| {
+            let mut command = quiet("openssl");
+            command.args(["s_server", "-quiet", "-accept", &port.to_string()]);
+            command.args(pki.identity(suite, ["-cert", "-key"])).args(options);
+            command
+        })
     }
 
     /// `gnutls-serv`, which echoes lines.
     pub fn gnutls(pki: &Pki, suite: &str, priority: &str) -> Self {
-        let port = free_port();
-        let mut command = quiet("gnutls-serv");
-        command.args(["--echo", "--disable-client-cert", "-q", "--priority", priority, "--port", &port.to_string()]);
-        command.args(pki.identity(suite, ["--x509certfile", "--x509keyfile"]));
-        Self::start(command, port)
+        Self::start(|port| {
+            let mut command = quiet("gnutls-serv");
+            command.args(["--echo", "--disable-client-cert", "-q", "--priority", priority]);
+            command.args(["--port", &port.to_string()]);
+            command.args(pki.identity(suite, ["--x509certfile", "--x509keyfile"]));
+            command
+        })
     }
 
-    fn start(mut command: Command, port: u16) -> Self {
-        let mut running = Running::start(&mut command);
-        let ends = running.ends();
-        wait_for(port);
-        Self { running, ends, port }
+    /// A free port may be somebody else's by the time the server asks for it; then it goes, and tries another.
+    fn start(command: impl Fn(u16) -> Command) -> Self {
+        for _ in 0..10 {
+            let port = free_port();
+            let mut running = Running::start(&mut command(port));
+            let ends = running.ends();
+            let mut server = Self { running, ends, port };
+            while server.is_alive() {
+                if has_listener(port) {
+                    return server;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        panic!("no server could listen on any of ten free ports");
     }
 
     /// `openssl s_client` with `options` has a conversation.
