@@ -363,7 +363,12 @@ fn effects_are_told_not_done() {
     let key = |key: &str| Event::Key(KeyEvent::from(key.parse::<Key>().unwrap()));
     let mut screen = Screen::of("session.pcapng", (80, 24));
     assert_eq!(screen.event(&key("q")), Effect::Quit);
-    assert!(matches!(screen.event(&key("y")), Effect::Copy(text) if text.starts_with("{\"number\":1,")));
+    assert!(
+        matches!(screen.event(&key("y")), Effect::Copy(text) if text.starts_with("{\"id\":1,") && text.contains("\"state\""))
+    );
+    let of_message = screen.keys("3");
+    screen = of_message;
+    assert!(matches!(screen.event(&key("y")), Effect::Copy(text) if text.contains("\"message_id\"")));
     screen = screen.keys("w 'out.jsonl");
     let all = (0..screen.state.extent.messages).collect();
     assert_eq!(screen.event(&key("enter")), Effect::Save("out.jsonl".to_owned(), all));

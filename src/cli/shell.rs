@@ -80,8 +80,15 @@ impl ManArgs {
         let mut command = Cli::command();
         command.build();
         match self.directory {
-            None => Man::new(command).render(&mut BufWriter::new(io::stdout().lock()))?,
-            Some(directory) => write_pages(&command, &directory)?,
+            None => {
+                let mut out = BufWriter::new(io::stdout().lock());
+                Man::new(command).render(&mut out)?;
+                out.flush()?;
+            }
+            Some(directory) => {
+                std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+                write_pages(&command, &directory)?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
