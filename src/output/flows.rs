@@ -44,15 +44,10 @@ impl<'a> Listing<'a> {
     pub fn new(view: View<'a>, identities: &'a Identities<'a>, clock: Clock, styles: Styles, columns: usize) -> Self {
         let journal = view.journal;
         let mut used = vec![false; journal.definitions.procedures.len()];
-        let mut asked = vec![false; journal.connections.len()];
-        let mut km = 0;
-        for (index, procedure) in journal.procedures.iter().enumerate() {
-            used[procedure.definition as usize] = true;
-            let (connection, side) = km_of(view, index as u32);
-            if !std::mem::replace(&mut asked[connection as usize], true) {
-                km = km.max(width(&identities.lane(connection, side).name));
-            }
-        }
+        journal.procedures.iter().for_each(|procedure| used[procedure.definition as usize] = true);
+        let talking = (0..).zip(&journal.connections).filter(|(_, connection)| connection.messages > 0);
+        let kms = talking.map(|(index, connection)| identities.lane(index, Identities::km_side(connection)));
+        let km = kms.map(|km| width(&km.name)).max().unwrap_or(0);
         let names = journal.definitions.procedures.iter().zip(used).filter(|(_, used)| *used);
         let name = names.map(|(definition, _)| width(&definition.name)).max().unwrap_or(0).max("PROCEDURE".len());
         let id = journal.procedures.len().to_string().len().max("ID".len());
