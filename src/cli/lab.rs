@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 
 use security::Security;
 
+use super::address::address;
 use crate::lab::appendix_ii;
 use crate::lab::controller::Controller;
 use crate::lab::dialect::{Dialect, Ids, Lists, Responses, Spelling};
@@ -94,7 +95,7 @@ enum Peer {
 #[derive(Args, Debug)]
 struct ControllerArgs {
     /// Wait for KMs here.
-    #[arg(long, value_name = "ADDR", required_unless_present = "dial")]
+    #[arg(long, value_name = "ADDR", value_parser = address, required_unless_present = "dial")]
     listen: Option<SocketAddr>,
     /// Dial the KM of this KMA.
     #[arg(long, value_name = "KMA=ADDR", value_parser = kma_at)]
@@ -109,10 +110,10 @@ struct ControllerArgs {
 #[derive(Args, Debug)]
 struct KmArgs {
     /// Dial the controller here.
-    #[arg(long, value_name = "ADDR", required_unless_present = "listen")]
+    #[arg(long, value_name = "ADDR", value_parser = address, required_unless_present = "listen")]
     connect: Option<SocketAddr>,
     /// Wait for the controller here; for one KM.
-    #[arg(long, value_name = "ADDR", requires = "id")]
+    #[arg(long, value_name = "ADDR", value_parser = address, requires = "id")]
     listen: Option<SocketAddr>,
     /// Be the KM of this KMA; may be repeated [default: all of the topology].
     #[arg(long, value_name = "KMA")]
@@ -144,7 +145,7 @@ struct Common {
 /// `KMA-1=127.0.0.1:4164`
 fn kma_at(text: &str) -> Result<(String, SocketAddr), String> {
     let (kma, address) = text.split_once('=').ok_or("expected KMA=ADDR, as in KMA-1=127.0.0.1:4164")?;
-    Ok((kma.to_owned(), address.parse().map_err(|error| format!("{address}: {error}"))?))
+    Ok((kma.to_owned(), self::address(address)?))
 }
 
 /// How the peers write what the Recommendation leaves open.

@@ -1,6 +1,7 @@
 //! The command line: what was typed → what it means. One file per command; results go to stdout, everything else to
 //! stderr. Knows every stage only by its public face.
 
+mod address;
 mod ca;
 mod capture;
 mod connections;

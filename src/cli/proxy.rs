@@ -4,6 +4,7 @@ mod panel;
 mod rules;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::address::address;
 use super::live::{LiveArgs, Source};
 use super::record::{self, RecordArgs};
 use super::say;
@@ -68,10 +70,16 @@ enum Command {
 #[command(next_help_heading = "Forwarding")]
 struct ForwardArgs {
     /// Wait for connections here (repeatable; the first --upstream belongs to the first --listen, and so on)
-    #[arg(long, value_name = "ADDR", required = true)]
+    #[arg(long, value_name = "ADDR", value_parser = address, required = true)]
     listen: Vec<SocketAddr>,
     /// Pass them on to this address
-    #[arg(long, value_name = "ADDR", required_unless_present = "transparent", conflicts_with = "transparent")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        value_parser = address,
+        required_unless_present = "transparent",
+        conflicts_with = "transparent"
+    )]
     upstream: Vec<SocketAddr>,
     /// Pass them on to where they were going before nftables brought them here; see ckscope proxy rules
     #[arg(long, value_name = "HOW")]
@@ -132,8 +140,8 @@ struct IdentityArgs {
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
     /// Connections at a time; more are reset
-    #[arg(long, value_name = "N", default_value_t = 4096)]
-    max_connections: usize,
+    #[arg(long, value_name = "N", default_value = "4096")]
+    max_connections: NonZeroUsize,
     /// Seconds that dialling on may take
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     connect_timeout: Duration,
@@ -185,6 +193,7 @@ impl ProxyArgs {
     /// What the proxy is to do.
     fn options(&self, key_log: Option<PathBuf>) -> anyhow::Result<Options> {
         let Self { forward, identities, limits, .. } = self;
+        identities.check(key_log.is_some())?;
         Ok(Options {
             routes: forward.routes()?,
             spoof_source: forward.spoof_source,
@@ -201,12 +210,35 @@ impl ProxyArgs {
             },
             revoked: identities.crl.clone(),
             key_log,
-            connections: limits.max_connections,
+            connections: limits.max_connections.get(),
             connect: limits.connect_timeout,
             handshake: limits.handshake_timeout,
             drain: limits.drain,
             queue: limits.queue << 20,
         })
+    }
+}
+
+impl IdentityArgs {
+    /// What is about TLS asks for TLS to be opened.
+    fn check(&self, has_key_log: bool) -> anyhow::Result<()> {
+        let given = [
+            ("--km-ca", self.km_ca.is_some()),
+            ("--controller-ca", self.controller_ca.is_some()),
+            ("--crl", !self.crl.is_empty()),
+            ("--no-verify-km", self.no_verify_km),
+            ("--no-verify-controller", self.no_verify_controller),
+            ("--keylog", has_key_log),
+        ];
+        let opens = self.ca.is_some() || self.km_cert.is_some() || self.controller_cert.is_some();
+        match given.iter().find(|(_, given)| *given && !opens) {
+            Some((option, _)) => {
+                bail!(
+                    "{option} is about TLS, which is not opened without --ca DIR; ckscope ca init DIR makes an authority"
+                )
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -225,12 +257,24 @@ impl ForwardArgs {
             [only] => *only,
             several => several[number],
         };
+        if let Some((listen, _)) = self.listen.iter().zip(&upstream).find(|(listen, to)| leads_back(**listen, **to)) {
+            bail!(
+                "the proxy would pass on to itself at {listen}; --upstream is the address of whom to reach through it"
+            );
+        }
         if self.dial.len() > 1 && self.dial.len() != self.listen.len() {
             bail!("{} --listen, but {} --dial; give one for all, or one for each", self.listen.len(), self.dial.len());
         }
         let routes = self.listen.iter().zip(upstream).enumerate();
         Ok(routes.map(|(number, (&listen, upstream))| Route { listen, upstream, dialler: dialler(number) }).collect())
     }
+}
+
+/// Whether what is taken at `listen` would come there again.
+fn leads_back(listen: SocketAddr, to: Upstream) -> bool {
+    let Upstream::To(to) = to else { return false };
+    let here = listen.ip() == to.ip() || listen.ip().is_unspecified() && to.ip().is_loopback();
+    here && listen.port() == to.port()
 }
 
 impl Source for Running {

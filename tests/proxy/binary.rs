@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
+use ckscope::capture::proxy::authority;
 use serde_json::Value;
 
 use crate::support::Files;
@@ -209,6 +210,15 @@ fn what_does_not_go_together_is_said() {
     let listen = ["--listen", "127.0.0.1:0"];
     assert!(error(&[&listen[..], &listen, &["--upstream", "127.0.0.1:1"]].concat()).contains("they go in pairs"));
     assert!(error(&listen).contains("--upstream"));
-    let nowhere = error(&[&listen[..], &["--upstream", "127.0.0.1:1", "--ca", "no-such-directory"]].concat());
-    assert!(nowhere.contains("give --km-ca FILE, or --no-verify-km"), "{nowhere}");
+    let one = |more: &[&str]| error(&[&listen[..], &["--upstream", "127.0.0.1:1"], more].concat());
+    assert!(one(&["--ca", "no-such-directory"]).contains("ckscope ca init no-such-directory"));
+    let files = Files::new();
+    let directory = files.path().join("ca");
+    authority::init(&directory).unwrap();
+    let doubtful = one(&["--ca", directory.to_str().unwrap()]);
+    assert!(doubtful.contains("which authority of the KM's certificates") && doubtful.contains("--no-verify-km"));
+    assert!(one(&["--keylog", "keys.log"]).contains("--keylog is about TLS, which is not opened without --ca"));
+    assert!(one(&["--max-connections", "0"]).contains("--max-connections"));
+    assert!(error(&["--listen", "[::]:4164", "--upstream", "[::1]:4164"]).contains("pass on to itself"));
+    assert!(error(&["--listen", "nowhere", "--upstream", "[::1]:4164"]).contains("like 192.0.2.10:4164"));
 }

@@ -148,7 +148,8 @@ impl Made {
     /// What to do with it.
     pub fn instructions(&self) -> String {
         let Self { certificate, key, fingerprint } = self;
-        let (certificate, key) = (certificate.display(), key.display());
+        let directory = certificate.parent().unwrap_or(Path::new("."));
+        let (directory, certificate, key) = (directory.display(), certificate.display(), key.display());
         format!(
             "made {certificate}\n  and  {key} (keep it: whoever has it can pretend to be any KM or controller that trusts it)\n\
              SHA-256 {fingerprint}\n\
@@ -161,7 +162,7 @@ impl Made {
                    \x20     RHEL, Fedora:   cp {certificate} /etc/pki/ca-trust/source/anchors/ckscope.pem && update-ca-trust\n\
                    \x20     Java:           keytool -importcert -noprompt -alias ckscope -file {certificate} -keystore TRUSTSTORE\n\
              Then:\n\
-               \x20 ckscope proxy --ca DIR --km-ca KM-AUTHORITY.pem --controller-ca CONTROLLER-AUTHORITY.pem --listen … --upstream …\n\
+               \x20 ckscope proxy --ca {directory} --km-ca KM-AUTHORITY.pem --controller-ca CONTROLLER-AUTHORITY.pem --listen … --upstream …\n\
              Take it out again when the test is over."
         )
     }

@@ -48,6 +48,7 @@ impl Identities {
             let text = "TLS is passed on unopened, for want of --ca DIR; ckscope ca init DIR makes an authority";
             return Ok((None, vec![text.to_owned()]));
         }
+        let mint = options.ca.as_deref().map(Authority::read).transpose()?.map(Mint::new);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let revoked: Vec<_> =
             options.revoked.iter().map(|path| revocations(path)).collect::<io::Result<Vec<_>>>()?.concat();
@@ -57,7 +58,6 @@ impl Identities {
             [(&km, "KM"), (&controller, "controller")].into_iter().filter(|(side, _)| side.judge.is_none());
         let warnings = unverified.map(|(_, who)| format!("any certificate of the {who} is believed: none is verified"));
         let warnings = warnings.collect();
-        let mint = options.ca.as_deref().map(Authority::read).transpose()?.map(Mint::new);
         let key_log = options.key_log.as_deref().map(KeyLogFile::open).transpose()?.map(Arc::new);
         Ok((Some(Self { provider, key_log, mint, km, controller }), warnings))
     }
@@ -102,7 +102,7 @@ impl Side {
             Party::Controller => ("controller", "km"),
         };
         if trust.shown.is_none() && !mints {
-            let text = format!("nothing to show the {who}: give --ca DIR, or --{other}-cert and --{other}-key");
+            let text = format!("nothing to show {}: give --ca DIR, or --{other}-cert and --{other}-key", party.the());
             return Err(io::Error::other(text));
         }
         let judge = match &trust.authorities {
@@ -111,8 +111,10 @@ impl Side {
             }
             None if trust.unverified => None,
             None => {
-                let text =
-                    format!("whose certificates of the {who} to believe? give --{who}-ca FILE, or --no-verify-{who}");
+                let text = format!(
+                    "which authority of {}'s certificates to believe? give --{who}-ca FILE, or --no-verify-{who}",
+                    party.the()
+                );
                 return Err(io::Error::other(text));
             }
         };

@@ -16,7 +16,7 @@ pub struct RulesArgs {
     #[arg(long, value_name = "HOW")]
     transparent: Transparent,
     /// Where the proxy listens (repeatable: once for IPv4, once for IPv6)
-    #[arg(long, value_name = "ADDR", required = true)]
+    #[arg(long, value_name = "ADDR", value_parser = super::address, required = true)]
     listen: Vec<SocketAddr>,
     /// The destination port of the connections to bring there (repeatable)
     #[arg(long, value_name = "PORT", required = true)]
