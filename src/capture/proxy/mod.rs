@@ -35,6 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -198,7 +199,8 @@ pub struct Running {
 /// # Errors
 /// An address cannot be listened on, a file cannot be read, or the options do not go together.
 pub fn start(options: Options, record: impl Record + 'static, say: Say) -> io::Result<Running> {
-    let (identities, warnings) = Identities::read(&options)?;
+    let (identities, mut warnings) = Identities::read(&options)?;
+    warnings.extend(make_room(options.connections));
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("proxy").enable_all().build()?;
     let inside = runtime.enter();
     let listeners = options.routes.iter().map(listen::listen).collect::<io::Result<Vec<_>>>()?;
@@ -217,6 +219,29 @@ pub fn start(options: Options, record: impl Record + 'static, say: Say) -> io::R
     let supervisor = supervise(context.clone(), runtime, recorder)?;
     let supervisor = Mutex::new(Some(supervisor));
     Ok(Running { context, supervisor, recording, stop, listening, listeners: told, warnings })
+}
+
+/// Open files besides those of connections.
+const OTHER_FILES: u64 = 64;
+
+/// Lets the process have as many open files as it may, two for each connection; what to warn of if those are too few.
+fn make_room(connections: usize) -> Option<String> {
+    let limits = getrlimit(Resource::Nofile);
+    let needed = (connections as u64).saturating_mul(2).saturating_add(OTHER_FILES);
+    let allowed = limits.maximum.unwrap_or(u64::MAX);
+    if limits.current.is_none_or(|current| current >= needed) {
+        return None;
+    }
+    // Not more than needed: a few programs go through all that there may be.
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(needed.min(allowed)), ..limits }).is_ok();
+    (!raised || allowed < needed).then(|| {
+        let allowed = if raised { allowed } else { limits.current.unwrap_or(u64::MAX) };
+        let enough = allowed.saturating_sub(OTHER_FILES) / 2;
+        format!(
+            "the system allows {allowed} open files (ulimit -n), enough for {enough} of {connections} connections: \
+             raise it, or lower --max-connections"
+        )
+    })
 }
 
 /// The thread that ends the proxy when it is told to stop: relays, runtime, recording, in this order.
