@@ -662,3 +662,13 @@ fn an_identifier_of_the_message_is_picked_to_follow() {
     let followed = screen.state.shown.carried.as_ref().expect("it is followed");
     assert!(offered.contains(&followed.text));
 }
+
+#[test]
+fn values_of_the_capture_are_offered_while_a_filter_is_typed() {
+    let mut screen = Screen::of("session.pcapng", (80, 24)).keys("3 / 'ck.session_id~==~c4");
+    assert!(screen.text().contains("c42c5a1a-a382"), "{}", screen.text());
+    let screen = screen.keys("tab enter");
+    let typed = screen.state.shown.filter.as_ref().map(|(text, _)| text.as_str());
+    assert_eq!(typed, Some("ck.session_id == c42c5a1a-a382-4138-b7ad-5fdd5756bd3d"));
+    assert!(screen.state.messages.count > 0);
+}

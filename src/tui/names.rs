@@ -1,6 +1,7 @@
 //! What the ends of connections are called: by identity, by the user's alias, else by address.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::journal::{Side, View};
 use crate::output::escape::escaped;
@@ -9,7 +10,7 @@ use crate::output::ladder::{Identities, Lane, Learned, km_of};
 /// Names, learned from the journal and given by the user.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    learned: Learned,
+    learned: Arc<Learned>,
     /// Aliases, escaped, by the name they stand for.
     pub aliases: BTreeMap<String, String>,
 }
@@ -17,7 +18,12 @@ pub struct Names {
 impl Names {
     /// Learns anew from every message.
     pub fn learn(&mut self, view: View<'_>) {
-        self.learned = Learned::new(view);
+        self.learned = Arc::new(Learned::new(view));
+    }
+
+    /// What was learned.
+    pub fn learned(&self) -> Arc<Learned> {
+        Arc::clone(&self.learned)
     }
 
     /// Calls `name` by `alias`; by its own if that is empty.

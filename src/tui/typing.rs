@@ -14,7 +14,7 @@ use super::state::{Effect, Prompt, State};
 use super::tab::Tab;
 use super::table::put;
 use super::{connections, filter, messages, procedures};
-use crate::filter::{TokenKind, tokens};
+use crate::filter::{Seen, TokenKind, tokens};
 use crate::journal::View;
 use crate::output::escape::{escaped, width};
 
@@ -125,7 +125,10 @@ impl State {
                 let all = self.identifiers(view);
                 words(all.iter().map(String::as_str).collect(), '\0')
             }
-            Command::Filter => filter::complete(&prompt.line.text, prompt.line.at, view),
+            Command::Filter => {
+                let seen = Seen::new(view, self.names.learned(), self.message(view));
+                filter::complete(&prompt.line.text, prompt.line.at, view, &seen)
+            }
             _ => (0, Vec::new()),
         }
     }
