@@ -672,3 +672,57 @@ fn values_of_the_capture_are_offered_while_a_filter_is_typed() {
     assert_eq!(typed, Some("ck.session_id == c42c5a1a-a382-4138-b7ad-5fdd5756bd3d"));
     assert!(screen.state.messages.count > 0);
 }
+
+/// A capture with the comments of its packets, as the interface shows it once it has found them.
+fn with_notes(path: &std::path::Path) -> (InFile, State) {
+    let Screen { feed, mut state } = Screen::of(path.to_str().expect("UTF-8"), (80, 24));
+    let feed = InFile(feed, path.to_owned());
+    std::thread::scope(|scope| {
+        let mut scout = Scout::start(scope, &feed);
+        scout.ask_for_notes();
+        let mut is_there = false;
+        while !is_there {
+            feed.with(&mut |view| {
+                scout.parts().for_each(|part| {
+                    state.take(view, part);
+                    is_there = true;
+                });
+            });
+            std::thread::yield_now();
+        }
+    });
+    (feed, state)
+}
+
+#[test]
+fn comments_of_a_capture_are_shown_changed_and_saved_once() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let original = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures/all-procedures.pcapng");
+    let mut count = 0;
+    // Opens a capture, types, saves all of it, and says what is commented then.
+    let mut round = |before: &std::path::Path, keys: &str| {
+        let (InFile(feed, before), state) = with_notes(before);
+        let Screen { feed, state } = Screen { feed, state }.keys(keys);
+        count += 1;
+        let after = folder.path().join(format!("{count}.pcapng"));
+        let (feed, all) = (InFile(feed, before), (0..state.extent.messages).collect::<Vec<u32>>());
+        feed.with(&mut |view| {
+            ckscope::tui::save::save(&feed, view, &state, &after, &all).expect("it is written");
+        });
+        let mut replay = Replay::of_files(&Reader::open(std::slice::from_ref(&after)).0);
+        while replay.read_batch(&mut Batch::default(), 100) {}
+        let texts = replay.files()[0].comments.iter().map(|(_, text)| text.clone());
+        (after, texts.filter(|text| text.contains("odd")).collect::<Vec<String>>())
+    };
+    let (first, written) = round(&original, "3 j j ; 'odd enter");
+    assert_eq!(written, ["odd"]);
+    let (second, kept) = round(&first, "3 j");
+    assert_eq!(kept, ["odd"], "what was not changed stands once");
+    let (InFile(feed, _), state) = with_notes(&second);
+    let mut screen = Screen { feed, state }.keys("3 j j");
+    assert!(screen.text().contains(" ; odd") && screen.text().contains(";3"), "{}", screen.text());
+    let (third, changed) = round(&second, "3 j j ; '~indeed enter");
+    assert_eq!(changed, ["odd indeed"]);
+    let (_, gone) = round(&third, "3 j j ; ctrl-u enter");
+    assert_eq!(gone, Vec::<String>::new());
+}

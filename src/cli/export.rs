@@ -1,6 +1,6 @@
 //! `ckscope export`: a part of a capture as a file, by the extension of its name.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +19,7 @@ use crate::identities::Identities;
 use crate::output::fields::{self, Field, Key};
 use crate::output::html::Page;
 use crate::output::ladder::{Ladder, exchanges, mermaid, svg};
-use crate::output::packets::{Choice, Extract, Plaintext};
+use crate::output::packets::{Choice, Comments, Extract, Plaintext};
 use crate::stats::Statistics;
 
 /// Examples for the help text.
@@ -223,7 +223,7 @@ impl ExportArgs {
         }
         let secrets = if self.secrets { secrets_of(analysis, &choice) } else { String::new() };
         let replay = &Replay::of_files(&analysis.reader);
-        Extract { journal, replay, choice, plaintext, secrets, comments: HashMap::new() }.write(out)?;
+        Extract { journal, replay, choice, plaintext, secrets, comments: Comments::default() }.write(out)?;
         Ok(())
     }
 

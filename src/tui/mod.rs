@@ -25,6 +25,7 @@ pub mod memory;
 pub mod messages;
 mod mouse;
 pub mod names;
+pub mod notes;
 mod order;
 pub mod overlay;
 pub mod procedures;

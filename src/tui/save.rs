@@ -1,6 +1,6 @@
 //! What is marked, or shown, as a new file, of the kind that its name says.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -78,7 +78,7 @@ fn plan(feed: &dyn Feed, view: View<'_>, kind: &str, messages: &[u32]) -> io::Re
 
 fn packets(out: &mut impl Write, view: View<'_>, state: &State, replay: &Replay, messages: &[u32]) -> io::Result<()> {
     let choice = Choice::of(view.journal, false, |index| messages.binary_search(&index).is_ok());
-    let (comments, plaintext) = (comments(state, view, messages), Plaintext::default());
+    let (comments, plaintext) = (state.comments(view), Plaintext::default());
     Extract { journal: view.journal, replay, choice, plaintext, secrets: String::new(), comments }.write(out)?;
     Ok(())
 }
@@ -121,15 +121,4 @@ fn groups_of(view: View<'_>, messages: &[u32]) -> Vec<Vec<u32>> {
     let wanted: BTreeSet<u32> = messages.iter().map(of).filter(|&procedure| procedure != NONE).collect();
     let some = |group: Vec<u32>| group.into_iter().filter(|procedure| wanted.contains(procedure)).collect::<Vec<u32>>();
     exchanges(view).map(some).filter(|group| !group.is_empty()).collect()
-}
-
-/// What was written on messages, by the packets that completed them.
-fn comments(state: &State, view: View<'_>, messages: &[u32]) -> HashMap<u32, Vec<String>> {
-    let mut comments: HashMap<u32, Vec<String>> = HashMap::new();
-    for (index, mark) in &state.marks {
-        if let Some(comment) = mark.comment.as_ref().filter(|_| messages.binary_search(index).is_ok()) {
-            comments.entry(view.record(*index).packet).or_default().push(comment.clone());
-        }
-    }
-    comments
 }

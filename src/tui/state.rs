@@ -13,6 +13,7 @@ use super::marks::{Anchor, Mark, anchor, locate};
 use super::memory::Memory;
 use super::messages::Panel;
 use super::names::Names;
+use super::notes::Noted;
 use super::scout::{Part, Restriction};
 use super::search::{Found, Ground, Search};
 use super::statistics::Statistics;
@@ -160,6 +161,8 @@ pub struct State {
     pub search: (String, Option<Search>),
     /// Marks and comments by message.
     pub marks: BTreeMap<u32, Mark>,
+    /// Comments of the capture itself.
+    pub noted: Noted,
     /// The hint of the tour that is shown; their number when it is over.
     pub hint: usize,
     /// In front of the view.
@@ -216,6 +219,7 @@ impl State {
             shown: Shown::default(),
             search: (String::new(), None),
             marks: BTreeMap::new(),
+            noted: Noted::default(),
             hint: 0,
             overlay: None,
             prompt: None,
@@ -409,6 +413,7 @@ impl State {
             {
                 self.searched(view, found);
             }
+            Part::Noted(found) => self.adopt(view, found),
             Part::Shown { .. } | Part::Searched { .. } => {}
         }
     }

@@ -26,8 +26,25 @@ pub struct Extract<'a> {
     pub plaintext: Plaintext,
     /// An NSS key log to put in, if it is not empty.
     pub secrets: String,
-    /// Comments to add, by number of packet.
-    pub comments: HashMap<u32, Vec<String>>,
+    /// Comments of packets, by their numbers, where they are not those of the capture.
+    pub comments: Comments,
+}
+
+/// What is written on packets beside what the capture has on them, or in its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comments {
+    /// By number of packet.
+    pub texts: HashMap<u32, Vec<String>>,
+    /// Up to this packet they stand in the place of the capture's own, behind it beside them.
+    pub known: u32,
+}
+
+impl Comments {
+    /// The comments of packet `number`, of which the capture has `own`.
+    fn of<'a>(&'a self, number: u32, own: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        let Some(texts) = self.texts.get(&number) else { return own.collect() };
+        own.filter(|_| number > self.known).chain(texts.iter().map(String::as_str)).collect()
+    }
 }
 
 /// What was written.
@@ -98,8 +115,7 @@ impl Extract<'_> {
                 }
                 if chosen[number as usize - 1] {
                     let interface = bases[replay.file_of(packet)] + u32::from(packet.interface);
-                    let added = self.comments.get(&number).into_iter().flatten().map(String::as_str);
-                    let comments: Vec<&str> = replay.comments(packet).chain(added).collect();
+                    let comments = self.comments.of(number, replay.comments(packet));
                     spool.packet(interface, packet.time, packet.original, batch.bytes(packet), &comments)?;
                     written.packets += 1;
                 }
