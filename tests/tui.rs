@@ -726,3 +726,25 @@ fn comments_of_a_capture_are_shown_changed_and_saved_once() {
     let (_, gone) = round(&third, "3 j j ; ctrl-u enter");
     assert_eq!(gone, Vec::<String>::new());
 }
+
+#[test]
+fn on_a_narrow_screen_message_ids_are_whole_and_lanes_beyond_it_are_counted() {
+    let mut screen = Screen::of("failures.pcapng", (80, 24)).keys("3");
+    assert!(screen.text().contains("Re: session creation") && screen.text().contains("#2147483650"));
+    assert!(screen.keys("6").text().contains("0.1ms…10s"));
+    let mut flow = Screen::of("all-procedures.pcapng", (48, 24)).keys("enter");
+    let lanes = flow.state.flow.ladder.lanes.len();
+    let heading = |screen: &mut Screen| screen.text().lines().nth(1).unwrap_or_default().to_owned();
+    let first = heading(&mut flow);
+    assert!(lanes == 4 && first.contains("2 more lanes ›"), "{lanes} {first}");
+    let mut names = first.split_whitespace().map(str::to_owned).collect::<std::collections::BTreeSet<String>>();
+    let mut scrolled = flow;
+    for _ in 0..40 {
+        scrolled = scrolled.keys("l");
+        names.extend(heading(&mut scrolled).split_whitespace().map(str::to_owned));
+    }
+    let last = heading(&mut scrolled);
+    assert!(last.starts_with('‹') && !last.contains('›'), "it scrolls to the last lane and no further: {last}");
+    assert!(names.contains("ctrl") || names.contains("controller"));
+    assert_eq!(heading(&mut scrolled.keys("h h h h h h h h h h h h h")), first);
+}

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use super::list::Cursor;
-use super::names::Names;
+use super::names::{Names, brief};
 use super::table::put;
 use super::theme::Theme;
 use super::times::fitted;
@@ -144,13 +144,23 @@ impl Panel {
         let gap = (widest + 2).clamp(LEAST_GAP, MOST_GAP.max(widest + 2));
         let span = |gap: u16| gap.saturating_mul(lanes.saturating_sub(1)).saturating_add(2 * half);
         let beside = gutter.saturating_add(span(gap)).saturating_add(LEAST_BESIDE + 1) <= area.width;
-        let gap = if beside || lanes < 2 {
-            gap
-        } else {
-            gap.max(area.width.saturating_sub(gutter + 2 * half + 1) / (lanes - 1))
-        };
+        if beside || lanes < 2 {
+            let at = (0..lanes).map(|lane| gutter + half + lane * gap).collect();
+            return Sheet { at, beside: beside.then_some(gutter + span(gap) + 2), gutter, time, name: gap - 1 };
+        }
+        // As many lanes as there is room for, with what their names can do without; the others are scrolled to.
+        let half = half.min(LEAST_GAP / 2);
+        let gap = (area.width.saturating_sub(gutter + 2 * half + 1) / (lanes - 1)).max(LEAST_GAP);
         let at = (0..lanes).map(|lane| gutter + half + lane * gap).collect();
-        Sheet { at, beside: beside.then_some(gutter + span(gap) + 2), gutter, time, name: gap.saturating_sub(1) }
+        Sheet { at, beside: None, gutter, time, name: gap - 1 }
+    }
+
+    /// Scrolls no further than the last lane.
+    pub fn limit_scroll(&mut self, area: Rect, time: u16) {
+        let sheet = self.sheet(area, time);
+        if let (None, Some(last)) = (sheet.beside, sheet.at.last()) {
+            self.scroll = self.scroll.min((last + LEAST_GAP / 2 + 1).saturating_sub(area.width));
+        }
     }
 
     /// Arrows on screen at once.
@@ -195,13 +205,7 @@ impl Drawing<'_> {
     pub fn draw(&mut self, buffer: &mut Buffer, area: Rect) {
         let sheet = self.panel.sheet(area, self.clock.1);
         let mut canvas = Canvas { buffer, area, scroll: self.panel.scroll, fixed: sheet.gutter };
-        for (lane, &at) in self.panel.ladder.lanes.iter().zip(&sheet.at) {
-            let name = shorten(&lane.name, usize::from(sheet.name).min(MOST_NAME));
-            // The last one's name ends where the screen does.
-            let last = (area.width + self.panel.scroll).saturating_sub(width(&name) as u16);
-            let start = at.saturating_sub((width(&name) / 2) as u16).min(last.max(at.saturating_sub(sheet.name)));
-            canvas.text(start, 0, &name, self.theme.strong);
-        }
+        self.heading(&mut canvas, &sheet);
         let height = self.panel.height(area, self.clock.1);
         let lines = if sheet.beside.is_some() { 1 } else { 2 };
         let rows = &self.panel.ladder.rows;
@@ -219,6 +223,37 @@ impl Drawing<'_> {
             }
             previous = row.time.or(previous);
         }
+    }
+
+    /// The names of the lanes, and how many of them are not on screen.
+    fn heading(&self, canvas: &mut Canvas<'_>, sheet: &Sheet) {
+        let most = usize::from(sheet.name).min(MOST_NAME);
+        let end = canvas.area.width + canvas.scroll;
+        let first = canvas.fixed + canvas.scroll;
+        let (mut left, mut right, mut free) = (0, 0, first);
+        for (lane, &at) in self.panel.ladder.lanes.iter().zip(&sheet.at) {
+            if at >= end {
+                right += 1;
+            } else if at < first {
+                left += 1;
+            } else {
+                let name = brief(&lane.name, most);
+                let name = shorten(&name, most);
+                let columns = width(&name) as u16;
+                // The last one's name ends where the screen does.
+                let start = at.saturating_sub(columns / 2).min(end.saturating_sub(columns)).max(free);
+                free = canvas.then(start, 0, &name, self.theme.strong) + 1;
+            }
+        }
+        let more = match (left, right) {
+            (0, 0) => return,
+            (0, 1) => "1 more lane ›".to_owned(),
+            (0, right) => format!("{right} more lanes ›"),
+            (1, 0) => "‹ 1 more lane".to_owned(),
+            (left, 0) => format!("‹ {left} more lanes"),
+            (left, right) => format!("‹ {left} more lanes {right} ›"),
+        };
+        canvas.text(0, 0, &more, self.theme.mark);
     }
 
     fn row(&mut self, canvas: &mut Canvas<'_>, sheet: &Sheet, row: &Row, y: u16, previous: Option<Timestamp>) {
@@ -241,7 +276,7 @@ impl Drawing<'_> {
         let left = sheet.at[row.from.min(row.to)] + 2;
         // A label that is too long for there begins further left, over the lanes.
         let end = (canvas.area.width + self.panel.scroll).saturating_sub(label_width(row) as u16);
-        let x = sheet.beside.unwrap_or(left.min(end).max(sheet.gutter));
+        let x = sheet.beside.unwrap_or(left.min(end).max(sheet.gutter + self.panel.scroll));
         self.label(canvas, row, x, y, style);
         arrow(canvas, sheet, row, y_arrow, style);
     }

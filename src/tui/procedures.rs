@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ratatui::style::Style;
 
 use super::list::Cursor;
-use super::names::Names;
+use super::names::{Names, brief};
 use super::table::{Cell, Column, column};
 use super::theme::Theme;
 use super::times::fitted;
@@ -166,8 +166,8 @@ impl Panel {
                 (mark(worst).to_owned(), theme.severity(worst))
             }
             "procedure" => (title(view, row), theme.strong),
-            "km" => plain(look.names.km(view, row.procedure)),
-            "controller" => plain(look.names.controller(view, row.procedure)),
+            "km" => plain(brief(&look.names.km(view, row.procedure), look.room).into_owned()),
+            "controller" => plain(brief(&look.names.controller(view, row.procedure), look.room).into_owned()),
             "session" => plain(text(procedure.session)),
             "relay" => plain(text(procedure.key_relay_request)),
             "messages" => plain(journal.messages(row.procedure).count().to_string()),
@@ -188,7 +188,7 @@ pub struct Look<'a> {
     pub names: &'a Names,
     /// A sign before the number of what is marked.
     pub mark: &'a str,
-    /// Screen columns of times.
+    /// Screen columns of the cell.
     pub room: usize,
 }
 

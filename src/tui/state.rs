@@ -480,6 +480,7 @@ impl State {
             Tab::Flow => {
                 let procedures = self.drawn(view);
                 self.flow.look_at(view, &self.names, procedures, self.status.generation);
+                self.flow.limit_scroll(layout.area(Pane::Ladder), layout.time);
                 let height = self.flow.height(layout.area(Pane::Ladder), layout.time);
                 self.flow.cursor.settle(self.flow.ladder.rows.len(), height);
             }
