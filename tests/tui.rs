@@ -748,3 +748,14 @@ fn on_a_narrow_screen_message_ids_are_whole_and_lanes_beyond_it_are_counted() {
     assert!(names.contains("ctrl") || names.contains("controller"));
     assert_eq!(heading(&mut scrolled.keys("h h h h h h h h h h h h h")), first);
 }
+
+#[test]
+fn the_worst_finding_of_a_procedure_is_named() {
+    let mut narrow = Screen::of("missing-parameter.pcapng", (80, 24)).keys("*");
+    let row = narrow.state.procedures.rows.iter().position(|row| row.procedure == 1).expect("procedure 2 is shown");
+    assert!(!narrow.text().contains("missing-parameter "), "the first procedure has no finding");
+    narrow.state.procedures.cursor.at = row;
+    assert!(narrow.text().contains("error missing-parameter in message 4"), "{}", narrow.text());
+    let wide = Screen::of("missing-parameter.pcapng", (200, 24)).text();
+    assert!(wide.contains("! FINDING") && wide.contains("E missing-parameter"), "{wide}");
+}

@@ -6,6 +6,7 @@
 //! file or the terminal: [`terminal::run`] alone does.
 
 mod arrange;
+mod bars;
 mod bytes;
 pub mod config;
 pub mod connections;

@@ -50,7 +50,7 @@ impl State {
     fn click(&mut self, x: u16, y: u16, view: View<'_>) {
         let layout = Layout::of(self, view);
         if y == layout.tabs.y {
-            if let Some(tab) = super::draw::tab_at(self, x) {
+            if let Some(tab) = super::bars::tab_at(self, x) {
                 self.overlay = None;
                 self.run(Command::View(tab), None, view);
             }

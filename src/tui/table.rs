@@ -162,7 +162,10 @@ impl Table<'_> {
                 }
                 _ => "",
             };
-            let title = format!("{}{sign}", column.title);
+            // A title that has no room is its first word.
+            let title = Some(column.title).filter(|title| title.len() <= usize::from(width));
+            let title = title.or(column.title.split(' ').next()).unwrap_or_default();
+            let title = format!("{title}{sign}");
             put(buffer, (x, area.y), width, &title, theme.strong, column.right);
             x += width + 1;
         }
