@@ -759,3 +759,12 @@ fn the_worst_finding_of_a_procedure_is_named() {
     let wide = Screen::of("missing-parameter.pcapng", (200, 24)).text();
     assert!(wide.contains("! FINDING") && wide.contains("E missing-parameter"), "{wide}");
 }
+
+#[test]
+fn a_message_in_protobuf_is_shown_as_json_and_says_so() {
+    let text = Screen::of("appendix-ii-grpc.pcapng", (80, 24)).keys("3 j tab v \\").text();
+    assert!(text.contains("protobuf, written as JSON"), "{text}");
+    assert!(text.contains("\"start_km\": \"KMA-1\",") && text.contains("\"kma_id\": \"KMA-2,KMA-3\","), "{text}");
+    let json = Screen::of("appendix-ii.pcapng", (80, 24)).keys("3 j tab v \\").text();
+    assert!(json.contains("\"Source KMA ID\": \"KMA-1\",") && !json.contains("protobuf"), "{json}");
+}

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::feed::Phase;
-use super::fields::{Fields, Kind, Line};
+use super::fields::{Kind, Line};
 use super::findings::Row;
 use super::keymap::Command;
 use super::layout::{LEAST, Layout, Pane};
@@ -13,7 +13,7 @@ use super::procedures::Look;
 use super::state::{Overlay, State};
 use super::tab::Tab;
 use super::table::{Table, put};
-use super::{bars, bytes, connections, flow, messages, overlay, procedures, source, typing};
+use super::{bars, bytes, connections, flow, messages, overlay, procedures, source, text, typing};
 use crate::journal::{Protocol, View};
 use crate::output::escape::{escaped, shorten, width};
 
@@ -306,7 +306,7 @@ fn fields(state: &State, buffer: &mut Buffer, area: Rect, active: bool) {
     let panel = &state.messages;
     let Some((message, _)) = panel.made else { return };
     if panel.as_text {
-        return text(state, buffer, area);
+        return text::draw(state, buffer, area);
     }
     let mut area = area;
     let comment = state.marks.get(&message).and_then(|mark| mark.comment.as_ref());
@@ -362,54 +362,4 @@ fn field_line(state: &State, buffer: &mut Buffer, area: Rect, line: &Line, name_
     put(buffer, (area.x + x, area.y), value_room, &value, look, false);
     let end = x + (width(&value) as u16).min(value_room) + 2;
     put(buffer, (area.x + end, area.y), area.width.saturating_sub(end), &line.note, theme.dim, false);
-}
-
-/// The JSON text, indented, the selected field's first line set off.
-fn text(state: &State, buffer: &mut Buffer, area: Rect) {
-    let fields = &state.messages.fields;
-    let lines = json_lines(fields);
-    for (line, text) in lines.iter().skip(state.messages.text_top).take(usize::from(area.height)).enumerate() {
-        put(buffer, (area.x + 1, area.y + line as u16), area.width - 1, text, Style::new(), false);
-    }
-}
-
-/// The payload as indented JSON, as far as it is JSON; else as it is.
-fn json_lines(fields: &Fields) -> Vec<String> {
-    let payload = &fields.bytes[fields.header..];
-    let text = String::from_utf8_lossy(payload).into_owned();
-    let mut lines = vec![String::new()];
-    let (mut depth, mut in_string, mut escape) = (0_usize, false, false);
-    let open = |lines: &mut Vec<String>, depth: usize| lines.push(" ".repeat(2 * depth.min(32)));
-    for c in text.chars() {
-        let line = lines.last_mut().expect("there is always a last line");
-        if in_string {
-            line.push(c);
-            in_string = escape || c != '"';
-            escape = !escape && c == '\\';
-            continue;
-        }
-        match c {
-            ' ' | '\n' | '\r' | '\t' => {}
-            '{' | '[' => {
-                line.push(c);
-                depth += 1;
-                open(&mut lines, depth);
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                open(&mut lines, depth);
-                lines.last_mut().expect("one was just pushed").push(c);
-            }
-            ',' => {
-                line.push(c);
-                open(&mut lines, depth);
-            }
-            ':' => line.push_str(": "),
-            _ => {
-                in_string = c == '"';
-                line.push(c);
-            }
-        }
-    }
-    lines.iter().map(|line| crate::output::escape::escaped_json(line).into_owned()).collect()
 }

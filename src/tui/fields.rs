@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::dissect::tree::{Node, Tree};
-use crate::dissect::{Decoded, Definitions, Entry, Message, Presence, definition::normalised};
+use crate::dissect::{Decoded, Definitions, Encoding, Entry, Message, Presence, definition::normalised};
 use crate::framing::HEADER;
 use crate::journal::{Binding, NONE, View};
 use crate::output::detail::{presence, types};
@@ -62,6 +62,8 @@ pub struct Fields {
     pub bytes: Vec<u8>,
     /// Bytes of the header among them.
     pub header: usize,
+    /// Of a payload in protobuf, what it says as JSON, and what is wrong with it.
+    pub from_protobuf: Option<(String, Option<String>)>,
 }
 
 impl Fields {
@@ -74,6 +76,11 @@ impl Fields {
         fields.bytes.extend(header.into_iter().flatten());
         fields.header = fields.bytes.len();
         fields.bytes.extend_from_slice(view.payload(record));
+        if let Encoding::Protobuf(schema) = record.encoding {
+            let mut json = String::new();
+            let problem = view.journal.definitions.schemas.to_json(schema, view.payload(record), &mut json);
+            fields.from_protobuf = Some((json, problem));
+        }
         let diagnostics = view.diagnostics(index, &decoded);
         fields.parameters(view, index, &decoded, &diagnostics);
         fields.general(&diagnostics);

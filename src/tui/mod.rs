@@ -40,6 +40,7 @@ pub mod statistics;
 pub mod tab;
 pub mod table;
 pub mod terminal;
+pub mod text;
 pub mod theme;
 pub mod times;
 pub mod typing;
