@@ -768,3 +768,24 @@ fn a_message_in_protobuf_is_shown_as_json_and_says_so() {
     let json = Screen::of("appendix-ii.pcapng", (80, 24)).keys("3 j tab v \\").text();
     assert!(json.contains("\"Source KMA ID\": \"KMA-1\",") && !json.contains("protobuf"), "{json}");
 }
+
+#[test]
+fn what_is_followed_is_followed_no_longer_when_told_again_or_left() {
+    let follows = |screen: &Screen| screen.state.shown.carried.is_some();
+    let mut screen = Screen::of("all-procedures.pcapng", (120, 40)).keys("3 i");
+    assert!(follows(&screen) && screen.text().contains("(i or esc ends it)"), "{}", screen.text());
+    // Another message of the same exchange, which carries other identifiers, too.
+    let mut again = screen.keys("j i");
+    assert!(!follows(&again) && again.text().contains("no longer followed"), "{}", again.text());
+    assert_eq!(again.state.messages.count as u32, again.state.extent.messages);
+    let fields = again.keys("i tab esc");
+    assert!(follows(&fields), "esc first leaves the pane");
+    let left = fields.keys("esc");
+    assert!(!follows(&left) && left.state.tab == ckscope::tui::tab::Tab::Messages);
+    // What was chosen in one view stays while others are opened from it and left.
+    let opened = left.keys("1 i enter esc");
+    assert!(follows(&opened) && opened.state.tab == ckscope::tui::tab::Tab::Procedures);
+    assert!(!follows(&opened.keys("q")), "and q leaves it before it leaves ckscope");
+    let other = Screen::of("session.pcapng", (120, 40)).keys("3 i tab j i");
+    assert!(follows(&other), "another value is followed instead");
+}

@@ -57,7 +57,9 @@ pub(super) fn filter_line(state: &State, buffer: &mut Buffer, area: Rect) {
         told.push(format!("filter {}", escaped(text)));
     }
     if let Some(carried) = &shown.carried {
-        told.push(format!("follows {}", escaped(&carried.text)));
+        let keys = [Command::Follow, Command::Back].map(|command| state.setup.keymap.keys(command).first());
+        let keys: Vec<String> = keys.into_iter().flatten().map(ToString::to_string).collect();
+        told.push(format!("follows {} ({} ends it)", escaped(&carried.text), keys.join(" or ")));
     }
     let (done, all) = (shown.scan.next.min(state.extent.messages), state.extent.messages);
     let count = if done < all {

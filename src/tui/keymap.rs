@@ -159,7 +159,7 @@ const FINDING: &[Entry] = &[
     entry(Command::FilterValue, "filter-value", &["f"], "filter on the selected value"),
     entry(Command::Pick, "pick", &["I"], "choose one of the identifiers here, to see only what carries it")
         .asks("identifier; tab chooses"),
-    entry(Command::Follow, "follow", &["i"], "only what carries this identifier, or the selected one")
+    entry(Command::Follow, "follow", &["i"], "only what carries this identifier, or the selected one; again: all")
         .may("identifier")
         .hint("follow id", &[Tab::Procedures, Tab::Messages]),
     entry(Command::Search, "search", &["ctrl-f"], "find text in what the messages carry").asks("text"),

@@ -16,6 +16,7 @@ pub mod fields;
 pub mod filter;
 pub mod findings;
 pub mod flow;
+mod follow;
 pub mod key;
 pub mod keymap;
 pub mod layout;

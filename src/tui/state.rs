@@ -157,6 +157,8 @@ pub struct State {
     pub source_top: usize,
     /// What restricts the view.
     pub shown: Shown,
+    /// The view in which what is followed was chosen.
+    pub followed_in: Tab,
     /// The text searched for, and the search under way.
     pub search: (String, Option<Search>),
     /// Marks and comments by message.
@@ -217,6 +219,7 @@ impl State {
             statistics_top: 0,
             source_top: 0,
             shown: Shown::default(),
+            followed_in: Tab::default(),
             search: (String::new(), None),
             marks: BTreeMap::new(),
             noted: Noted::default(),

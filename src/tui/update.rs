@@ -1,21 +1,14 @@
 //! What keys, the mouse and commands do to the state. Pure: what has to be done outside is the answer.
 
-use std::collections::HashSet;
-
 use crossterm::event::{Event, KeyEvent, KeyEventKind};
 
+use super::bytes;
 use super::keymap::{self, Argument, Command};
 use super::layout::{Layout, Pane};
 use super::list::Step;
-use super::scan::Carried;
 use super::state::{Effect, Overlay, State};
 use super::tab::Tab;
-use super::{bytes, filter};
-use crate::dissect::{Entry, Role};
 use crate::journal::{NONE, View};
-
-/// Identifiers of a message that are offered: key IDs may be many.
-const MOST_CHOICES: usize = 200;
 
 impl State {
     /// Takes what the terminal says.
@@ -63,8 +56,8 @@ impl State {
         let told = argument.unwrap_or("").trim();
         match command {
             Command::Quit => return Effect::Quit,
-            Command::Back => _ = self.back(),
-            Command::Leave if !self.back() => return Effect::Quit,
+            Command::Back => _ = self.back(view),
+            Command::Leave if !self.back(view) => return Effect::Quit,
             Command::Cancel => return self.cancel(),
             Command::CommandLine => return self.command_line(told, view),
             Command::Save => return self.save(told),
@@ -280,13 +273,16 @@ impl State {
     }
 
     /// Closes what is in front, or goes back; whether there was anything to do.
-    fn back(&mut self) -> bool {
+    fn back(&mut self, view: View<'_>) -> bool {
         if self.overlay.take().is_some() || self.search.1.take().is_some() || std::mem::take(&mut self.zoomed) {
             return true;
         }
         let first = Pane::of(self.tab)[0];
         if self.pane() != first {
             self.panes.insert(self.tab, first);
+            return true;
+        }
+        if self.end_following(view) {
             return true;
         }
         let before = self.behind.pop().unwrap_or_default();
@@ -353,92 +349,6 @@ impl State {
                 self.tab = Tab::Messages;
                 self.select_message(number);
             }
-        }
-    }
-
-    fn filter(&mut self, told: &str, view: View<'_>) {
-        self.shown.filter = None;
-        if !told.is_empty() {
-            match filter::compile(told, &view.journal.definitions, &self.setup.zone) {
-                Ok(filter) => self.shown.filter = Some((told.to_owned(), filter)),
-                Err(fault) => self.say_wrong(fault.text),
-            }
-        }
-        self.restrict(view);
-    }
-
-    /// The filter that selects what the selected value selects.
-    fn filter_value(&mut self, view: View<'_>) {
-        let field = (self.pane() == Pane::Fields).then(|| self.messages.line()).flatten();
-        let text = match field {
-            Some(line) => filter::on_value(&view.journal.definitions, &line.path, &line.raw),
-            None => self.message(view).map(|message| filter::on_message(view, message)),
-        };
-        match text {
-            Some(text) => self.filter(&text, view),
-            None => self.say_wrong("nothing here to filter on"),
-        }
-    }
-
-    fn follow(&mut self, told: &str, view: View<'_>) {
-        let had = self.shown.carried.take();
-        let chosen = if told.is_empty() { self.identifier(view) } else { Some(told.to_owned()) };
-        match chosen {
-            // The same once more: no longer.
-            Some(text) if had.as_ref().is_some_and(|had| had.text == text) => self.say("no longer followed"),
-            Some(text) => self.shown.carried = Some(Carried { text }),
-            None if had.is_some() => self.say("no longer followed"),
-            None => self.say_wrong("no identifier here; select a session ID, a KMA ID or the like, or type one"),
-        }
-        self.restrict(view);
-    }
-
-    /// The identifier under the cursor: the selected field's value, else the most telling one of the message.
-    fn identifier(&self, view: View<'_>) -> Option<String> {
-        if self.pane() == Pane::Fields {
-            let line = self.messages.line().filter(|line| line.children == 0 && !line.raw.is_empty())?;
-            let hash = if line.path == "MessageID" { "#" } else { "" };
-            return Some(format!("{hash}{}", line.raw));
-        }
-        let texts = &view.journal.texts;
-        let own = self.procedure(view).map(|procedure| &view.journal.procedures[procedure as usize]);
-        let of_procedure = own.and_then(|it| texts.get(it.session).or_else(|| texts.get(it.key_relay_request)));
-        let record = self.message(view).map(|message| view.record(message));
-        let of_message = || record?.identifiers.iter().rev().find_map(|&id| texts.get(id));
-        of_procedure.or_else(of_message).map(str::to_owned)
-    }
-
-    /// All identifiers of the message under the cursor: those of its procedure, those that it carries, its MessageID.
-    pub(super) fn identifiers(&self, view: View<'_>) -> Vec<String> {
-        let (texts, mut all) = (&view.journal.texts, Vec::new());
-        if let Some(procedure) = self.procedure(view) {
-            let own = &view.journal.procedures[procedure as usize];
-            all.extend([own.session, own.key_relay_request].iter().filter_map(|&id| texts.get(id)).map(str::to_owned));
-        }
-        if let Some(message) = self.message(view) {
-            let record = view.record(message);
-            let decoded = view.decoded(record);
-            let of_role = |entry: &&Entry| {
-                let role = entry.parameter.and_then(|id| view.journal.definitions.parameter(id).role);
-                role.is_some_and(|role| role != Role::Response)
-            };
-            all.extend(decoded.entries.iter().filter(of_role).flat_map(|entry| entry.identifiers()).take(MOST_CHOICES));
-            all.push(format!("#{}", record.message_id));
-        }
-        let mut seen = HashSet::new();
-        all.retain(|text| seen.insert(text.clone()));
-        all
-    }
-
-    /// Looks anew for what is shown.
-    fn restrict(&mut self, view: View<'_>) {
-        let message = self.message(view);
-        self.shown.restart();
-        // A little at once, so that what is small changes without flicker.
-        self.work(view);
-        self.rebuild(view);
-        if let Some(message) = message {
-            self.select_message(message);
         }
     }
 
