@@ -789,3 +789,56 @@ fn what_is_followed_is_followed_no_longer_when_told_again_or_left() {
     let other = Screen::of("session.pcapng", (120, 40)).keys("3 i tab j i");
     assert!(follows(&other), "another value is followed instead");
 }
+
+#[test]
+fn a_search_is_typed_anew_repeated_by_nothing_and_goes_round() {
+    let at = |screen: &Screen| screen.state.messages.cursor.at;
+    let prompt = |screen: &Screen| screen.state.prompt.as_ref().expect("it asks").line.text.clone();
+    let screen = Screen::of("all-procedures.pcapng", (80, 24)).keys("3 ctrl-f 'session~creation enter");
+    let first = at(&screen);
+    assert!(first > 0 && screen.state.said.is_none());
+    let mut asked = screen.keys("ctrl-f");
+    assert_eq!(prompt(&asked), "");
+    assert!(asked.text().contains("nothing: \"session creation\" again"), "{}", asked.text());
+    asked = asked.keys("up");
+    assert_eq!(prompt(&asked), "session creation");
+    let second = asked.keys("ctrl-u enter");
+    assert!(at(&second) > first && second.state.search.0 == "session creation");
+    let mut before = second.keys("g N");
+    assert!(before.text().contains("search wrapped"), "{}", before.text());
+    let last = at(&before);
+    let after = before.keys("n");
+    assert_eq!(
+        (at(&after), after.state.said.as_ref().map(|said| said.1)),
+        (first, Some(false)),
+        "from {last} to the first"
+    );
+    let nowhere = after.keys("ctrl-f 'no~such~text enter");
+    assert!(nowhere.state.said.as_ref().is_some_and(|(text, wrong)| *wrong && text.contains("nowhere")));
+    let mut only = nowhere.keys("g ctrl-f '1048577 enter");
+    assert!(only.state.said.is_some(), "MessageIDs are in headers, which are not searched");
+    only = only.keys("ctrl-f '\"app-4\" enter");
+    let there = at(&only);
+    only = (0..only.state.messages.count).fold(only, |screen, _| {
+        let screen = screen.keys("n");
+        assert_eq!(screen.state.said.is_some(), at(&screen) <= there, "it is said when it goes round");
+        screen
+    });
+    assert!(at(&only) >= there);
+}
+
+#[test]
+fn a_prompt_says_what_it_is_about() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24)).keys("a");
+    assert!(screen.text().contains("alias (name for KMA-1):"), "{}", screen.text());
+    screen = screen.keys("'Tokyo enter");
+    assert!(screen.text().contains("KMA-1 is shown as Tokyo"));
+    screen = screen.keys("a");
+    assert!(screen.text().contains("alias (name for KMA-1, now Tokyo):"), "{}", screen.text());
+    screen = screen.keys("'Kyoto enter a enter");
+    assert!(screen.text().contains("KMA-1 is shown as KMA-1"), "{}", screen.text());
+    screen = screen.keys("3 j ;");
+    assert!(screen.text().contains("comment (comment on message 2):"), "{}", screen.text());
+    let nobody = screen.keys("esc 6 a");
+    assert!(nobody.state.prompt.is_none() && nobody.state.said.is_some());
+}

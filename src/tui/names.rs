@@ -39,8 +39,14 @@ impl Names {
     }
 
     /// The name that an alias stands for.
-    fn own<'a>(&'a self, shown: &'a str) -> &'a str {
+    pub fn own<'a>(&'a self, shown: &'a str) -> &'a str {
         self.aliases.iter().find(|(_, alias)| *alias == shown).map_or(shown, |(own, _)| own)
+    }
+
+    /// A name as it is shown, with its own where that is another.
+    pub fn told(&self, shown: &str) -> String {
+        let own = self.own(shown);
+        if own == shown { shown.to_owned() } else { format!("{own}, now {shown}") }
     }
 
     /// What a name is shown as.

@@ -118,6 +118,8 @@ pub struct Prompt {
     pub past: usize,
     /// The completion that is chosen.
     pub choice: Option<usize>,
+    /// What it is about, where that is not plain.
+    pub about: String,
 }
 
 /// Everything that the screen depends on.
@@ -451,16 +453,16 @@ impl State {
     fn searched(&mut self, view: View<'_>, found: Found) {
         match found {
             Found::NotYet => return,
-            Found::At(message) => {
+            Found::At { message, wrapped } => {
                 if self.tab != Tab::Messages {
                     self.behind.push(self.tab);
                     self.tab = Tab::Messages;
                 }
                 self.select_message(message);
-                self.said = None;
+                self.said = wrapped.then(|| ("search wrapped".to_owned(), false));
                 self.settle(view);
             }
-            Found::Nothing => self.say_wrong(format!("{:?}: nothing more that way", self.search.0)),
+            Found::Nothing => self.say_wrong(format!("{:?}: nowhere in the list", self.search.0)),
         }
         self.search.1 = None;
     }

@@ -16,10 +16,12 @@ use super::table::put;
 use super::{connections, filter, messages, procedures};
 use crate::filter::{Seen, TokenKind, tokens};
 use crate::journal::View;
-use crate::output::escape::{escaped, width};
+use crate::output::escape::{escaped, shorten, width};
 
 /// What was typed is remembered so many times.
 const HISTORY: usize = 100;
+/// Columns of what a prompt is about.
+const MOST_ABOUT: usize = 36;
 /// Completions on screen at once.
 const MOST_COMPLETIONS: usize = 8;
 
@@ -27,7 +29,6 @@ impl State {
     pub(super) fn ask(&mut self, command: Command, view: View<'_>) {
         let text = match command {
             Command::Filter => self.shown.filter.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
-            Command::Search => self.search.0.clone(),
             Command::Columns => self.columns(self.tab),
             Command::Comment => {
                 let message = self.message(view);
@@ -36,8 +37,26 @@ impl State {
             }
             _ => String::new(),
         };
+        let about = self.about(command, view);
+        if command == Command::Alias && about.is_empty() {
+            return self.say_wrong("nobody here to name");
+        }
         let past = self.history.get(&command).map_or(0, Vec::len);
-        self.prompt = Some(Prompt { command, line: Line::new(text), past, choice: None });
+        self.prompt = Some(Prompt { command, line: Line::new(text), past, choice: None, about });
+    }
+
+    /// What the answer will be about; safe to print.
+    fn about(&self, command: Command, view: View<'_>) -> String {
+        match command {
+            Command::Search if !self.search.0.is_empty() => format!("; nothing: {:?} again", self.search.0),
+            Command::Alias => {
+                self.named(view).map_or_else(String::new, |name| format!(" for {}", self.names.told(&name)))
+            }
+            Command::Comment => {
+                self.message(view).map_or_else(String::new, |message| format!(" on message {}", message + 1))
+            }
+            _ => String::new(),
+        }
     }
 
     pub(super) fn prompt_key(&mut self, key: KeyEvent, view: View<'_>) -> Effect {
@@ -159,18 +178,21 @@ impl State {
 /// Where the terminal's cursor stands, while something is typed.
 pub fn cursor(state: &State) -> Option<(u16, u16)> {
     let prompt = state.prompt.as_ref()?;
-    let label = label(prompt.command);
+    let label = label(prompt);
     let (_, before) = window(state, &label, &prompt.line.text, prompt.line.at);
     Some(((width(&label) + before) as u16, state.size.1.saturating_sub(2)))
 }
 
 /// `filter (display filter): `
-fn label(command: Command) -> String {
-    let entry = keymap::entry_of(command);
-    match (command, entry.argument) {
+fn label(prompt: &Prompt) -> String {
+    let entry = keymap::entry_of(prompt.command);
+    let about = shorten(&prompt.about, MOST_ABOUT);
+    match (prompt.command, entry.argument) {
         (Command::CommandLine, _) => ":".to_owned(),
         (Command::Filter, _) => "/".to_owned(),
-        (_, Argument::Asked(what) | Argument::Optional(what)) => format!("{} ({what}): ", entry.name),
+        (_, Argument::Asked(what) | Argument::Optional(what)) => {
+            format!("{} ({what}{}): ", entry.name, about)
+        }
         (_, Argument::None) => format!("{}: ", entry.name),
     }
 }
@@ -199,7 +221,7 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout)
     let (area, theme) = (layout.status, &state.setup.theme);
     buffer.set_style(area, Style::reset());
     put(buffer, (area.x, area.y), area.width, &" ".repeat(usize::from(area.width)), Style::new(), false);
-    let label = label(prompt.command);
+    let label = label(prompt);
     put(buffer, (area.x, area.y), area.width, &label, theme.accent, false);
     let (text, _) = window(state, &label, &prompt.line.text, prompt.line.at);
     let x = width(&label) as u16;
@@ -271,7 +293,7 @@ fn completions(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layo
     let first = prompt.choice.unwrap_or(0).saturating_sub(MOST_COMPLETIONS - 1).min(last);
     let shown = &all[first..all.len().min(first + MOST_COMPLETIONS)];
     let wide = shown.iter().map(|text| width(text)).max().unwrap_or(0).min(60) as u16 + 2;
-    let label = label(prompt.command);
+    let label = label(prompt);
     let (_, before) = window(state, &label, &prompt.line.text, prompt.line.at);
     let x = ((width(&label) + before).saturating_sub(taken) as u16).min(layout.status.width.saturating_sub(wide));
     for (line, text) in shown.iter().enumerate() {

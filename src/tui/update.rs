@@ -73,7 +73,9 @@ impl State {
             Command::Pick if told.is_empty() => {}
             Command::Follow | Command::Pick => self.follow(told, view),
             Command::Search => {
-                told.clone_into(&mut self.search.0);
+                if !told.is_empty() {
+                    told.clone_into(&mut self.search.0);
+                }
                 self.search_again(false, view);
             }
             Command::SearchNext => self.search_again(false, view),
@@ -371,7 +373,9 @@ impl State {
     fn alias(&mut self, told: &str, view: View<'_>) {
         match self.named(view) {
             Some(name) => {
+                let own = self.names.own(&name).to_owned();
                 self.names.call(&name, told);
+                self.say(format!("{own} is shown as {}", self.names.shown(&own)));
                 self.rebuild(view);
             }
             None => self.say_wrong("nobody here to name"),
@@ -379,7 +383,7 @@ impl State {
     }
 
     /// The name that an alias would stand for: the sender's, or the KM's.
-    fn named(&self, view: View<'_>) -> Option<String> {
+    pub(super) fn named(&self, view: View<'_>) -> Option<String> {
         match self.tab {
             Tab::Flow => self.flow.lane().map(str::to_owned),
             Tab::Procedures => self.procedures.selected().map(|procedure| self.names.km(view, procedure)),
