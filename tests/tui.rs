@@ -842,3 +842,40 @@ fn a_prompt_says_what_it_is_about() {
     let nobody = screen.keys("esc 6 a");
     assert!(nobody.state.prompt.is_none() && nobody.state.said.is_some());
 }
+
+#[test]
+fn a_command_refuses_what_it_does_not_understand() {
+    let refused = |screen: &Screen| screen.state.said.as_ref().is_some_and(|(_, wrong)| *wrong);
+    let typed = |line: &str| Screen::of("all-procedures.pcapng", (80, 24)).keys(&format!("3 : '{line} enter"));
+    for entry in keymap::entries().filter(|entry| entry.argument == keymap::Argument::None) {
+        let screen = typed(&format!("{}~nonsense", entry.name));
+        let said = screen.state.said.clone();
+        assert!(refused(&screen) && said.is_some_and(|(text, _)| text.contains("nonsense")), "{}", entry.name);
+        assert_eq!(screen.state.tab, ckscope::tui::tab::Tab::Messages, "{}", entry.name);
+    }
+    for line in ["time~foo", "sort~foo", "columns~foo", "goto~foo", "filter~foo~==", "3~4", "command", "command~x", "t"]
+    {
+        assert!(refused(&typed(line)), "{line}");
+    }
+    let mut times = typed("time~foo");
+    assert!(times.text().contains("absolute, relative, delta"), "{}", times.text());
+    assert_eq!(times.state.setup.time, ckscope::tui::times::TimeMode::Absolute);
+    assert_eq!(typed("time~delta").state.setup.time, ckscope::tui::times::TimeMode::Delta);
+    let kept = Screen::of("all-procedures.pcapng", (80, 24)).keys("3 / 'ck.response enter : 'filter~foo~== enter");
+    assert_eq!(kept.state.shown.filter.as_ref().map(|(text, _)| text.as_str()), Some("ck.response"));
+    assert!(refused(&kept));
+}
+
+#[test]
+fn what_a_command_takes_is_completed_behind_its_name() {
+    let typed = |keys: &str| {
+        let screen = Screen::of("all-procedures.pcapng", (80, 24)).keys(&format!("3 : {keys}"));
+        screen.state.prompt.as_ref().expect("it asks").line.text.clone()
+    };
+    assert_eq!(typed("'tim tab"), "time");
+    assert_eq!(typed("'time~re tab"), "time relative");
+    assert_eq!(typed("'sort~le tab"), "sort length");
+    assert_eq!(typed("'filter~ck.procedure.state~==~fa tab"), "filter ck.procedure.state == failed");
+    assert_eq!(typed("'follow~KMA-1 tab"), "follow KMA-1");
+    assert_eq!(typed("'pause~x tab"), "pause x");
+}

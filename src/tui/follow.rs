@@ -15,14 +15,14 @@ const MOST_CHOICES: usize = 200;
 
 impl State {
     pub(super) fn filter(&mut self, told: &str, view: View<'_>) {
-        self.shown.filter = None;
-        if !told.is_empty() {
-            match filter::compile(told, &view.journal.definitions, &self.setup.zone) {
-                Ok(filter) => self.shown.filter = Some((told.to_owned(), filter)),
-                Err(fault) => self.say_wrong(fault.text),
+        let compile = || filter::compile(told, &view.journal.definitions, &self.setup.zone);
+        match (!told.is_empty()).then(compile).transpose() {
+            Ok(filter) => {
+                self.shown.filter = filter.map(|filter| (told.to_owned(), filter));
+                self.restrict(view);
             }
+            Err(fault) => self.say_wrong(fault.to_string()),
         }
-        self.restrict(view);
     }
 
     /// The filter that selects what the selected value selects.

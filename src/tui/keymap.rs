@@ -173,7 +173,9 @@ const ARRANGING: &[Entry] = &[
         .hint("sort", &[Tab::Procedures, Tab::Connections]),
     entry(Command::Reverse, "reverse", &["S"], "sort the other way round"),
     entry(Command::Columns, "columns", &["c"], "show these columns, comma-separated").asks("columns"),
-    entry(Command::Time, "time", &["T"], "absolute, relative or delta times").hint("time", &[Tab::Flow, Tab::Messages]),
+    entry(Command::Time, "time", &["T"], "absolute, relative or delta times: the next of them, or the one named")
+        .may("absolute, relative or delta")
+        .hint("time", &[Tab::Flow, Tab::Messages]),
     entry(Command::ExpandAll, "expand-all", &["*"], "unfold everything, or fold it again"),
     entry(Command::Zoom, "zoom", &["\\"], "this pane alone, or all panes").hint("zoom", PANES),
     entry(Command::Shrink, "shrink", &["<"], "make the first pane smaller"),

@@ -13,6 +13,7 @@ use super::line::Line;
 use super::state::{Effect, Prompt, State};
 use super::tab::Tab;
 use super::table::put;
+use super::times::TimeMode;
 use super::{connections, filter, messages, procedures};
 use crate::filter::{Seen, TokenKind, tokens};
 use crate::journal::View;
@@ -131,7 +132,12 @@ impl State {
             (begun.len(), all)
         };
         match prompt.command {
-            Command::CommandLine => words(keymap::entries().map(|entry| entry.name).collect(), ' '),
+            Command::CommandLine => match self.argument_of(prompt) {
+                Some(argument) => self.completions(&argument, view),
+                None if before.contains(' ') => (0, Vec::new()),
+                None => words(keymap::entries().map(|entry| entry.name).collect(), ' '),
+            },
+            Command::Time => words(TimeMode::NAMED.iter().map(|(name, _)| *name).collect(), ' '),
             Command::Columns | Command::Sort => {
                 let columns = match self.tab {
                     Tab::Messages => messages::COLUMNS,
@@ -140,7 +146,7 @@ impl State {
                 };
                 words(columns.iter().map(|column| column.key).collect(), ',')
             }
-            Command::Pick => {
+            Command::Pick | Command::Follow => {
                 let all = self.identifiers(view);
                 words(all.iter().map(String::as_str).collect(), '\0')
             }
@@ -152,22 +158,35 @@ impl State {
         }
     }
 
+    /// What is typed behind the name of a command, as if that had asked for it.
+    fn argument_of(&self, prompt: &Prompt) -> Option<Prompt> {
+        let (name, rest) = prompt.line.text.split_once(' ')?;
+        let at = prompt.line.at.checked_sub(name.len() + 1)?;
+        let entry = keymap::named(name).ok().filter(|entry| entry.command != Command::CommandLine)?;
+        Some(Prompt { command: entry.command, line: Line { text: rest.to_owned(), at }, ..prompt.clone() })
+    }
+
     /// A command by its name, with what stands after it.
     pub(super) fn command_line(&mut self, told: &str, view: View<'_>) -> Effect {
-        let (name, argument) = told.split_once(' ').unwrap_or((told, ""));
+        let (name, argument) = told.split_once(' ').map_or((told, ""), |(name, argument)| (name, argument.trim()));
         if name.is_empty() {
             return Effect::None;
         }
         if name.bytes().all(|byte| byte.is_ascii_digit()) {
-            return self.run(Command::Goto, Some(name), view);
+            return self.run(Command::Goto, Some(told), view);
         }
-        match keymap::named(name) {
-            Ok(entry) if entry.command == Command::CommandLine => Effect::None,
-            Ok(entry) => {
-                let argument = (!argument.is_empty()).then_some(argument);
-                self.run(entry.command, argument, view)
+        let argument = (!argument.is_empty()).then_some(argument);
+        match (keymap::named(name), argument) {
+            (Ok(entry), Some(argument)) if entry.argument == Argument::None => {
+                self.say_wrong(format!("{} takes nothing after it; found {argument:?}", entry.name));
+                Effect::None
             }
-            Err(fault) => {
+            (Ok(entry), _) if entry.command == Command::CommandLine => {
+                self.say_wrong("this is the line for commands; type one");
+                Effect::None
+            }
+            (Ok(entry), argument) => self.run(entry.command, argument, view),
+            (Err(fault), _) => {
                 self.say_wrong(fault);
                 Effect::None
             }

@@ -8,6 +8,7 @@ use super::layout::{Layout, Pane};
 use super::list::Step;
 use super::state::{Effect, Overlay, State};
 use super::tab::Tab;
+use super::times::TimeMode;
 use crate::journal::{NONE, View};
 
 impl State {
@@ -91,6 +92,7 @@ impl State {
             Command::Pause => self.pause(view),
             Command::Tail => self.follow_tail(view),
             Command::Sort | Command::Reverse | Command::Columns => self.arrange_table(command, told, view),
+            Command::Time => self.tell_times(told),
             Command::Up => self.step(Step::Lines(-1), view),
             Command::Down => self.step(Step::Lines(1), view),
             Command::PageUp => self.step(Step::Pages(-1), view),
@@ -113,10 +115,6 @@ impl State {
             Command::Zoom => self.zoomed = !self.zoomed,
             Command::Grow => self.split = (self.split + 5).min(80),
             Command::Shrink => self.split = self.split.saturating_sub(5).max(20),
-            Command::Time => {
-                self.setup.time = self.setup.time.next();
-                self.say(format!("times are {}", self.setup.time.name()));
-            }
             Command::Json => self.messages.as_text = !self.messages.as_text,
             Command::LaneLeft => self.flow.move_lane(false),
             Command::LaneRight => self.flow.move_lane(true),
@@ -129,6 +127,21 @@ impl State {
                 self.rebuild_list(self.tab, view);
             }
             _ => {}
+        }
+    }
+
+    /// Tells times the way that is called `told`, or the next way.
+    fn tell_times(&mut self, told: &str) {
+        let named = TimeMode::NAMED.iter().find(|(name, _)| *name == told).map(|&(_, mode)| mode);
+        match named.or(told.is_empty().then(|| self.setup.time.next())) {
+            Some(mode) => {
+                self.setup.time = mode;
+                self.say(format!("times are {}", mode.name()));
+            }
+            None => {
+                let names = TimeMode::NAMED.map(|(name, _)| name).join(", ");
+                self.say_wrong(format!("time {told:?}: expected one of {names}, or nothing for the next"));
+            }
         }
     }
 
