@@ -879,3 +879,35 @@ fn what_a_command_takes_is_completed_behind_its_name() {
     assert_eq!(typed("'follow~KMA-1 tab"), "follow KMA-1");
     assert_eq!(typed("'pause~x tab"), "pause x");
 }
+
+#[test]
+fn sorting_by_the_next_column_passes_over_those_off_screen() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
+    let heading = |screen: &mut Screen| screen.text().lines().nth(1).unwrap_or_default().to_owned();
+    for _ in 0..20 {
+        screen = screen.keys("s");
+        let key = ckscope::tui::procedures::COLUMNS[screen.state.procedures.sort.0].key;
+        assert!(heading(&mut screen).contains(['▴', '…']), "sorted by {key}, which nobody sees");
+        assert!(screen.text().contains(&format!("sorted by {key}")));
+    }
+}
+
+#[test]
+fn in_a_ladder_of_deltas_each_stands_once() {
+    let deltas = |keys: &str| {
+        let text = Screen::of("all-procedures.pcapng", (120, 40)).keys(keys).text();
+        text.lines().filter(|line| line.contains(" ms ") && line.contains('+')).count()
+    };
+    assert!(deltas("enter") > 2);
+    assert_eq!(deltas("enter : 'time~delta enter"), 0);
+}
+
+#[test]
+fn what_is_paused_is_not_said_to_follow() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
+    screen.state = State::new(Setup { tail: true, ..Setup::default() }, (80, 24)).unwrap();
+    screen.look(|state, view| state.refresh(view, Status { generation: 2, ..Status::default() }));
+    assert!(screen.text().contains("following"));
+    let paused = screen.keys("p").text();
+    assert!(paused.contains("paused") && !paused.contains("following"), "{paused}");
+}

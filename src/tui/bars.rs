@@ -141,6 +141,7 @@ fn standing(state: &State) -> String {
     }
     match (state.status.phase, state.status.read) {
         (Phase::Growing, Some((done, all))) if all > 0 => told.push(format!("reading {}%", done.min(all) * 100 / all)),
+        (Phase::Growing, _) if state.paused => {}
         (Phase::Growing, _) if state.tail => told.push("following".to_owned()),
         (Phase::Growing, _) => told.push("growing".to_owned()),
         (Phase::Cancelled, _) => told.push("stopped early".to_owned()),

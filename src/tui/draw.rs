@@ -8,7 +8,7 @@ use super::feed::Phase;
 use super::fields::{Kind, Line};
 use super::findings::Row;
 use super::keymap::Command;
-use super::layout::{LEAST, Layout, Pane};
+use super::layout::{Gutter, LEAST, Layout, Pane};
 use super::procedures::Look;
 use super::state::{Overlay, State};
 use super::tab::Tab;
@@ -63,7 +63,7 @@ fn panes(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
             heading(state, view, buffer, title, pane);
         }
         match (state.tab, pane) {
-            (Tab::Flow, Pane::Ladder) => ladder(state, view, buffer, (area, layout.time), active),
+            (Tab::Flow, Pane::Ladder) => ladder(state, view, buffer, (area, layout.gutter), active),
             (_, Pane::Fields) => fields(state, buffer, area, active),
             (_, Pane::Bytes) => bytes::draw(buffer, area, &state.messages, &state.setup.theme, active),
             (_, Pane::Detail) => detail(state, view, buffer, area),
@@ -292,11 +292,11 @@ fn finding_list(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) 
     }
 }
 
-fn ladder(state: &State, view: View<'_>, buffer: &mut Buffer, (area, time): (Rect, u16), active: bool) {
+fn ladder(state: &State, view: View<'_>, buffer: &mut Buffer, (area, gutter): (Rect, Gutter), active: bool) {
     if state.flow.ladder.rows.is_empty() {
         return empty(state, buffer, area, "procedure is selected");
     }
-    let clock = (state.setup.time.clock(view, &state.setup.zone), time);
+    let clock = (state.setup.time.clock(view, &state.setup.zone), gutter);
     let is_marked = |message| state.is_marked(message);
     flow::Drawing { panel: &state.flow, theme: &state.setup.theme, clock, active, is_marked: &is_marked }
         .draw(buffer, area);

@@ -485,8 +485,8 @@ impl State {
             Tab::Flow => {
                 let procedures = self.drawn(view);
                 self.flow.look_at(view, &self.names, procedures, self.status.generation);
-                self.flow.limit_scroll(layout.area(Pane::Ladder), layout.time);
-                let height = self.flow.height(layout.area(Pane::Ladder), layout.time);
+                self.flow.limit_scroll(layout.area(Pane::Ladder), layout.gutter);
+                let height = self.flow.height(layout.area(Pane::Ladder), layout.gutter);
                 self.flow.cursor.settle(self.flow.ladder.rows.len(), height);
             }
             Tab::Statistics => self.count(view),

@@ -164,7 +164,7 @@ impl State {
             (Tab::Findings, _) => self.findings.cursor.step(step, self.findings.rows.len(), lines),
             (Tab::Messages, Pane::List) => self.messages.cursor.step(step, self.messages.count, lines - lines.min(1)),
             (_, Pane::Ladder) => {
-                let height = self.flow.height(layout.area(Pane::Ladder), layout.time);
+                let height = self.flow.height(layout.area(Pane::Ladder), layout.gutter);
                 self.flow.cursor.step(step, self.flow.ladder.rows.len(), height);
             }
             (_, Pane::Fields) if self.messages.as_text => scroll(&mut self.messages.text_top, step, 4096),
