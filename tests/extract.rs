@@ -85,14 +85,7 @@ impl Capture {
         };
         let mut out = Vec::new();
         let replay = Replay::of_files(&self.reader);
-        let extract = Extract {
-            journal: &self.journal,
-            replay: &replay,
-            choice,
-            plaintext,
-            secrets,
-            comments: Comments::default(),
-        };
+        let extract = Extract { replay: &replay, choice, plaintext, secrets, comments: Comments::default() };
         extract.write(&mut out).unwrap();
         out
     }
@@ -302,9 +295,7 @@ fn of_a_file_that_grows_the_same_is_written_as_of_one_that_is_whole() {
                 let comments = Comments { texts, known: 0 };
                 let choice = Choice::of(&capture.journal, false, wanted);
                 let (plaintext, secrets) = (Plaintext::default(), String::new());
-                Extract { journal: &capture.journal, replay, choice, plaintext, secrets, comments }
-                    .write(&mut out)
-                    .unwrap();
+                Extract { replay, choice, plaintext, secrets, comments }.write(&mut out).unwrap();
                 out
             };
             let expected = written(&whole);

@@ -12,6 +12,7 @@ use ckscope::tui::config::{self, Config};
 use ckscope::tui::key::Key;
 use ckscope::tui::keymap::{self, Keymap};
 use ckscope::tui::memory::Memory;
+use ckscope::tui::save::{self, Order};
 use ckscope::tui::scout::Scout;
 use ckscope::tui::theme::{Depth, Theme};
 use ckscope::tui::{Effect, Feed, Phase, Setup, State, Status, Still, draw};
@@ -371,7 +372,8 @@ fn effects_are_told_not_done() {
     assert!(matches!(screen.event(&key("y")), Effect::Copy(text) if text.contains("\"message_id\"")));
     screen = screen.keys("w 'out.jsonl");
     let all = (0..screen.state.extent.messages).collect();
-    assert_eq!(screen.event(&key("enter")), Effect::Save("out.jsonl".to_owned(), all));
+    let saved = Effect::Save { path: "out.jsonl".to_owned(), messages: all, secrets: false };
+    assert_eq!(screen.event(&key("enter")), saved);
 }
 
 #[test]
@@ -450,6 +452,16 @@ impl Feed for InFile {
     }
 }
 
+fn order(feed: &dyn Feed, state: &State, path: &std::path::Path, messages: &[u32], secrets: bool) -> Order {
+    let mut order = None;
+    feed.with(&mut |view| order = Some(state.order(view, path.to_owned(), messages.to_vec(), secrets)));
+    order.expect("the feed shows what it has")
+}
+
+fn save_to(feed: &dyn Feed, state: &State, path: &std::path::Path, messages: &[u32]) -> std::io::Result<()> {
+    save::save(feed, &order(feed, state, path, messages, false)).map(|_| ())
+}
+
 #[test]
 fn what_is_marked_is_saved_with_its_comments() {
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -459,9 +471,7 @@ fn what_is_marked_is_saved_with_its_comments() {
     let feed = InFile(feed, path);
     let save = |name: &str, messages: &[u32]| {
         let path = folder.path().join(name);
-        let mut saved = Ok(None);
-        feed.with(&mut |view| saved = ckscope::tui::save::save(&feed, view, &state, &path, messages));
-        saved.map(|_| path).map_err(|error| error.to_string())
+        save_to(&feed, &state, &path, messages).map(|()| path).map_err(|error| error.to_string())
     };
     let marked: Vec<u32> = state.marks.iter().filter(|(_, mark)| mark.marked).map(|(&index, _)| index).collect();
     assert_eq!(marked, [2]);
@@ -706,9 +716,7 @@ fn comments_of_a_capture_are_shown_changed_and_saved_once() {
         count += 1;
         let after = folder.path().join(format!("{count}.pcapng"));
         let (feed, all) = (InFile(feed, before), (0..state.extent.messages).collect::<Vec<u32>>());
-        feed.with(&mut |view| {
-            ckscope::tui::save::save(&feed, view, &state, &after, &all).expect("it is written");
-        });
+        save_to(&feed, &state, &after, &all).expect("it is written");
         let mut replay = Replay::of_files(&Reader::open(std::slice::from_ref(&after)).0);
         while replay.read_batch(&mut Batch::default(), 100) {}
         let texts = replay.files()[0].comments.iter().map(|(_, text)| text.clone());
@@ -910,4 +918,61 @@ fn what_is_paused_is_not_said_to_follow() {
     assert!(screen.text().contains("following"));
     let paused = screen.keys("p").text();
     assert!(paused.contains("paused") && !paused.contains("following"), "{paused}");
+}
+
+/// A capture whose journal is behind a lock, and a file that must never be written to while the lock is held.
+struct Locked {
+    inner: InFile,
+    lock: std::sync::Mutex<()>,
+}
+
+impl Feed for Locked {
+    fn with(&self, look: &mut dyn FnMut(ckscope::journal::View<'_>)) {
+        let _held = self.lock.try_lock().expect("nobody holds it");
+        self.inner.with(look);
+    }
+
+    fn status(&self) -> Status {
+        self.inner.status()
+    }
+
+    fn cancel(&self) {}
+
+    fn packets(&self) -> Option<Replay> {
+        self.inner.packets()
+    }
+}
+
+struct Disk<'a>(&'a Locked, Vec<u8>);
+
+impl std::io::Write for Disk<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _free = self.0.lock.try_lock().expect("the journal is held while a disk is waited for");
+        self.1.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_journal_is_not_held_while_a_file_is_written() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures/all-procedures.pcapng");
+    let Screen { feed, mut state } = Screen::of("all-procedures.pcapng", (80, 24));
+    let feed = Locked { inner: InFile(feed, path), lock: std::sync::Mutex::new(()) };
+    let all: Vec<u32> = (0..state.extent.messages).collect();
+    for kind in ["pcapng", "jsonl", "csv", "txt", "md"] {
+        let name = PathBuf::from(format!("out.{kind}"));
+        let mut disk = Disk(&feed, Vec::new());
+        save::write(&feed, &order(&feed, &state, &name, &all, false), &mut disk).expect("it is written");
+        assert!(disk.1.len() > 100, "{kind}");
+        // What is ordered while a source grows is looked up by its place, and is the same.
+        let whole = std::mem::take(&mut disk.1);
+        state.status.phase = Phase::Growing;
+        let growing = order(&feed, &state, &name, &all, false);
+        state.status.phase = Phase::Done;
+        save::write(&feed, &growing, &mut disk).expect("it is written");
+        assert!(disk.1 == whole, "{kind}");
+    }
 }

@@ -118,10 +118,15 @@ pub fn show(
     }
     shared.cancel();
     let Ok(analysed) = analysis.join() else { bail!("the analysis failed; please report what is said above") };
-    left?;
+    let unsaved = left?.unsaved;
+    unsaved.iter().for_each(say);
     let bad_key_logs = analysed?.finish(|_| Added::default())?;
     let inner = shared.lock();
     inner.status.problems.iter().for_each(say);
     let journal = inner.analyzer.journal();
-    Ok(!inner.status.problems.is_empty() | bad_key_logs | report_leftovers(journal) | report_undecoded(journal))
+    Ok(!inner.status.problems.is_empty()
+        | !unsaved.is_empty()
+        | bad_key_logs
+        | report_leftovers(journal)
+        | report_undecoded(journal))
 }

@@ -127,6 +127,9 @@ fn standing(state: &State) -> String {
     if state.search.1.is_some() {
         told.push("searching…".to_owned());
     }
+    if state.saving > 0 {
+        told.push("saving…".to_owned());
+    }
     let behind = state.there.saturating_sub(state.extent.messages);
     match state.paused {
         true if behind > 0 => told.push(format!("paused, {behind} messages behind")),

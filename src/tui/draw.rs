@@ -232,6 +232,8 @@ pub fn wrapped(text: &str, room: usize) -> Vec<String> {
             lines.push(word.to_owned());
         }
     }
+    // A space at the end would be one column too many.
+    lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
     lines
 }
 

@@ -32,6 +32,7 @@ mod order;
 pub mod overlay;
 pub mod procedures;
 pub mod save;
+mod saver;
 pub mod scan;
 pub mod scout;
 pub mod search;

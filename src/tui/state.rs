@@ -74,8 +74,15 @@ pub enum Effect {
     Cancel,
     /// Put this on the terminal's clipboard.
     Copy(String),
-    /// Write these messages to this file.
-    Save(String, Vec<u32>),
+    /// Write messages to a file.
+    Save {
+        /// Its name.
+        path: String,
+        /// Indexes, ascending.
+        messages: Vec<u32>,
+        /// The TLS secrets of their connections, too.
+        secrets: bool,
+    },
 }
 
 /// How much of the journal is shown: a pause keeps it.
@@ -183,6 +190,10 @@ pub struct State {
     pub extent: Extent,
     /// Messages that there are.
     pub there: u32,
+    /// Files that are being written.
+    pub saving: usize,
+    /// What went wrong with those that were being written at the end.
+    pub unsaved: Vec<String>,
     /// Nothing new is shown.
     pub paused: bool,
     /// What is new is followed.
@@ -233,6 +244,8 @@ impl State {
             status: Status::default(),
             extent: Extent::default(),
             there: 0,
+            saving: 0,
+            unsaved: Vec::new(),
             paused: false,
             searches: 0,
             learned: 0,

@@ -468,11 +468,19 @@ impl State {
         let shown = || (0..self.messages.count).filter_map(|at| self.message_at(at)).collect();
         let mut messages: Vec<u32> = if marked.is_empty() { shown() } else { marked };
         messages.sort_unstable();
-        if told.is_empty() || messages.is_empty() {
+        let (path, secrets) = match told.strip_prefix("--secrets") {
+            Some(rest) if rest.is_empty() || rest.starts_with(' ') => (rest.trim(), true),
+            _ => (told, false),
+        };
+        if path.starts_with("--") {
+            self.say_wrong(format!("{path:?}: expected --secrets or the name of a file; ./{path} is one"));
+            return Effect::None;
+        }
+        if path.is_empty() || messages.is_empty() {
             self.say_wrong("nothing to save, or no file to save it to");
             return Effect::None;
         }
-        Effect::Save(told.to_owned(), messages)
+        Effect::Save { path: path.to_owned(), messages, secrets }
     }
 }
 

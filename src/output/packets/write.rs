@@ -1,6 +1,6 @@
 //! Writes what was chosen.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -9,15 +9,12 @@ use super::plaintext::Plaintext;
 use crate::capture::file::Replay;
 use crate::capture::spool::{Interface, Spool, TLS_KEY_LOG};
 use crate::capture::{Batch, LinkType};
-use crate::journal::Journal;
 
 /// Packets that begin with their IP header (LINKTYPE_RAW).
 const RAW: LinkType = LinkType(101);
 
 /// A part of a capture, to be written.
 pub struct Extract<'a> {
-    /// What was found in the capture.
-    pub journal: &'a Journal,
     /// The capture.
     pub replay: &'a Replay,
     /// What of it is wanted.
@@ -85,13 +82,9 @@ impl Extract<'_> {
 
     /// The names of addresses that anything is written of.
     fn names(&self, scout: &Replay, spool: &mut Spool<impl Write>) -> io::Result<()> {
-        let connections = self.journal.connections.iter().enumerate();
-        let wanted = connections.filter(|(index, _)| self.choice.has(*index as u32));
-        let addresses: HashSet<IpAddr> =
-            wanted.flat_map(|(_, connection)| connection.ends.map(|end| end.ip())).collect();
         let all = scout.files().iter().flat_map(|file| &file.names);
         let mut names: Vec<(IpAddr, &str)> = all.map(|(address, name)| (*address, name.as_str())).collect();
-        names.retain(|(address, _)| self.choice.is_everything() || addresses.contains(address));
+        names.retain(|(address, _)| self.choice.has_address(address));
         names.sort_unstable();
         names.dedup();
         if names.is_empty() { Ok(()) } else { spool.names(&names) }
@@ -120,7 +113,7 @@ impl Extract<'_> {
                     written.packets += 1;
                 }
                 let Some(interface) = made_on else { continue };
-                self.plaintext.packets_at(number, packet.time, self.journal, |bytes, comments| {
+                self.plaintext.packets_at(number, packet.time, |bytes, comments| {
                     let comments: Vec<&str> = comments.iter().map(String::as_str).collect();
                     written.made += 1;
                     spool.packet(interface, packet.time, bytes.len() as u32, bytes, &comments)
