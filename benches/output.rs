@@ -7,6 +7,7 @@ use ckscope::analyzer::{Analyzer, Options};
 use ckscope::capture::Batch;
 use ckscope::capture::file::Reader;
 use ckscope::dissect::Definitions;
+use ckscope::identities::Identities;
 use ckscope::journal::View;
 use ckscope::lab::generate::Bulk;
 use ckscope::output::clock::{Clock, TimeStyle};
@@ -49,7 +50,8 @@ fn lines(criterion: &mut Criterion) {
     group.bench_function("text", |bencher| {
         bencher.iter(|| {
             out.clear();
-            let mut listing = flows::Listing::new(view, clock(), Styles::plain(), COLUMNS);
+            let identities = Identities::new(view);
+            let mut listing = flows::Listing::new(view, &identities, clock(), Styles::plain(), COLUMNS);
             (0..procedures).for_each(|index| listing.write(&mut out, index).expect("memory"));
             black_box(out.len())
         });

@@ -11,6 +11,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
+use foldhash::fast::RandomState;
+
 use crate::dissect::{CommandCode, Identifier};
 use crate::escape::escaped;
 use crate::journal::{Connection, Record, Side, TextId, View};
@@ -45,7 +47,7 @@ pub struct Identities<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Learned {
     /// Names of KMs by their end of a connection.
-    names: HashMap<Endpoint, Name>,
+    names: HashMap<Endpoint, Name, RandomState>,
     /// Ends at which controllers listen.
     listening: BTreeSet<Endpoint>,
     /// How many controllers there are.
@@ -143,9 +145,14 @@ impl<'a> Identities<'a> {
     }
 
     fn learn_kmas(&mut self) {
+        // A KM says who it is in every message, nearly always as the one before on its connection.
+        let mut last = vec![TextId::NONE; self.view.journal.connections.len()];
         for record in &self.view.journal.records {
             let id = record.identifier(Identifier::Source);
             if !id.is_some() || !NAME_THEIR_KM.contains(&record.code) {
+                continue;
+            }
+            if std::mem::replace(&mut last[record.connection as usize], id) == id {
                 continue;
             }
             let end = self.km_end(record);
@@ -158,6 +165,9 @@ impl<'a> Identities<'a> {
 
     fn learn_kms(&mut self) {
         let journal = self.view.journal;
+        if self.talking().all(|connection| self.is_settled(&connection.end(Self::km_side(connection)))) {
+            return;
+        }
         let mut looked_at: HashMap<Endpoint, u8> = HashMap::new();
         for (index, record) in journal.records.iter().enumerate() {
             let (parameter, partner) = match record.code {
@@ -166,7 +176,7 @@ impl<'a> Identities<'a> {
                 _ => continue,
             };
             let Some(end) = self.partner(index as u32, partner).map(|other| self.km_end(other)) else { continue };
-            if matches!(self.learned.names.get(&end), Some(Name::Kma(_) | Name::Several)) {
+            if self.is_settled(&end) {
                 continue;
             }
             let looks = looked_at.entry(end).or_default();
@@ -175,6 +185,11 @@ impl<'a> Identities<'a> {
                 self.learn_km(end, record, parameter);
             }
         }
+    }
+
+    /// Whether no KM ID can change what a KM is called.
+    fn is_settled(&self, end: &Endpoint) -> bool {
+        matches!(self.learned.names.get(end), Some(Name::Kma(_) | Name::Several))
     }
 
     fn learn_km(&mut self, end: Endpoint, record: &Record, parameter: &str) {
@@ -197,7 +212,7 @@ impl<'a> Identities<'a> {
         let journal = self.view.journal;
         let own = journal.records[index as usize].procedure;
         let session = journal.procedures.get(own as usize)?.session;
-        let mut found = journal.related(own).into_iter().filter_map(|other| {
+        let mut found = journal.members(own).iter().copied().filter(|&other| other != own).filter_map(|other| {
             let (first, _) = journal.first_and_last(other);
             let record = self.view.record(first);
             let is_it = session.is_some() && journal.procedures[other as usize].session == session;
@@ -207,12 +222,16 @@ impl<'a> Identities<'a> {
         found.next().is_none().then_some(only)
     }
 
+    /// The connections that have messages.
+    fn talking(&self) -> impl Iterator<Item = &'a Connection> + use<'a> {
+        self.view.journal.connections.iter().filter(|connection| connection.messages > 0)
+    }
+
     fn learn_controllers(&mut self) {
-        let journal = self.view.journal;
-        let talking = || journal.connections.iter().filter(|connection| connection.messages > 0);
-        let dialled = talking().filter(|connection| Self::km_side(connection) == Side::Initiator);
+        let dialled = self.talking().filter(|connection| Self::km_side(connection) == Side::Initiator);
         self.learned.to_mut().listening = dialled.map(|connection| connection.end(Side::Responder)).collect();
-        let mut names: Vec<String> = talking()
+        let mut names: Vec<String> = self
+            .talking()
             .map(|connection| self.learned.controller(connection.end(Self::km_side(connection).other())))
             .collect();
         names.sort_unstable();

@@ -92,15 +92,21 @@ impl Timestamp {
 impl Timestamp {
     /// RFC 3339 in UTC with nine decimals, in ASCII.
     pub fn rfc3339(self) -> [u8; 30] {
-        let civil = self.civil(0);
+        self.civil(0).digits()
+    }
+}
+
+impl Civil {
+    /// `2026-11-22T11:20:56.450513048Z`, in ASCII, whatever the zone.
+    pub fn digits(self) -> [u8; 30] {
         let mut text = *b"0000-00-00T00:00:00.000000000Z";
-        digits(&mut text[0..4], civil.year as u32);
-        digits(&mut text[5..7], u32::from(civil.month));
-        digits(&mut text[8..10], u32::from(civil.day));
-        digits(&mut text[11..13], u32::from(civil.hour));
-        digits(&mut text[14..16], u32::from(civil.minute));
-        digits(&mut text[17..19], u32::from(civil.second));
-        digits(&mut text[20..29], civil.nanosecond);
+        digits(&mut text[0..4], self.year as u32);
+        digits(&mut text[5..7], u32::from(self.month));
+        digits(&mut text[8..10], u32::from(self.day));
+        digits(&mut text[11..13], u32::from(self.hour));
+        digits(&mut text[14..16], u32::from(self.minute));
+        digits(&mut text[17..19], u32::from(self.second));
+        digits(&mut text[20..29], self.nanosecond);
         text
     }
 }

@@ -30,10 +30,7 @@ struct Capture {
 impl Capture {
     fn of(name: &str, bytes: &[u8]) -> Self {
         let mut reader = Reader::of_bytes(name, bytes).unwrap_or_else(|error| panic!("{error}"));
-        let mut secrets = Secrets::default();
-        for log in reader.key_logs_ahead() {
-            secrets.add(log);
-        }
+        let secrets = Secrets::of(reader.key_logs_ahead());
         let mut analyzer = Analyzer::new(Options { secrets, ..options() });
         let mut batch = Batch::default();
         while reader.read_batch(&mut batch, 4096) {

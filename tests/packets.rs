@@ -23,10 +23,7 @@ fn payload(parsed: &Parsed, packet: &[u8]) -> Vec<u8> {
     let Parsed::Segment(segment) = parsed else { panic!("{parsed:?}") };
     assert_eq!((segment.source.port, segment.destination.port), (PORTS[0], PORTS[1]));
     assert_eq!((segment.sequence, segment.acknowledgment, segment.flags), (0x01020304, 0x05060708, Flags(0x18)));
-    match &segment.payload {
-        Payload::InPacket { offset, length } => packet[*offset as usize..][..*length as usize].to_vec(),
-        Payload::Reassembled(bytes) => bytes.clone(),
-    }
+    segment.payload.bytes(packet).to_vec()
 }
 
 #[track_caller]

@@ -90,6 +90,8 @@ pub struct Analyzer {
     journal: Journal,
     ports: Vec<u16>,
     secrets: Secrets,
+    /// Secrets that were not needed so far.
+    reserve: Option<Reserve>,
     /// TLS sessions that no worker was told yet.
     sessions: Vec<SessionSecret>,
     /// Secrets became known that no worker was told yet.
@@ -105,6 +107,12 @@ pub struct Analyzer {
     /// The segments of a batch; empty between batches.
     segments: Vec<Found>,
 }
+
+/// Finds secrets.
+type Reserve = Box<dyn FnOnce() -> Secrets + Send>;
+
+/// The first byte of a TLS stream whose secrets may be known: it begins with a handshake record (RFC 8446 5.1).
+const HANDSHAKE: u8 = 22;
 
 /// A segment in a batch.
 struct Found {
@@ -148,6 +156,7 @@ impl Analyzer {
             definitions,
             ports: options.ports,
             secrets: options.secrets,
+            reserve: None,
             sessions: Vec::new(),
             has_news: false,
             packets: 0,
@@ -160,6 +169,12 @@ impl Analyzer {
         }
     }
 
+    /// Says where secrets can be found that need not be looked for unless there is TLS: `find` is called before the
+    /// first segment is taken that looks like it. What was given otherwise overrides them.
+    pub fn reserve_secrets(&mut self, find: impl FnOnce() -> Secrets + Send + 'static) {
+        self.reserve = Some(Box::new(find));
+    }
+
     /// Takes more TLS secrets, as an NSS key log has them; they hold from the next batch on.
     pub fn add_secrets(&mut self, key_log: &[u8]) -> tls::Added {
         let added = self.secrets.add(key_log);
@@ -169,7 +184,6 @@ impl Analyzer {
 
     /// Takes the next packets.
     pub fn batch(&mut self, batch: &Batch) {
-        let mut works = self.works(&batch.blocks);
         let mut segments = std::mem::take(&mut self.segments);
         if let (0, Some(first)) = (self.packets, batch.packets.first()) {
             self.journal.start = first.time;
@@ -181,10 +195,14 @@ impl Analyzer {
             self.horizon.advance(stamp);
             let bytes = batch.bytes(packet);
             if let Parsed::Segment(segment) = self.parser.parse(packet.link, bytes, packet.original, packet.time) {
+                if self.reserve.is_some() && segment.payload.bytes(bytes).first() == Some(&HANDSHAKE) {
+                    self.use_reserve();
+                }
                 let (sought, floor) = (self.table.seek(&segment), self.horizon.floor());
                 segments.push(Found { segment, sought, stamp, floor, block: packet.block, offset: packet.offset });
             }
         }
+        let mut works = self.works(&batch.blocks);
         // A second pass, so that what is known of the connections is on its way when it is looked at.
         for found in segments.drain(..) {
             self.segment(found, &mut works);
@@ -237,6 +255,14 @@ impl Analyzer {
             let mut works = self.works(&[]);
             works.iter_mut().for_each(|work| work.tasks.push(Task::Retry { stamp }));
             self.submit(works);
+        }
+    }
+
+    fn use_reserve(&mut self) {
+        if let Some(find) = self.reserve.take() {
+            let mut secrets = find();
+            secrets.extend(&self.secrets);
+            self.secrets = secrets;
         }
     }
 

@@ -80,9 +80,9 @@ impl FlowsArgs {
         match self.format {
             Format::Jsonl => {
                 let (view, count) = (analysis.view(), analysis.journal.procedures.len() as u32);
-                lines::write(&mut out, self.input.threads(), count, |line, index| match shown.procedure(index) {
-                    true => jsonl::procedure(line, view, index),
-                    false => Ok(()),
+                let is_shown = |index| shown.procedure(index);
+                lines::write(&mut out, self.input.threads(), count, is_shown, |lines, chunk| {
+                    chunk.shown().try_for_each(|index| jsonl::procedure(lines, view, index))
                 })?;
             }
             Format::Mermaid => {
@@ -98,12 +98,20 @@ impl FlowsArgs {
     }
 
     fn list(&self, out: &mut impl Write, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<()> {
-        let columns = self.look.width();
-        let mut listing = Listing::new(analysis.view(), self.time.clock(analysis, columns), styles(), columns);
+        let (view, columns) = (analysis.view(), self.look.width());
+        let identities = Identities::new(view);
+        let listing = Listing::new(view, &identities, self.time.clock(analysis, columns), styles(), columns);
         listing.header(out)?;
-        for index in (0..analysis.journal.procedures.len() as u32).filter(|&index| shown.procedure(index)) {
-            listing.write(out, index)?;
-        }
+        let (count, is_shown) = (view.journal.procedures.len() as u32, |index| shown.procedure(index));
+        lines::write(out, self.input.threads(), count, is_shown, |lines, chunk| {
+            let mut listing = listing.clone();
+            if listing.clock.is_delta()
+                && let Some(before) = chunk.before()
+            {
+                listing.clock.follow(view.journal.span(before).0);
+            }
+            chunk.shown().try_for_each(|index| listing.write(lines, index))
+        })?;
         Ok(())
     }
 

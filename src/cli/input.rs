@@ -228,12 +228,11 @@ impl InputArgs {
             return Ok(None);
         }
         let (mut key_logs, mut secrets) = (self.analysis.secrets.open()?, Secrets::default());
-        reader.key_logs_ahead().into_iter().for_each(|log| {
-            secrets.add(log);
-        });
         key_logs.read(&mut |bytes| secrets.add(bytes))?;
         let waits_for_secrets = !self.analysis.secrets.key_logs.is_empty();
-        let analyzer = Analyzer::new(Options { secrets, waits_for_secrets, threads: self.threads(), ..options });
+        let mut analyzer = Analyzer::new(Options { secrets, waits_for_secrets, threads: self.threads(), ..options });
+        let again = reader.again();
+        analyzer.reserve_secrets(move || Secrets::of(again.key_logs_ahead()));
         Ok(Some(Started { reader, key_logs, analyzer, errors: !errors.is_empty() }))
     }
 

@@ -1,6 +1,7 @@
 //! Many lines made on several threads and written in order: a million of them take longer to make than to write.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 use crossbeam_channel::bounded;
 
@@ -9,21 +10,43 @@ const CHUNK: u32 = 1024;
 /// Chunks that each thread may be ahead of the writing.
 const AHEAD: usize = 2;
 
-/// Writes lines 0 to `count`, each made by `line`, in order.
+/// Lines that follow each other, some of which are shown.
+pub struct Chunk<'a> {
+    lines: Range<u32>,
+    is_shown: &'a (dyn Fn(u32) -> bool + Sync),
+}
+
+impl Chunk<'_> {
+    /// Those of its lines that are shown.
+    pub fn shown(&self) -> impl Iterator<Item = u32> {
+        self.lines.clone().filter(|&line| (self.is_shown)(line))
+    }
+
+    /// The line shown right before its first one. Looked for only when asked for, and only by chunks that show
+    /// something: together they look at no line twice, however few are shown.
+    pub fn before(&self) -> Option<u32> {
+        let first = self.shown().next()?;
+        (0..first).rev().find(|&line| (self.is_shown)(line))
+    }
+}
+
+/// Writes those of the lines 0 to `count` that are shown, in order, as `make` makes them, many at a time.
 ///
 /// # Errors
-/// Those of `out`, and of `line`.
+/// Those of `out`, and of `make`.
 pub fn write(
     out: &mut impl Write,
     threads: usize,
     count: u32,
-    line: impl Fn(&mut Vec<u8>, u32) -> io::Result<()> + Sync,
+    is_shown: impl Fn(u32) -> bool + Sync,
+    make: impl Fn(&mut Vec<u8>, &Chunk<'_>) -> io::Result<()> + Sync,
 ) -> io::Result<()> {
     let make = |chunk: u32| -> io::Result<Vec<u8>> {
-        let mut lines = Vec::new();
+        let mut made = Vec::new();
         let start = chunk * CHUNK;
-        (start..count.min(start.saturating_add(CHUNK))).try_for_each(|index| line(&mut lines, index))?;
-        Ok(lines)
+        let lines = start..count.min(start.saturating_add(CHUNK));
+        make(&mut made, &Chunk { lines, is_shown: &is_shown })?;
+        Ok(made)
     };
     let chunks = count.div_ceil(CHUNK);
     if threads == 1 || chunks <= 1 {
@@ -52,16 +75,37 @@ pub fn write(
 mod tests {
     use super::*;
 
+    fn even(lines: &mut Vec<u8>, chunk: &Chunk<'_>) -> io::Result<()> {
+        chunk.shown().try_for_each(|line| writeln!(lines, "{line}"))
+    }
+
     #[test]
     fn lines_come_in_order_whatever_the_threads() {
         for count in [0, 1, CHUNK, 5 * CHUNK + 3] {
-            let expected: String = (0..count).map(|index| format!("{index}\n")).collect();
+            let expected: String = (0..count).step_by(2).map(|line| format!("{line}\n")).collect();
             for threads in [1, 2, 5] {
                 let mut out = Vec::new();
-                write(&mut out, threads, count, |line, index| writeln!(line, "{index}")).unwrap();
+                write(&mut out, threads, count, |line| line % 2 == 0, even).unwrap();
                 assert_eq!(String::from_utf8(out).unwrap(), expected);
             }
         }
+    }
+
+    #[test]
+    fn each_chunk_knows_what_was_shown_before_it() {
+        let rare = [7, 5 * CHUNK + 1, 5 * CHUNK + 2];
+        let mut out = Vec::new();
+        write(
+            &mut out,
+            2,
+            6 * CHUNK,
+            |line| rare.contains(&line),
+            |lines, chunk| writeln!(lines, "{:?} {:?}", chunk.before(), chunk.shown().collect::<Vec<_>>()),
+        )
+        .unwrap();
+        let told = String::from_utf8(out).unwrap();
+        let told: Vec<&str> = told.lines().filter(|line| *line != "None []").collect();
+        assert_eq!(told, ["None [7]".to_owned(), format!("Some(7) {:?}", &rare[1..])]);
     }
 
     #[test]
@@ -75,7 +119,7 @@ mod tests {
                 Ok(())
             }
         }
-        let error = write(&mut Full, 3, 100 * CHUNK, |line, index| writeln!(line, "{index}")).unwrap_err();
+        let error = write(&mut Full, 3, 100 * CHUNK, |_| true, even).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 }

@@ -114,10 +114,17 @@ impl ReadArgs {
         let view = analysis.view();
         let columns = self.look.width();
         let clock = self.time.clock(analysis, columns);
-        let mut listing = Listing::new(view, clock, styles(), columns, self.verbose);
-        for index in (0..view.journal.records.len() as u32).filter(|&index| shown.message(index)) {
-            listing.write(out, view, index)?;
-        }
+        let listing = Listing::new(view, clock, styles(), columns, self.verbose);
+        let (count, is_shown) = (view.journal.records.len() as u32, |index| shown.message(index));
+        lines::write(out, self.input.threads(), count, is_shown, |lines, chunk| {
+            let mut listing = listing.clone();
+            if listing.clock.is_delta()
+                && let Some(before) = chunk.before()
+            {
+                listing.clock.follow(view.record(before).time);
+            }
+            chunk.shown().try_for_each(|index| listing.write(lines, view, index))
+        })?;
         Ok(())
     }
 }
@@ -135,11 +142,13 @@ fn print_fields(
         fields::csv_header(out, &view.journal.definitions, fields)?;
     }
     let count = view.journal.records.len() as u32;
-    lines::write(out, threads, count, |line, index| match format {
-        _ if !shown.message(index) => Ok(()),
-        Format::Text => fields::tabbed(line, view, index, fields),
-        Format::Jsonl => fields::jsonl(line, view, index, fields),
-        Format::Csv => fields::csv(line, view, index, fields),
+    let is_shown = |index| shown.message(index);
+    lines::write(out, threads, count, is_shown, |lines, chunk| {
+        chunk.shown().try_for_each(|index| match format {
+            Format::Text => fields::tabbed(lines, view, index, fields),
+            Format::Jsonl => fields::jsonl(lines, view, index, fields),
+            Format::Csv => fields::csv(lines, view, index, fields),
+        })
     })?;
     Ok(())
 }

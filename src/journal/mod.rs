@@ -454,12 +454,17 @@ impl Journal {
 
     /// Indexes of the other procedures of the same exchange, ascending.
     pub fn related(&self, procedure: u32) -> Vec<u32> {
-        let Some(exchange) = self.exchanges.get(self.procedures[procedure as usize].exchange as usize) else {
-            return Vec::new();
-        };
-        let mut related: Vec<u32> = exchange.members.iter().copied().filter(|&other| other != procedure).collect();
+        let mut related: Vec<u32> =
+            self.members(procedure).iter().copied().filter(|&other| other != procedure).collect();
         related.sort_unstable();
         related
+    }
+
+    /// Indexes of the procedures of the same exchange, itself among them, in the order in which they joined; empty if
+    /// there is no other.
+    pub fn members(&self, procedure: u32) -> &[u32] {
+        let exchange = self.exchanges.get(self.procedures[procedure as usize].exchange as usize);
+        exchange.map_or(&[], |exchange| &exchange.members)
     }
 
     /// Puts two procedures into one exchange.

@@ -1,9 +1,8 @@
 //! How times read in text output.
 
-use std::fmt::Write;
-
 use jiff::tz::TimeZone;
 
+use super::lines::push_number;
 use crate::time::{Span, Timestamp};
 
 /// What a time is told against.
@@ -49,6 +48,16 @@ impl Clock {
         self.width
     }
 
+    /// Whether times are told against the line before.
+    pub fn is_delta(&self) -> bool {
+        matches!(self.style, TimeStyle::Delta)
+    }
+
+    /// The line before was at `time`.
+    pub fn follow(&mut self, time: Timestamp) {
+        self.previous = Some(time);
+    }
+
     /// The time of the next line.
     pub fn next(&mut self, time: Timestamp) -> String {
         let previous = self.previous.replace(time).unwrap_or(time);
@@ -64,13 +73,14 @@ impl Clock {
     }
 
     fn absolute(&self, time: Timestamp) -> String {
-        let civil = self.civil(time);
+        let digits = self.civil(time).digits();
+        let digits = str::from_utf8(&digits).expect("digits are ASCII");
         let mut text = String::with_capacity(32);
         if self.dated {
-            let _ = write!(text, "{:04}-{:02}-{:02} ", civil.year, civil.month, civil.day);
+            text.push_str(&digits[..10]);
+            text.push(' ');
         }
-        let micros = civil.nanosecond / 1000;
-        let _ = write!(text, "{:02}:{:02}:{:02}.{micros:06}", civil.hour, civil.minute, civil.second);
+        text.push_str(&digits[11..20 + DECIMALS]);
         text
     }
 
@@ -83,19 +93,36 @@ impl Clock {
 
 /// `12.345678`
 pub fn seconds(span: Span) -> String {
-    let (sign, nanos) = (if span.0 < 0 { "-" } else { "" }, span.0.unsigned_abs());
-    format!("{sign}{}.{:0DECIMALS$}", nanos / 1_000_000_000, nanos % 1_000_000_000 / 1000)
+    decimal(span.0 < 0, span.0.unsigned_abs() / 1000, DECIMALS, "")
 }
 
 /// A duration for people: `0.744 ms`, `21.9 ms`, `1.20 s`.
 pub fn duration(span: Span) -> String {
-    let nanos = span.0 as f64;
-    match span.0.unsigned_abs() {
+    let (is_negative, nanos) = (span.0 < 0, span.0.unsigned_abs());
+    let rounded = |unit: u64| (nanos + unit / 2) / unit;
+    match nanos {
         0 => "0".to_owned(),
-        1..10_000_000 => format!("{:.3} ms", nanos / 1e6),
-        10_000_000..1_000_000_000 => format!("{:.1} ms", nanos / 1e6),
-        _ => format!("{:.2} s", nanos / 1e9),
+        1..10_000_000 => decimal(is_negative, rounded(1_000), 3, " ms"),
+        10_000_000..1_000_000_000 => decimal(is_negative, rounded(100_000), 1, " ms"),
+        _ => decimal(is_negative, rounded(10_000_000), 2, " s"),
     }
+}
+
+/// `value` with its last `decimals` digits, at most [`DECIMALS`], behind a point, and its unit. Counted in integers
+/// because lists have a million of them: the formatting of floats takes ten times as long.
+fn decimal(is_negative: bool, value: u64, decimals: usize, unit: &str) -> String {
+    let mut text = String::with_capacity(32);
+    if is_negative {
+        text.push('-');
+    }
+    let one = 10_u64.pow(decimals as u32);
+    push_number(&mut text, value / one);
+    // A one in front keeps the zeros.
+    let mut fraction = itoa::Buffer::new();
+    text.push('.');
+    text.push_str(&fraction.format(one + value % one)[1..]);
+    text.push_str(unit);
+    text
 }
 
 #[cfg(test)]
@@ -121,5 +148,7 @@ mod tests {
     fn durations_keep_three_figures() {
         let shown = [0, 744_147, 21_852_165, 1_201_000_000, -1_000].map(|nanos| duration(Span(nanos)));
         assert_eq!(shown, ["0", "0.744 ms", "21.9 ms", "1.20 s", "-0.001 ms"]);
+        let rounded = [9_999_600, 999_960_000, i64::MIN, i64::MAX].map(|nanos| duration(Span(nanos)));
+        assert_eq!(rounded, ["10.000 ms", "1000.0 ms", "-9223372036.85 s", "9223372036.85 s"]);
     }
 }

@@ -7,7 +7,7 @@ use anstyle::Style;
 use super::clock::{Clock, duration};
 use super::escape::{escaped, token, width};
 use super::ladder::{Identities, km_of};
-use super::lines::{Piece, flow, pad, paint};
+use super::lines::{Piece, flow, pad, paint, push_aligned, push_number, push_spaces};
 use super::style::{Styles, mark};
 use crate::diagnostic::{Code, Severity};
 use crate::journal::{Procedure, View};
@@ -26,11 +26,12 @@ const STATE: usize = 10;
 const DURATION: usize = 9;
 
 /// How procedures are listed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listing<'a> {
     view: View<'a>,
-    identities: Identities<'a>,
-    clock: Clock,
+    identities: &'a Identities<'a>,
+    /// What tells the times.
+    pub clock: Clock,
     styles: Styles,
     columns: usize,
     id: usize,
@@ -40,19 +41,13 @@ pub struct Listing<'a> {
 
 impl<'a> Listing<'a> {
     /// A listing for lines of at most `columns`.
-    pub fn new(view: View<'a>, clock: Clock, styles: Styles, columns: usize) -> Self {
+    pub fn new(view: View<'a>, identities: &'a Identities<'a>, clock: Clock, styles: Styles, columns: usize) -> Self {
         let journal = view.journal;
-        let identities = Identities::new(view);
         let mut used = vec![false; journal.definitions.procedures.len()];
-        let mut asked = vec![false; journal.connections.len()];
-        let mut km = 0;
-        for (index, procedure) in journal.procedures.iter().enumerate() {
-            used[procedure.definition as usize] = true;
-            let (connection, side) = km_of(view, index as u32);
-            if !std::mem::replace(&mut asked[connection as usize], true) {
-                km = km.max(width(&identities.lane(connection, side).name));
-            }
-        }
+        journal.procedures.iter().for_each(|procedure| used[procedure.definition as usize] = true);
+        let talking = (0..).zip(&journal.connections).filter(|(_, connection)| connection.messages > 0);
+        let kms = talking.map(|(index, connection)| identities.lane(index, Identities::km_side(connection)));
+        let km = kms.map(|km| width(&km.name)).max().unwrap_or(0);
         let names = journal.definitions.procedures.iter().zip(used).filter(|(_, used)| *used);
         let name = names.map(|(definition, _)| width(&definition.name)).max().unwrap_or(0).max("PROCEDURE".len());
         let id = journal.procedures.len().to_string().len().max("ID".len());
@@ -106,7 +101,7 @@ impl<'a> Listing<'a> {
         } else {
             let indent = self.id + 1;
             line.push('\n');
-            line.extend(std::iter::repeat_n(' ', indent));
+            push_spaces(&mut line, indent);
             pieces.insert(0, Piece::labelled("km", self.styles.dim, km, Style::new()));
             flow(&mut line, &pieces, indent, indent, self.columns);
         }
@@ -120,9 +115,7 @@ impl<'a> Listing<'a> {
         let (first, last) = journal.first_and_last(index);
         let (start, end) = journal.span(index);
         let worst = self.worst(index);
-        let number = (index + 1).to_string();
-        line.extend(std::iter::repeat_n(' ', self.id - number.len()));
-        line.push_str(&number);
+        push_aligned(line, u64::from(index) + 1, self.id);
         line.push(' ');
         paint(line, &self.clock.next(start), self.styles.dim);
         line.push(' ');
@@ -134,7 +127,7 @@ impl<'a> Listing<'a> {
         paint(line, procedure.state.name(), self.styles.state(procedure.state));
         pad(line, procedure.state.name(), STATE + 2);
         let took = if first == last { "-".to_owned() } else { duration(end - start) };
-        line.extend(std::iter::repeat_n(' ', DURATION.saturating_sub(took.len())));
+        push_spaces(line, DURATION.saturating_sub(took.len()));
         line.push_str(&took);
     }
 
@@ -149,10 +142,10 @@ impl<'a> Listing<'a> {
             let (connection, _) = km_of(self.view, index);
             pieces.push(piece("controller", self.identities.controller_address(connection)));
         }
-        pieces.push(piece("messages", numbers(journal.messages(index), usize::MAX)));
+        pieces.push(piece("messages", numbers(&journal.messages(index).collect::<Vec<_>>(), usize::MAX)));
         let related = journal.related(index);
         if !related.is_empty() {
-            pieces.push(piece("related", numbers(related.into_iter(), MOST_RELATED)));
+            pieces.push(piece("related", numbers(&related, MOST_RELATED)));
         }
         let codes = self.codes(index);
         if !codes.is_empty() {
@@ -176,12 +169,16 @@ impl<'a> Listing<'a> {
 }
 
 /// `1,2,3`, as they are numbered for people.
-fn numbers(indexes: impl Iterator<Item = u32>, most: usize) -> String {
-    let mut all: Vec<String> = indexes.map(|index| (index + 1).to_string()).collect();
-    if all.len() > most {
-        let more = format!("… {} in all", all.len());
-        all.truncate(most);
-        all.push(more);
+fn numbers(indexes: &[u32], most: usize) -> String {
+    let (mut text, count) = (String::with_capacity(32), indexes.len());
+    for (position, &index) in indexes.iter().take(most).enumerate() {
+        if position > 0 {
+            text.push(',');
+        }
+        push_number(&mut text, u64::from(index) + 1);
     }
-    all.join(",")
+    if count > most {
+        text += &format!(",… {count} in all");
+    }
+    text
 }

@@ -136,17 +136,8 @@ impl Line {
         self.bytes(text.as_bytes())
     }
 
-    fn number(&mut self, mut value: u64) -> &mut Self {
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        loop {
-            start -= 1;
-            digits[start] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                return self.bytes(&digits[start..]);
-            }
-        }
+    fn number(&mut self, value: u64) -> &mut Self {
+        self.raw(itoa::Buffer::new().format(value))
     }
 
     /// Indexes, as they are numbered outside.

@@ -1,5 +1,6 @@
 //! Lines with fixed columns in front and a flowing rest, which goes on under itself where the terminal ends.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use anstyle::Style;
@@ -14,7 +15,7 @@ pub struct Piece {
     /// Its look.
     pub style: Style,
     /// Text before it in another look, kept on the same line.
-    pub label: Option<(String, Style)>,
+    pub label: Option<(Cow<'static, str>, Style)>,
 }
 
 impl Piece {
@@ -24,7 +25,7 @@ impl Piece {
     }
 
     /// Text with a label before it.
-    pub fn labelled(label: impl Into<String>, look: Style, text: impl Into<String>, style: Style) -> Self {
+    pub fn labelled(label: impl Into<Cow<'static, str>>, look: Style, text: impl Into<String>, style: Style) -> Self {
         Self { text: text.into(), style, label: Some((label.into(), look)) }
     }
 
@@ -50,10 +51,11 @@ pub fn flow(out: &mut String, pieces: &[Piece], mut column: usize, indent: usize
     for piece in pieces {
         let gap = if is_first { 0 } else { 2 };
         if !is_first && column + gap + piece.width() > most {
-            let _ = write!(out, "\n{:indent$}", "");
+            out.push('\n');
+            push_spaces(out, indent);
             column = indent;
         } else {
-            let _ = write!(out, "{:gap$}", "");
+            push_spaces(out, gap);
             column += gap;
         }
         if let Some((label, look)) = &piece.label {
@@ -71,7 +73,8 @@ pub fn flow(out: &mut String, pieces: &[Piece], mut column: usize, indent: usize
 pub fn paragraph(out: &mut String, text: &str, style: Style, indent: usize, most: usize) {
     let mut line = String::new();
     let finish = |line: &mut String, out: &mut String| {
-        let _ = write!(out, "\n{:indent$}", "");
+        out.push('\n');
+        push_spaces(out, indent);
         paint(out, line, style);
         line.clear();
     };
@@ -89,5 +92,23 @@ pub fn paragraph(out: &mut String, text: &str, style: Style, indent: usize, most
 
 /// Pads what was written as `text` to `columns`.
 pub fn pad(out: &mut String, text: &str, columns: usize) {
-    let _ = write!(out, "{:1$}", "", columns.saturating_sub(width(text)));
+    push_spaces(out, columns.saturating_sub(width(text)));
+}
+
+/// Appends `columns` spaces.
+pub fn push_spaces(out: &mut String, columns: usize) {
+    out.extend(std::iter::repeat_n(' ', columns));
+}
+
+/// Appends `value` in decimal digits.
+pub fn push_number(out: &mut String, value: u64) {
+    out.push_str(itoa::Buffer::new().format(value));
+}
+
+/// Appends `value` in decimal digits, the last of them in column `columns`.
+pub fn push_aligned(out: &mut String, value: u64, columns: usize) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(value);
+    push_spaces(out, columns.saturating_sub(digits.len()));
+    out.push_str(digits);
 }

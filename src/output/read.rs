@@ -7,7 +7,7 @@ use anstyle::Style;
 use super::clock::Clock;
 use super::detail;
 use super::escape::width;
-use super::lines::{Piece, flow, pad, paint};
+use super::lines::{Piece, flow, pad, paint, push_aligned, push_spaces};
 use super::style::{Styles, mark};
 use super::summary::facts;
 use crate::dissect::{Decoded, Definitions};
@@ -26,7 +26,8 @@ const USUAL_MESSAGE_ID: usize = 4;
 /// How messages are listed.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    clock: Clock,
+    /// What tells the times.
+    pub clock: Clock,
     styles: Styles,
     verbose: bool,
     columns: usize,
@@ -94,9 +95,7 @@ impl Listing {
     /// Number, time, mark and ends; the columns taken.
     fn head(&mut self, line: &mut String, view: View<'_>, index: u32, record: &Record) -> usize {
         let connection = &view.journal.connections[record.connection as usize];
-        let number = (index + 1).to_string();
-        line.extend(std::iter::repeat_n(' ', self.number - number.len()));
-        line.push_str(&number);
+        push_aligned(line, u64::from(index) + 1, self.number);
         line.push(' ');
         let time = self.clock.next(record.time);
         paint(line, &time, self.styles.dim);
@@ -115,11 +114,11 @@ impl Listing {
     fn body(&self, line: &mut String, view: View<'_>, record: &Record, decoded: &Decoded, taken: usize) {
         let beside = self.head_width() + self.name_width() + LEAST_ROOM <= self.columns;
         let indent = if beside {
-            line.extend(std::iter::repeat_n(' ', self.head_width() - taken));
+            push_spaces(line, self.head_width() - taken);
             self.head_width()
         } else {
             line.push('\n');
-            line.extend(std::iter::repeat_n(' ', self.number + 1));
+            push_spaces(line, self.number + 1);
             self.number + 1
         };
         let name = view.name(record);

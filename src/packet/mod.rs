@@ -63,6 +63,16 @@ pub enum Payload {
     Reassembled(Vec<u8>),
 }
 
+impl Payload {
+    /// Its bytes, of which some may lie in `packet`, the one it was found in.
+    pub fn bytes<'a>(&'a self, packet: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::InPacket { offset, length } => &packet[*offset as usize..][..*length as usize],
+            Self::Reassembled(bytes) => bytes,
+        }
+    }
+}
+
 /// One TCP segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {

@@ -103,6 +103,13 @@ enum Line {
 }
 
 impl Secrets {
+    /// What these key logs say; lines that are no secrets are passed over.
+    pub fn of<'a>(key_logs: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut secrets = Self::default();
+        key_logs.into_iter().for_each(|log| _ = secrets.add(log));
+        secrets
+    }
+
     /// Takes the lines of a key log in NSS format: `CLIENT_RANDOM <client random> <master secret>` and the like.
     /// Comments, empty lines and labels of secrets that decrypt nothing are passed over.
     pub fn add(&mut self, key_log: &[u8]) -> Added {
@@ -119,6 +126,15 @@ impl Secrets {
             }
         }
         added
+    }
+
+    /// Takes what the key logs of `newer` said as well, and of what both say that.
+    pub fn extend(&mut self, newer: &Self) {
+        let (known, newer) = (Arc::make_mut(&mut self.logged), &newer.logged);
+        known.by_random.extend(newer.by_random.clone());
+        known.has_premasters |= newer.has_premasters;
+        known.premasters.extend(newer.premasters.clone());
+        known.sessions.extend(newer.sessions.clone());
     }
 
     /// How many secrets key logs had.

@@ -9,6 +9,7 @@ use ckscope::capture::{Batch, Block};
 use ckscope::dissect::Definitions;
 use ckscope::journal::View;
 use ckscope::output::jsonl;
+use ckscope::tls::Secrets;
 use serde_json::Value;
 
 static Q4164: LazyLock<Arc<Definitions>> = LazyLock::new(|| Arc::new(Definitions::q4164()));
@@ -95,9 +96,8 @@ pub fn analyze_file_with(path: &Path, cut: Cut, options: Options) -> Printed {
     assert!(errors.is_empty(), "{errors:?}");
     let mut analyzer = Analyzer::new(Options { threads: cut.threads, ..options });
     let mut batch = Batch::default();
-    for log in reader.key_logs_ahead() {
-        analyzer.add_secrets(log);
-    }
+    let again = reader.again();
+    analyzer.reserve_secrets(move || Secrets::of(again.key_logs_ahead()));
     while reader.read_batch(&mut batch, cut.batch) {
         analyzer.batch(&batch);
     }

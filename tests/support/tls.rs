@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ckscope::capture::Batch;
 use ckscope::capture::file::Reader;
-use ckscope::packet::{PacketParser, Parsed, Payload};
+use ckscope::packet::{PacketParser, Parsed};
 use ckscope::stream::{Arrival, ConnectionTable, GapCause, Piece, Side, Stamp, Stream};
 use ckscope::time::Timestamp;
 use ckscope::tls::{Facts, Secrets, Session};
@@ -158,10 +158,7 @@ pub fn connections(path: &Path) -> (Vec<Recorded>, Secrets) {
             let Parsed::Segment(segment) = parser.parse(packet.link, bytes, packet.original, packet.time) else {
                 continue;
             };
-            let payload = match &segment.payload {
-                Payload::InPacket { offset, length } => bytes[*offset as usize..][..*length as usize].to_vec(),
-                Payload::Reassembled(bytes) => bytes.clone(),
-            };
+            let payload = segment.payload.bytes(bytes).to_vec();
             let located = table.locate(&segment, table.seek(&segment), payload.len() as u32);
             if located.is_new {
                 streams.push(Default::default());

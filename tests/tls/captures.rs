@@ -2,12 +2,18 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use ckscope::tls::{Detected, Reason, detect, suite_name, version_name};
+use ckscope::analyzer::Analyzer;
+use ckscope::capture::Batch;
+use ckscope::capture::file::Reader;
+use ckscope::tls::{Detected, Reason, Secrets, detect, suite_name, version_name};
 use serde_json::Value;
 
 use crate::commands::{connections, run};
+use crate::support::analysis::options;
 use crate::support::sample_captures;
 use crate::support::tls::{self, Decrypted, shared_capture};
 
@@ -161,4 +167,25 @@ fn tls_is_told_by_at_most_five_bytes() {
     assert_eq!(detect(&[23, 3, 3, 0xff, 0xff]), Detected::No);
     assert_eq!(detect(&[0, 1, 0, 0, 1]), Detected::No);
     assert_eq!(detect(b"PRI * HTTP/2"), Detected::No);
+}
+
+#[test]
+fn secrets_behind_the_packets_are_looked_for_only_if_something_looks_like_tls() {
+    for (name, expected) in [("all-procedures.pcapng", false), ("all-procedures-tls13.pcapng", true)] {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(name);
+        let (mut reader, _) = Reader::open(&[sample]);
+        let mut analyzer = Analyzer::new(options());
+        let (again, was_asked) = (reader.again(), Arc::new(AtomicBool::new(false)));
+        let asked = Arc::clone(&was_asked);
+        analyzer.reserve_secrets(move || {
+            asked.store(true, Ordering::Relaxed);
+            Secrets::of(again.key_logs_ahead())
+        });
+        let mut batch = Batch::default();
+        while reader.read_batch(&mut batch, 3) {
+            analyzer.batch(&batch);
+        }
+        assert!(!analyzer.finish().records.is_empty(), "{name}");
+        assert_eq!(was_asked.load(Ordering::Relaxed), expected, "{name}");
+    }
 }
