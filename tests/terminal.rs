@@ -164,14 +164,22 @@ fn an_error_at_the_start_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn a_signal_gives_the_terminal_back() {
-    let Some(terminal) = Terminal::new("signal", (80, 24)) else { return };
-    terminal.run(&format!("{}; true", ckscope(&sample("failures.pcapng"))));
-    terminal.shows("6 procedures, 13 messages");
-    let shell = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
-    assert!(Command::new("pkill").args(["-TERM", "-P", shell.trim()]).status().unwrap().success());
-    terminal.shows("ready>");
-    terminal.is_given_back(0);
+fn a_signal_gives_the_terminal_back_and_is_told_by_the_exit_status() {
+    for (signal, status) in [("-TERM", 143), ("-HUP", 129), ("-INT", 130)] {
+        let Some(terminal) = Terminal::new(&format!("signal{status}"), (80, 24)) else { return };
+        // A command of several parts is run by a shell that stays between the test's and the binary.
+        terminal.run(&format!("({}; echo ended with $?)", ckscope(&sample("failures.pcapng"))));
+        terminal.shows("6 procedures, 13 messages");
+        let shell = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
+        let children = |of: &str| {
+            let found = Command::new("pgrep").args(["-P", of.trim()]).output().expect("pgrep runs");
+            String::from_utf8(found.stdout).expect("numbers")
+        };
+        let binary = children(&children(&shell));
+        assert!(Command::new("kill").args([signal, binary.trim()]).status().unwrap().success(), "{binary:?}");
+        terminal.shows(&format!("ended with {status}"));
+        terminal.is_given_back(0);
+    }
 }
 
 /// What [`a_panic_gives_the_terminal_back`] runs on its terminal: an interface whose source panics once it was drawn.

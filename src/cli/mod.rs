@@ -243,7 +243,7 @@ pub fn say_error(error: &anyhow::Error) {
     }
 }
 
-/// 0: read whole; 1: read with problems that were said.
+/// 0: read whole; 1: read with problems that were said; above 128: ended by a signal.
 fn status(problems: bool) -> ExitCode {
-    ExitCode::from(u8::from(problems))
+    ExitCode::from(signals::ended().unwrap_or(u8::from(problems)))
 }
