@@ -73,7 +73,8 @@ Examples:
   ckscope flows --format jsonl capture.pcapng | jq 'select(.state != \"complete\")'
       The procedures that went wrong, for programs
 
-Exit status: 0 read whole; 1 read, with problems that stderr tells; 2 wrong usage or unreadable input.";
+Exit status: 0 read whole; 1 read, with problems that stderr tells; 2 wrong usage or unreadable input;
+128 + N the terminal interface was ended by signal N.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
