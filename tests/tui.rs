@@ -773,6 +773,8 @@ fn a_message_in_protobuf_is_shown_as_json_and_says_so() {
     let text = Screen::of("appendix-ii-grpc.pcapng", (80, 24)).keys("3 j tab v \\").text();
     assert!(text.contains("protobuf, written as JSON"), "{text}");
     assert!(text.contains("\"start_km\": \"KMA-1\",") && text.contains("\"kma_id\": \"KMA-2,KMA-3\","), "{text}");
+    let status = Screen::of("appendix-ii-failures-grpc-status.pcapng", (80, 24)).keys("3 j j tab v \\").text();
+    assert!(status.contains("no payload: the status of the call") && status.contains("\"grpc-status\": 9"), "{status}");
     let json = Screen::of("appendix-ii.pcapng", (80, 24)).keys("3 j tab v \\").text();
     assert!(json.contains("\"Source KMA ID\": \"KMA-1\",") && !json.contains("protobuf"), "{json}");
 }

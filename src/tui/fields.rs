@@ -62,6 +62,8 @@ pub struct Fields {
     pub bytes: Vec<u8>,
     /// Bytes of the header among them.
     pub header: usize,
+    /// What the JSON is made of, where it is not the payload.
+    pub origin: Option<&'static str>,
     /// Of a payload in protobuf, what it says as JSON, and what is wrong with it.
     pub from_protobuf: Option<(String, Option<String>)>,
 }
@@ -76,6 +78,11 @@ impl Fields {
         fields.bytes.extend(header.into_iter().flatten());
         fields.header = fields.bytes.len();
         fields.bytes.extend_from_slice(view.payload(record));
+        fields.origin = match record.encoding {
+            Encoding::Json => None,
+            Encoding::Protobuf(_) => Some("protobuf, written as JSON with the names of its schema"),
+            Encoding::GrpcStatus => Some("no payload: the status of the call, written as JSON"),
+        };
         if let Encoding::Protobuf(schema) = record.encoding {
             let mut json = String::new();
             let problem = view.journal.definitions.schemas.to_json(schema, view.payload(record), &mut json);

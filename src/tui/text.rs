@@ -14,14 +14,13 @@ use crate::output::escape::escaped_json;
 /// Bytes of the text that are shown; more than a payload of Appendix I has.
 const MOST: usize = 256 << 10;
 
-/// Draws the payload as indented JSON; what is none as it is. Of protobuf, what it says as JSON, and that it does so.
+/// Draws the payload as indented JSON; what is none as it is. Of protobuf, what it says as JSON.
 pub fn draw(state: &State, buffer: &mut Buffer, area: Rect) {
     let fields = &state.messages.fields;
     let mut lines: Vec<(String, Style)> = Vec::new();
-    if let Some((_, problem)) = &fields.from_protobuf {
-        lines.push(("protobuf, written as JSON with the names of its schema:".to_owned(), state.setup.theme.dim));
-        lines.extend(problem.iter().map(|problem| (escaped_json(problem).into_owned(), state.setup.theme.warning)));
-    }
+    lines.extend(fields.origin.map(|origin| (format!("{origin}:"), state.setup.theme.dim)));
+    let problem = fields.from_protobuf.as_ref().and_then(|(_, problem)| problem.as_ref());
+    lines.extend(problem.map(|problem| (escaped_json(problem).into_owned(), state.setup.theme.warning)));
     let (text, more) = told(fields);
     lines.extend(json_lines(&text).into_iter().map(|line| (line, Style::new())));
     if more > 0 {
