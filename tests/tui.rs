@@ -978,3 +978,19 @@ fn the_journal_is_not_held_while_a_file_is_written() {
         assert!(disk.1 == whole, "{kind}");
     }
 }
+
+#[test]
+fn one_completion_after_the_other_is_had_by_tab() {
+    let typed = |keys: &str| {
+        let screen = Screen::of("all-procedures.pcapng", (80, 24)).keys(keys);
+        screen.state.prompt.as_ref().expect("it asks").line.text.clone()
+    };
+    let begun = "/ 'ck.source_kma_id~==~";
+    assert_eq!(typed(&format!("{begun} tab")), "ck.source_kma_id == KMA-1");
+    assert_eq!(typed(&format!("{begun} tab tab")), "ck.source_kma_id == KMA-6");
+    assert_eq!(typed(&format!("{begun} tab tab tab")), "ck.source_kma_id == KMA-1");
+    assert_eq!(typed(&format!("{begun} shift-tab")), "ck.source_kma_id == KMA-6");
+    assert_eq!(typed(&format!("{begun} tab backspace '6")), "ck.source_kma_id == KMA-6", "what is typed ends it");
+    let mut shown = Screen::of("all-procedures.pcapng", (80, 24)).keys(&format!("{begun} tab"));
+    assert!(shown.text().lines().any(|line| line.trim() == "KMA-6"), "the others stay offered: {}", shown.text());
+}

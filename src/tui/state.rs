@@ -123,8 +123,8 @@ pub struct Prompt {
     pub line: Line,
     /// The position in the history; its length for what was typed.
     pub past: usize,
-    /// The completion that is chosen.
-    pub choice: Option<usize>,
+    /// The completion that is chosen, and the line without it.
+    pub choice: Option<(usize, Line)>,
     /// What it is about, where that is not plain.
     pub about: String,
 }

@@ -26,6 +26,13 @@ const MOST_ABOUT: usize = 36;
 /// Completions on screen at once.
 const MOST_COMPLETIONS: usize = 8;
 
+impl Prompt {
+    /// What was typed, without the completion that is chosen.
+    fn typed(&self) -> &Line {
+        self.choice.as_ref().map_or(&self.line, |(_, typed)| typed)
+    }
+}
+
 impl State {
     pub(super) fn ask(&mut self, command: Command, view: View<'_>) {
         let text = match command {
@@ -112,22 +119,24 @@ impl State {
         let next = match prompt.choice {
             None if forward => 0,
             None => count.get() - 1,
-            Some(at) if forward => (at + 1) % count,
-            Some(at) => (at + count.get() - 1) % count,
+            Some((at, _)) if forward => (at + 1) % count,
+            Some((at, _)) => (at + count.get() - 1) % count,
         };
+        let typed = prompt.typed().clone();
+        prompt.line = typed.clone();
         prompt.line.complete(taken, &all[next]);
         // One that stands alone is done; of several the next can be had.
-        prompt.choice = (count.get() > 1).then_some(next);
+        prompt.choice = (count.get() > 1).then_some((next, typed));
     }
 
     /// Bytes before the cursor that a completion takes the place of, and all completions.
     pub fn completions(&self, prompt: &Prompt, view: View<'_>) -> (usize, Vec<String>) {
-        let before = &prompt.line.text[..prompt.line.at];
+        let typed = prompt.typed();
+        let before = &typed.text[..typed.at];
         let words = |words: Vec<&str>, separator: char| {
             let start = before.rfind(separator).map_or(0, |at| at + separator.len_utf8());
             let begun = &before[start..];
-            // Once chosen, the others with the same beginning are gone; so all are offered then.
-            let fits = |word: &&&str| prompt.choice.is_some() || word.starts_with(begun);
+            let fits = |word: &&&str| word.starts_with(begun);
             let all: Vec<String> = words.iter().filter(fits).map(|word| (*word).to_owned()).collect();
             (begun.len(), all)
         };
@@ -152,7 +161,7 @@ impl State {
             }
             Command::Filter => {
                 let seen = Seen::new(view, self.names.learned(), self.message(view));
-                filter::complete(&prompt.line.text, prompt.line.at, view, &seen)
+                filter::complete(&typed.text, typed.at, view, &seen)
             }
             _ => (0, Vec::new()),
         }
@@ -160,10 +169,15 @@ impl State {
 
     /// What is typed behind the name of a command, as if that had asked for it.
     fn argument_of(&self, prompt: &Prompt) -> Option<Prompt> {
-        let (name, rest) = prompt.line.text.split_once(' ')?;
-        let at = prompt.line.at.checked_sub(name.len() + 1)?;
+        let (name, rest) = prompt.typed().text.split_once(' ')?;
+        let at = prompt.typed().at.checked_sub(name.len() + 1)?;
         let entry = keymap::named(name).ok().filter(|entry| entry.command != Command::CommandLine)?;
-        Some(Prompt { command: entry.command, line: Line { text: rest.to_owned(), at }, ..prompt.clone() })
+        Some(Prompt {
+            command: entry.command,
+            line: Line { text: rest.to_owned(), at },
+            choice: None,
+            ..prompt.clone()
+        })
     }
 
     /// A command by its name, with what stands after it.
@@ -309,16 +323,17 @@ fn completions(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layo
     }
     // What was completed may have fewer completions itself than there were before.
     let last = all.len().saturating_sub(MOST_COMPLETIONS);
-    let first = prompt.choice.unwrap_or(0).saturating_sub(MOST_COMPLETIONS - 1).min(last);
+    let choice = prompt.choice.as_ref().map(|(at, _)| *at);
+    let first = choice.unwrap_or(0).saturating_sub(MOST_COMPLETIONS - 1).min(last);
     let shown = &all[first..all.len().min(first + MOST_COMPLETIONS)];
     let wide = shown.iter().map(|text| width(text)).max().unwrap_or(0).min(60) as u16 + 2;
     let label = label(prompt);
     let (_, before) = window(state, &label, &prompt.line.text, prompt.line.at);
-    let x = ((width(&label) + before).saturating_sub(taken) as u16).min(layout.status.width.saturating_sub(wide));
+    let word = choice.and_then(|at| all.get(at)).map_or(taken, |text| width(text));
+    let x = ((width(&label) + before).saturating_sub(word) as u16).min(layout.status.width.saturating_sub(wide));
     for (line, text) in shown.iter().enumerate() {
         let y = layout.status.y.saturating_sub((shown.len() - line) as u16);
-        let style =
-            if prompt.choice == Some(first + line) { state.setup.theme.field } else { state.setup.theme.selected };
+        let style = if choice == Some(first + line) { state.setup.theme.field } else { state.setup.theme.selected };
         buffer.set_style(Rect::new(x, y, wide.min(layout.status.width - x), 1), Style::reset());
         let padded = format!(" {:<1$}", escaped(text), usize::from(wide) - 1);
         put(buffer, (x, y), wide, &padded, style, false);

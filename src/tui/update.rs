@@ -20,6 +20,7 @@ impl State {
             Event::Paste(text) => {
                 if let Some(prompt) = &mut self.prompt {
                     prompt.line.insert(&text);
+                    prompt.choice = None;
                 }
                 Effect::None
             }
