@@ -249,7 +249,7 @@ impl Drawing<'_> {
             (0, right) => format!("{right} more lanes ›"),
             (1, 0) => "‹ 1 more lane".to_owned(),
             (left, 0) => format!("‹ {left} more lanes"),
-            (left, right) => format!("‹ {left} more lanes {right} ›"),
+            (left, right) => format!("‹ {left} more · {right} more ›"),
         };
         let has_room = width(&more) < usize::from(canvas.fixed);
         let more = if has_room { more } else { format!("‹{left} {right}›") };
