@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ckscope::analyzer::{Analyzer, Options};
 use ckscope::capture::Batch;
@@ -459,7 +460,7 @@ fn order(feed: &dyn Feed, state: &State, path: &std::path::Path, messages: &[u32
 }
 
 fn save_to(feed: &dyn Feed, state: &State, path: &std::path::Path, messages: &[u32]) -> std::io::Result<()> {
-    save::save(feed, &order(feed, state, path, messages, false)).map(|_| ())
+    save::save(feed, &order(feed, state, path, messages, false), &AtomicBool::new(false)).map(|_| ())
 }
 
 #[test]
@@ -490,6 +491,9 @@ fn what_is_marked_is_saved_with_its_comments() {
     let all: Vec<u32> = (0..state.extent.messages).collect();
     assert!(save("all.svg", &all).expect_err("too much for one drawing").contains("exchanges"));
     assert!(save("all.docx", &all).expect_err("no such kind").contains(".pcapng"));
+    let given_up = order(&feed, &state, &folder.path().join("half.csv"), &all, false);
+    assert!(save::save(&feed, &given_up, &AtomicBool::new(true)).is_err());
+    assert!(!folder.path().join("half.csv").exists(), "half a file is none");
     assert!(!folder.path().join("all.svg").exists() && !folder.path().join("all.docx").exists());
 }
 

@@ -2,10 +2,11 @@
 //! never while the disk is waited for.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -83,16 +84,35 @@ enum Plan {
     Messages,
 }
 
-/// Writes a new file; what else there is to say about it.
+/// A file, until it is given up.
+struct Target<'a> {
+    file: File,
+    given_up: &'a AtomicBool,
+}
+
+impl Write for Target<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(io::Error::other("given up before it was written"));
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Writes a new file, until `given_up`; what else there is to say about it.
 ///
 /// # Errors
-/// The name says nothing, there is such a file, or it cannot be written.
-pub fn save(feed: &dyn Feed, order: &Order) -> io::Result<Option<&'static str>> {
+/// The name says nothing, there is such a file, it cannot be written, or was given up: then there is none.
+pub fn save(feed: &dyn Feed, order: &Order, given_up: &AtomicBool) -> io::Result<Option<&'static str>> {
     // What cannot be done leaves no file behind.
     let plan = plan(feed, order)?;
     let mode = if order.secrets { 0o600 } else { 0o666 };
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&order.path)?;
-    let mut out = BufWriter::new(file);
+    let mut out = BufWriter::new(Target { file, given_up });
     let written = write_plan(feed, order, plan, &mut out).and_then(|note| out.flush().map(|()| note));
     if written.is_err() {
         // Half a file is none; it was made here. That it stays where even this fails, the error tells.

@@ -79,11 +79,29 @@ fn show(
             break;
         }
     }
-    if state.saving > 0 {
-        state.say("leaving when what is being saved is written");
+    finish(feed, state, screen, saver, stop)
+}
+
+/// Waits for what is being saved, unless that is given up, too.
+fn finish(
+    feed: &dyn Feed,
+    state: &mut State,
+    screen: &mut Screen,
+    saver: &mut Saver<'_, '_>,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let is_stopped = || stop.load(Ordering::Relaxed);
+    if !saver.is_done() && !is_stopped() {
+        state.say("leaving when what is being saved is written; any key gives it up");
         feed.with(&mut |view| drop(screen.draw(state, view)));
-        state.unsaved = saver.finish();
     }
+    while !saver.is_done() {
+        if is_stopped() || (event::poll(GROWING)? && matches!(event::read()?, Event::Key(_))) {
+            saver.give_up();
+            break;
+        }
+    }
+    state.unsaved = saver.finish();
     Ok(())
 }
 
