@@ -7,10 +7,10 @@ use ratatui::style::{Modifier, Style};
 use super::draw::wrapped;
 use super::feed::Phase;
 use super::keymap::{self, Command};
-use super::procedures;
 use super::state::State;
 use super::tab::Tab;
 use super::table::put;
+use super::{procedures, typing};
 use crate::journal::View;
 use crate::output::escape::{escaped, width};
 
@@ -168,6 +168,10 @@ fn kilobytes(bytes: u64) -> String {
 pub(super) fn hints(state: &State, buffer: &mut Buffer, area: Rect) {
     let theme = &state.setup.theme;
     let mut x = area.x;
+    if let Some(asked) = typing::asked_beside(state) {
+        put(buffer, (x, area.y), area.width, &asked, Style::new(), false);
+        x += width(&asked) as u16 + 3;
+    }
     let typed = [("enter", "do it"), ("esc", "leave it"), ("tab", "complete"), ("up", "what was typed before")];
     let from_table = || {
         keymap::entries().filter_map(|entry| {

@@ -195,7 +195,7 @@ const KEEPING: &[Entry] = &[
     entry(Command::Diff, "diff", &["d"], "compare two marked messages, or one with the selected"),
     entry(Command::Copy, "copy", &["y"], "copy the selected value or line (OSC 52)"),
     entry(Command::Save, "save", &["w"], "write what is marked, else all shown, to a file")
-        .asks("file (.pcapng, .jsonl, .csv, .txt; ladders: .md, .svg; --secrets FILE.pcapng with TLS secrets)")
+        .asks("file.pcapng, or --secrets file.pcapng; .jsonl .csv .txt; ladders .md .svg")
         .hint("save", &[Tab::Procedures, Tab::Messages]),
 ];
 

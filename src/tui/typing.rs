@@ -211,23 +211,40 @@ impl State {
 /// Where the terminal's cursor stands, while something is typed.
 pub fn cursor(state: &State) -> Option<(u16, u16)> {
     let prompt = state.prompt.as_ref()?;
-    let label = label(prompt);
+    let label = label(state, prompt);
     let (_, before) = window(state, &label, &prompt.line.text, prompt.line.at);
     Some(((width(&label) + before) as u16, state.size.1.saturating_sub(2)))
 }
 
-/// `filter (display filter): `
-fn label(prompt: &Prompt) -> String {
+/// `filter (display filter): `, or `filter: ` where the rest would take the room of what is typed.
+fn label(state: &State, prompt: &Prompt) -> String {
     let entry = keymap::entry_of(prompt.command);
-    let about = shorten(&prompt.about, MOST_ABOUT);
-    match (prompt.command, entry.argument) {
-        (Command::CommandLine, _) => ":".to_owned(),
-        (Command::Filter, _) => "/".to_owned(),
-        (_, Argument::Asked(what) | Argument::Optional(what)) => {
-            format!("{} ({what}{}): ", entry.name, about)
-        }
-        (_, Argument::None) => format!("{}: ", entry.name),
+    match prompt.command {
+        Command::CommandLine => ":".to_owned(),
+        Command::Filter => "/".to_owned(),
+        _ if is_narrow(state, prompt) => format!("{}: ", entry.name),
+        _ => format!("{} ({}): ", entry.name, asked(prompt)),
     }
+}
+
+/// What is asked for.
+fn asked(prompt: &Prompt) -> String {
+    let what = match keymap::entry_of(prompt.command).argument {
+        Argument::Asked(what) | Argument::Optional(what) => what,
+        Argument::None => "",
+    };
+    format!("{what}{}", shorten(&prompt.about, MOST_ABOUT))
+}
+
+fn is_narrow(state: &State, prompt: &Prompt) -> bool {
+    2 * (keymap::entry_of(prompt.command).name.len() + width(&asked(prompt)) + 5) > usize::from(state.size.0)
+}
+
+/// What is asked for, where the line that is typed into has no room to say it.
+pub fn asked_beside(state: &State) -> Option<String> {
+    let prompt = state.prompt.as_ref()?;
+    let is_told = matches!(prompt.command, Command::CommandLine | Command::Filter) || !is_narrow(state, prompt);
+    (!is_told).then(|| asked(prompt))
 }
 
 /// The part of what is typed that is on screen, and the columns before the cursor in it.
@@ -254,7 +271,7 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout)
     let (area, theme) = (layout.status, &state.setup.theme);
     buffer.set_style(area, Style::reset());
     put(buffer, (area.x, area.y), area.width, &" ".repeat(usize::from(area.width)), Style::new(), false);
-    let label = label(prompt);
+    let label = label(state, prompt);
     put(buffer, (area.x, area.y), area.width, &label, theme.accent, false);
     let (text, _) = window(state, &label, &prompt.line.text, prompt.line.at);
     let x = width(&label) as u16;
@@ -327,7 +344,7 @@ fn completions(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layo
     let first = choice.unwrap_or(0).saturating_sub(MOST_COMPLETIONS - 1).min(last);
     let shown = &all[first..all.len().min(first + MOST_COMPLETIONS)];
     let wide = shown.iter().map(|text| width(text)).max().unwrap_or(0).min(60) as u16 + 2;
-    let label = label(prompt);
+    let label = label(state, prompt);
     let (_, before) = window(state, &label, &prompt.line.text, prompt.line.at);
     let word = choice.and_then(|at| all.get(at)).map_or(taken, |text| width(text));
     let x = ((width(&label) + before).saturating_sub(word) as u16).min(layout.status.width.saturating_sub(wide));
