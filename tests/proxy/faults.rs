@@ -47,7 +47,11 @@ fn assert_fails(text: &str) {
 
 #[test]
 fn a_bad_certificate_of_the_km_is_refused_as_by_the_controller() {
-    for (flaw, alert) in [(Flaw::Expired, "CertificateExpired"), (Flaw::Untrusted, "UnknownCA")] {
+    let flaws = [
+        (Flaw::Expired, "CertificateExpired", "its certificate was valid until 20"),
+        (Flaw::Untrusted, "UnknownCA", "its certificate leads to none of the authorities given"),
+    ];
+    for (flaw, alert, why) in flaws {
         let pki = Pki::flawed(Kind::P256, [flaw, Flaw::None]);
         for version in VERSIONS {
             let ([directly, through], refusal) = outcomes(&pki, pki.options(), version, true);
@@ -56,6 +60,7 @@ fn a_bad_certificate_of_the_km_is_refused_as_by_the_controller() {
             assert_fails(&through[1]);
             let refusal = refusal.unwrap();
             assert_eq!([refusal.who, refusal.whom], ["the proxy", "the KM"]);
+            assert!(refusal.why.starts_with(why), "{}", refusal.why);
             assert!(refusal.hint.unwrap().contains("--km-ca"));
         }
     }

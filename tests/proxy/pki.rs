@@ -18,6 +18,7 @@ pub enum Kind {
     Rsa,
     P256,
     P384,
+    P521,
     Ed25519,
 }
 
@@ -27,6 +28,7 @@ impl Kind {
             Self::Rsa => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048),
             Self::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
             Self::P384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
+            Self::P521 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512),
             Self::Ed25519 => KeyPair::generate_for(&rcgen::PKCS_ED25519),
         }
         .unwrap()
@@ -88,13 +90,22 @@ impl Pki {
         Self::flawed(kind, [Flaw::None; 2])
     }
 
+    /// With a key of the KM of another kind than the controller's.
+    pub fn of_kinds(kinds: [Kind; 2]) -> Self {
+        Self::make(kinds, [Flaw::None; 2])
+    }
+
     /// With flaws in the certificates of KM and controller.
     pub fn flawed(kind: Kind, flaws: [Flaw; 2]) -> Self {
+        Self::make([kind; 2], flaws)
+    }
+
+    fn make(kinds: [Kind; 2], flaws: [Flaw; 2]) -> Self {
         let pki = Self { files: Files::new() };
         authority::init(&pki.path("lab-ca")).unwrap();
         let proxy = std::fs::read_to_string(pki.path("lab-ca/ca.pem")).unwrap();
         let mut trusts = Vec::new();
-        for (party, flaw) in [Party::Km, Party::Controller].into_iter().zip(flaws) {
+        for (party, (kind, flaw)) in [Party::Km, Party::Controller].into_iter().zip(kinds.into_iter().zip(flaws)) {
             let label = label(party);
             let authority = Authority::new(&format!("Authority of {label}s"));
             pki.write(&format!("{label}-ca.pem"), &authority.pem);

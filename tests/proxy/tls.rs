@@ -132,6 +132,24 @@ fn gnutls_meets_openssl() {
 }
 
 #[test]
+fn a_kind_of_key_that_cannot_be_mirrored_is_replaced_and_said() {
+    if !Stack::OpenSsl.is_there() {
+        return; // said by `is_there`
+    }
+    let pki = Pki::of_kinds([Kind::P521, Kind::P256]);
+    for version in VERSIONS {
+        let server = Server::start(Stack::OpenSsl, version, &pki.endpoint(Party::Controller));
+        let proxy = Proxy::before(server.address(), pki.options());
+        let (km, controller) = converse(Stack::OpenSsl, version, &pki.endpoint(Party::Km), proxy.address(), server);
+        assert!(km.is_ok() && controller.is_ok(), "{version:?}: {}", proxy.said());
+        until("it ended", || proxy.running.panel().open == 0);
+        let hand_off = proxy.running.panel().connections[0].hand_off.clone().unwrap();
+        let differs = hand_off.differs.iter().filter(|difference| difference.contains("cannot be mirrored"));
+        assert_eq!(differs.count(), 1, "{:?}", hand_off.differs);
+    }
+}
+
+#[test]
 fn whoever_is_dialled_may_be_the_tls_client() {
     let pki = Pki::new(Kind::P256);
     for version in VERSIONS {

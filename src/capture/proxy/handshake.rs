@@ -23,6 +23,7 @@ use super::gate::{Gate, Keeper};
 use super::identities::Identities;
 use super::leg::{Leg, refuse};
 use super::peek::Flight;
+use super::refusals::{alert_hint, alert_of, believe_hint, reason};
 use super::report::{Certificate, Half, HandOff, Refusal};
 use super::secrets::Secrets;
 use super::verify::{ClientSide, ServerSide};
@@ -243,7 +244,7 @@ impl<'a> Shake<'a> {
         error: Error,
     ) -> Failed {
         let alert = alert_of(&error);
-        self.refused("the proxy", self.parties.server, alert, error.to_string(), believe_hint(self.parties.server));
+        self.refused("the proxy", self.parties.server, alert, reason(&error), believe_hint(self.parties.server));
         let _ = keeper.release.send(Ok(())); // the gate is in `connect`, which is here
         let told = async { drop(connect.await) };
         tokio::join!(told, refuse(client, alert.unwrap_or(AlertDescription::CertificateUnknown)));
@@ -277,7 +278,7 @@ impl<'a> Shake<'a> {
             }
             Some(error) => {
                 let alert = alert_of(error);
-                self.refused("the proxy", server, alert, error.to_string(), None);
+                self.refused("the proxy", server, alert, reason(error), None);
                 Some(alert.unwrap_or(AlertDescription::InternalError))
             }
             None => {
@@ -306,7 +307,7 @@ impl<'a> Shake<'a> {
             }
             Some(error) => {
                 let hint = matches!(error, Error::InvalidCertificate(_)).then(|| believe_hint(client)).flatten();
-                self.refused("the proxy", client, alert_of(error), error.to_string(), hint);
+                self.refused("the proxy", client, alert_of(error), reason(error), hint);
             }
             None => {
                 self.refused(client.the(), server, None, format!("it ended the connection: {error}"), None);
@@ -373,41 +374,4 @@ async fn last_alert(mut wire: Wire, error: io::Error) -> io::Error {
 
 fn tls(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
-}
-
-/// What a peer hears of an error of ours.
-fn alert_of(error: &Error) -> Option<AlertDescription> {
-    match error {
-        Error::InvalidCertificate(error) => Some(error.clone().into()),
-        Error::DecryptError => Some(AlertDescription::BadRecordMac),
-        Error::PeerIncompatible(_) => Some(AlertDescription::HandshakeFailure),
-        Error::NoApplicationProtocol => Some(AlertDescription::NoApplicationProtocol),
-        _ => None,
-    }
-}
-
-/// What to do when `who` sent this alert.
-pub fn alert_hint(who: Party, alert: AlertDescription) -> Option<String> {
-    use AlertDescription as A;
-    let (this, other) = (who.the(), who.other().the());
-    match alert {
-        A::UnknownCA | A::BadCertificate | A::CertificateUnknown | A::DecryptError => Some(format!(
-            "{this} does not trust the proxy's authority: add its ca.pem to what {this} believes, or {other}'s \
-             certificate does not fit what {this} expects (compare its names)"
-        )),
-        A::CertificateRequired | A::NoCertificate => Some(format!("{other} showed no certificate")),
-        A::CertificateExpired => Some(format!("the certificate of {other} is not valid now, nor is its mirror")),
-        A::HandshakeFailure => Some(format!("{this} found nothing in common, or {other} showed no certificate")),
-        A::AccessDenied => Some(format!("{this} knows the identity of {other}, and does not let it in")),
-        A::UnrecognisedName => Some(format!("{this} does not go by the name that {other} asked for")),
-        _ => None,
-    }
-}
-
-fn believe_hint(party: Party) -> Option<String> {
-    let option = match party {
-        Party::Km => "km",
-        Party::Controller => "controller",
-    };
-    Some(format!("the proxy judges by --{option}-ca; see that it leads there, and is valid now"))
 }

@@ -59,8 +59,6 @@ pub enum Kind {
     /// See `P256`.
     P384,
     /// See `P256`.
-    P521,
-    /// See `P256`.
     Ed25519,
 }
 
@@ -78,7 +76,8 @@ impl Kind {
         Some(match curve {
             Some(SECP_256_R_1) => (Self::P256, true),
             Some(SECP_384_R_1) => (Self::P384, true),
-            Some(SECP_521_R_1) => (Self::P521, true),
+            // In TLS 1.2, the peer minds a curve that our hello does not offer, and rustls exchanges no keys on this one.
+            Some(SECP_521_R_1) => (Self::P384, false),
             None if oid == ED25519 => (Self::Ed25519, true),
             _ => (Self::P256, false),
         })
@@ -91,7 +90,6 @@ impl Kind {
             Self::Rsa(_) => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_4096),
             Self::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
             Self::P384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
-            Self::P521 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512),
             Self::Ed25519 => KeyPair::generate_for(&rcgen::PKCS_ED25519),
         }
     }

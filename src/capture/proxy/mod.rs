@@ -18,6 +18,7 @@ pub mod packets;
 pub mod panel;
 mod peek;
 pub mod recorder;
+mod refusals;
 pub mod relay;
 pub mod report;
 pub mod rules;

@@ -9,10 +9,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::detect::{Kind, detect};
-use super::handshake::{Roles, Shake, alert_hint};
+use super::handshake::{Roles, Shake};
 use super::leg::Leg;
 use super::listen::dialler;
 use super::panel::Entry;
+use super::refusals::alert_hint;
 use super::relay::{Ended, Relay};
 use super::report::{HandOff, Refusal};
 use super::tap::{Side, Tap, What};

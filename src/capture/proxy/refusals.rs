@@ -1,0 +1,100 @@
+//! Why one side does not take the other, in words. In: errors of rustls, and alerts. Out: the alert that a peer hears,
+//! the reason, and what to do about it. Refuses to know connections.
+
+use std::fmt::Display;
+
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, Error};
+
+use super::Party;
+use crate::time::Timestamp;
+
+/// What was minded, of the peer.
+pub fn reason(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(minded) => format!("its certificate {}", minded_of(minded)),
+        error => error.to_string(),
+    }
+}
+
+fn minded_of(minded: &CertificateError) -> String {
+    use CertificateError as C;
+    match minded {
+        C::ExpiredContext { not_after, .. } => format!("was valid until {}", date(*not_after)),
+        C::NotValidYetContext { not_before, .. } => format!("is not valid before {}", date(*not_before)),
+        C::ExpiredRevocationListContext { next_update, .. } => {
+            format!("cannot be judged: the revocation list of its issuer was good until {}", date(*next_update))
+        }
+        C::UnknownIssuer => "leads to none of the authorities given".to_owned(),
+        C::UnknownRevocationStatus => "cannot be judged: no revocation list given is its issuer's".to_owned(),
+        C::Revoked => "is revoked".to_owned(),
+        C::BadSignature => "is not signed by whom it names".to_owned(),
+        C::BadEncoding => "cannot be read".to_owned(),
+        C::InvalidPurposeContext { .. } => {
+            let text = minded.to_string();
+            text.strip_prefix("certificate ").unwrap_or(&text).to_owned()
+        }
+        // What webpki alone knows.
+        C::Other(other) => format!("is not accepted: {}", words(other)),
+        other => format!("is not accepted: {}", words(other)),
+    }
+}
+
+fn date(time: UnixTime) -> Timestamp {
+    Timestamp(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000_000_000))
+}
+
+/// `ca used as end entity` for an error that is told by its name in code, `CaUsedAsEndEntity`; others stay as they are.
+fn words(error: &impl Display) -> String {
+    let name = error.to_string();
+    let name = name.strip_prefix("OtherError(").and_then(|name| name.strip_suffix(')')).unwrap_or(&name);
+    if !name.chars().all(char::is_alphanumeric) {
+        return name.to_owned();
+    }
+    let mut text = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !text.is_empty() {
+            text.push(' ');
+        }
+        text.extend(c.to_lowercase());
+    }
+    text
+}
+
+/// What a peer hears of an error of ours.
+pub fn alert_of(error: &Error) -> Option<AlertDescription> {
+    match error {
+        Error::InvalidCertificate(error) => Some(error.clone().into()),
+        Error::DecryptError => Some(AlertDescription::BadRecordMac),
+        Error::PeerIncompatible(_) => Some(AlertDescription::HandshakeFailure),
+        Error::NoApplicationProtocol => Some(AlertDescription::NoApplicationProtocol),
+        _ => None,
+    }
+}
+
+/// What to do when `who` sent this alert.
+pub fn alert_hint(who: Party, alert: AlertDescription) -> Option<String> {
+    use AlertDescription as A;
+    let (this, other) = (who.the(), who.other().the());
+    match alert {
+        A::UnknownCA | A::BadCertificate | A::CertificateUnknown | A::DecryptError => Some(format!(
+            "{this} does not trust the proxy's authority: add its ca.pem to what {this} believes, or {other}'s \
+             certificate does not fit what {this} expects (compare its names)"
+        )),
+        A::CertificateRequired | A::NoCertificate => Some(format!("{other} showed no certificate")),
+        A::CertificateExpired => Some(format!("the certificate of {other} is not valid now, nor is its mirror")),
+        A::HandshakeFailure => Some(format!("{this} found nothing in common, or {other} showed no certificate")),
+        A::AccessDenied => Some(format!("{this} knows the identity of {other}, and does not let it in")),
+        A::UnrecognisedName => Some(format!("{this} does not go by the name that {other} asked for")),
+        _ => None,
+    }
+}
+
+/// What to do when the proxy does not believe `party`.
+pub fn believe_hint(party: Party) -> Option<String> {
+    let option = match party {
+        Party::Km => "km",
+        Party::Controller => "controller",
+    };
+    Some(format!("the proxy judges by --{option}-ca; see that it leads there, and is valid now"))
+}
