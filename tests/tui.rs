@@ -998,3 +998,25 @@ fn one_completion_after_the_other_is_had_by_tab() {
     let mut shown = Screen::of("all-procedures.pcapng", (80, 24)).keys(&format!("{begun} tab"));
     assert!(shown.text().lines().any(|line| line.trim() == "KMA-6"), "the others stay offered: {}", shown.text());
 }
+
+#[test]
+fn a_comment_on_one_of_several_messages_of_a_packet_stays_with_it() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let original = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures/messages-per-segment.pcapng");
+    let (InFile(feed, before), state) = with_notes(&original);
+    let shared = |view: ckscope::journal::View<'_>| {
+        let packet = |index: u32| view.record(index).packet;
+        (1..view.journal.records.len() as u32).find(|&index| packet(index) == packet(index - 1))
+    };
+    let mut second = None;
+    feed.with(&mut |view| second = shared(view));
+    let second = second.expect("a packet of that capture completes several messages");
+    let Screen { feed, state } =
+        Screen { feed, state }.keys(&format!("3 : 'goto~{} enter ; 'the~second enter", second + 1));
+    let (feed, all) = (InFile(feed, before), (0..state.extent.messages).collect::<Vec<u32>>());
+    let after = folder.path().join("after.pcapng");
+    save_to(&feed, &state, &after, &all).expect("it is written");
+    let (_, again) = with_notes(&after);
+    let comment = |index: u32| again.marks.get(&index).and_then(|mark| mark.comment.as_deref());
+    assert_eq!((comment(second - 1), comment(second)), (None, Some("the second")));
+}

@@ -313,7 +313,9 @@ fn fields(state: &State, buffer: &mut Buffer, area: Rect, active: bool) {
     let mut area = area;
     let comment = state.marks.get(&message).and_then(|mark| mark.comment.as_ref());
     if let Some(comment) = comment.filter(|_| area.height > 2) {
-        let line = format!(" ; {}", escaped(comment));
+        // A capture's may be long; the end of the screen ends it.
+        let shown: String = comment.chars().take(area.width.into()).collect();
+        let line = format!(" ; {}", escaped(&shown));
         let y = area.bottom() - 1;
         put(buffer, (area.x, y), area.width, &line, state.setup.theme.mark, false);
         area.height -= 1;

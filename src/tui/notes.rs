@@ -69,14 +69,15 @@ pub struct Noted {
 }
 
 impl State {
-    /// Makes the capture's comments those of the messages that their packets completed: of several each has its own, in
-    /// their order. What was written here meanwhile stands behind them.
+    /// Makes the capture's comments those of the messages that their packets completed: of several that which the comment
+    /// names, else each has its own, in their order. What was written here meanwhile stands behind them.
     pub(super) fn adopt(&mut self, view: View<'_>, found: Found) {
         for (packet, comments) in found.packets {
             let messages: Vec<u32> = of_packet(view, packet).collect();
             let Some(last) = messages.len().checked_sub(1) else { continue };
-            for (at, comment) in comments.into_iter().enumerate() {
-                append(self.noted.texts.entry(messages[at.min(last)]).or_default(), &comment);
+            for (at, comment) in comments.iter().enumerate() {
+                let (message, text) = named(view, &messages, comment).unwrap_or((messages[at.min(last)], comment));
+                append(self.noted.texts.entry(message).or_default(), text);
             }
         }
         self.noted.until = found.until;
@@ -100,11 +101,32 @@ impl State {
             messages.dedup();
             let now = |message: &u32| self.marks.get(message).and_then(|mark| mark.comment.clone());
             if messages.iter().any(|message| now(message).as_ref() != self.noted.texts.get(message)) {
-                texts.insert(packet, messages.iter().filter_map(now).collect());
+                let named = |message: &u32| now(message).map(|text| with_name(view, *message, text));
+                texts.insert(packet, messages.iter().filter_map(named).collect());
             }
         }
         Comments { texts, known: self.noted.until }
     }
+}
+
+/// The message of several that a comment names, and what it says of it.
+fn named<'a>(view: View<'_>, messages: &[u32], comment: &'a str) -> Option<(u32, &'a str)> {
+    let text = |&message: &u32| comment.strip_prefix(&name(view, message)).map(|text| (message, text));
+    messages.iter().filter(|_| messages.len() > 1).find_map(text)
+}
+
+/// A comment, with the name of its message where the packet completed several.
+fn with_name(view: View<'_>, message: u32, text: String) -> String {
+    let packet = view.record(message).packet;
+    // Those of one packet stand beside each other, even while their numbers are not final.
+    let beside = [message.checked_sub(1), message.checked_add(1)].into_iter().flatten();
+    let mut others = beside.filter_map(|other| view.journal.records.get(other as usize));
+    if others.any(|other| other.packet == packet) { name(view, message) + &text } else { text }
+}
+
+/// `#7: `
+fn name(view: View<'_>, message: u32) -> String {
+    format!("{}: ", view.record(message).reference())
 }
 
 fn append(text: &mut String, more: &str) {
