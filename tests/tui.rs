@@ -1020,3 +1020,11 @@ fn a_comment_on_one_of_several_messages_of_a_packet_stays_with_it() {
     let comment = |index: u32| again.marks.get(&index).and_then(|mark| mark.comment.as_deref());
     assert_eq!((comment(second - 1), comment(second)), (None, Some("the second")));
 }
+
+#[test]
+fn a_default_that_protobuf_leaves_out_is_not_shown_as_missing() {
+    let mut screen = Screen::of("appendix-ii-grpc.pcapng", (120, 40)).keys("3 j j");
+    let text = screen.text();
+    let response = text.lines().find(|line| line.trim_start().starts_with("Response")).expect("its table has it");
+    assert!(!response.contains('✗') && response.contains("the default"), "{text}");
+}

@@ -236,15 +236,20 @@ impl Fields {
         let is_there =
             |row: &crate::dissect::Row| decoded.entries.iter().any(|entry| entry.parameter == Some(row.parameter));
         let mut rows: Vec<_> = message.rows.iter().filter(|row| !is_there(row)).collect();
+        let has_defaults = self.from_protobuf.is_some();
         let missing = |row: &crate::dissect::Row| {
             let name = definitions.parameter(row.parameter).name.as_str();
-            row.presence == Presence::Mandatory || diagnostics.iter().any(|it| it.parameter.as_deref() == Some(name))
+            let is_needed = row.presence == Presence::Mandatory && !has_defaults;
+            is_needed || diagnostics.iter().any(|it| it.parameter.as_deref() == Some(name))
         };
         rows.sort_by_key(|row| !missing(row));
         for row in rows {
             let parameter = definitions.parameter(row.parameter);
             let name = escaped(&parameter.title).into_owned();
-            let line = self.push(Kind::Absent(missing(row)), 1, &name, "not there".to_owned());
+            // proto3 leaves default values off the wire.
+            let is_default = has_defaults && row.presence == Presence::Mandatory && !missing(row);
+            let told = if is_default { "not there: the default, 0 or empty" } else { "not there" };
+            let line = self.push(Kind::Absent(missing(row)), 1, &name, told.to_owned());
             line.note = format!("{}, {}", types(row), presence(definitions, row));
             line.path.clone_from(&parameter.name);
             let about = diagnostics.iter().filter(|found| found.parameter.as_ref() == Some(&parameter.name));
