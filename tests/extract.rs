@@ -13,7 +13,7 @@ use ckscope::capture::file::{Reader, Replay};
 use ckscope::capture::growing::Growing;
 use ckscope::capture::spool::Spool;
 use ckscope::journal::{Journal, View};
-use ckscope::output::packets::{Choice, Extract, Plaintext};
+use ckscope::output::packets::{Choice, Comments, Extract, Plaintext};
 use ckscope::tls::Secrets;
 use serde_json::Value;
 use support::analysis::{Printed, options};
@@ -82,8 +82,7 @@ impl Capture {
         };
         let mut out = Vec::new();
         let replay = Replay::of_files(&self.reader);
-        let extract =
-            Extract { journal: &self.journal, replay: &replay, choice, plaintext, secrets, comments: HashMap::new() };
+        let extract = Extract { replay: &replay, choice, plaintext, secrets, comments: Comments::default() };
         extract.write(&mut out).unwrap();
         out
     }
@@ -289,12 +288,11 @@ fn of_a_file_that_grows_the_same_is_written_as_of_one_that_is_whole() {
         let (whole, grown) = (Replay::of_files(&capture.reader), Replay::of_growing(&growing));
         for wanted in [|_| true, |index: u32| index % 3 == 1] {
             let written = |replay| {
-                let (mut out, comments) = (Vec::new(), HashMap::from([(2, vec!["seen".to_owned()])]));
+                let (mut out, texts) = (Vec::new(), HashMap::from([(2, vec!["seen".to_owned()])]));
+                let comments = Comments { texts, known: 0 };
                 let choice = Choice::of(&capture.journal, false, wanted);
                 let (plaintext, secrets) = (Plaintext::default(), String::new());
-                Extract { journal: &capture.journal, replay, choice, plaintext, secrets, comments }
-                    .write(&mut out)
-                    .unwrap();
+                Extract { replay, choice, plaintext, secrets, comments }.write(&mut out).unwrap();
                 out
             };
             let expected = written(&whole);

@@ -11,8 +11,9 @@ use ckscope::capture::file::Reader;
 use ckscope::dissect::Definitions;
 use ckscope::filter::syntax::{Element, Expression, Function, Operand, OperandKind, Search, Slice};
 use ckscope::filter::{
-    Context, Cost, Error, Filter, Follow, Order, Quantifier, Relation, complete, fields, parse, tokens,
+    Context, Cost, Error, Filter, Follow, Kind, Order, Quantifier, Relation, Seen, complete, fields, parse, tokens,
 };
+use ckscope::identities::Learned;
 use ckscope::journal::{Journal, View};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -295,15 +296,62 @@ fn following_a_session_shows_its_exchange() {
     assert!(Follow::parse("session_id", &context).unwrap_err().contains("NAME=VALUE"));
 }
 
+fn offered(text: &str, definitions: &Definitions, seen: Option<&Seen<'_>>) -> Vec<String> {
+    complete(text, text.len(), definitions, seen).into_iter().map(|it| it.text).collect()
+}
+
+#[test]
+fn values_that_were_seen_are_offered_and_each_leads_to_something() {
+    for name in
+        ["all-procedures-tls13.pcapng", "failures.pcapng", "appendix-ii-grpc.pcapng", "unknown-parameter.pcapng"]
+    {
+        let capture = Capture::read(name);
+        let (view, definitions) = (capture.view(), &capture.journal.definitions);
+        let seen = Seen::new(view, Arc::new(Learned::new(view)), Some(3));
+        let known = |kind| matches!(kind, Kind::Boolean | Kind::Choice(_) | Kind::Time | Kind::Duration);
+        for field in fields(definitions).into_iter().filter(|field| !known(field.kind)) {
+            let has_any = !capture.messages(&field.name).is_empty();
+            let values = offered(&format!("{} == ", field.name), definitions, Some(&seen));
+            assert_eq!(
+                has_any,
+                !values.is_empty() && has_any,
+                "{name}: {} has values that are not offered",
+                field.name
+            );
+            for value in values.iter().filter(|_| field.name != "ck.command_code") {
+                let text = format!("{} == {value}", field.name);
+                let filter = compile(&text).unwrap_or_else(|error| panic!("{}", error.explain(&text)));
+                assert!(filter.connections(view).contains(&true), "{name}: nothing is {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn values_are_offered_by_how_they_begin_and_as_a_filter_writes_them() {
+    let capture = Capture::read("failures.pcapng");
+    let (view, definitions) = (capture.view(), &capture.journal.definitions);
+    let seen = Seen::new(view, Arc::new(Learned::new(view)), None);
+    let texts = |text: &str| offered(text, definitions, Some(&seen));
+    assert_eq!(texts("ck.source_kma_id == km"), ["KMA-1"]);
+    assert_eq!(texts("ck.source_kma_id == \"km"), ["KMA-1"]);
+    assert_eq!(texts("ip.src in {192.0.2.1"), ["192.0.2.1", "192.0.2.11", "192.0.2.14"]);
+    assert_eq!(texts("ck.command_code == 0x140"), texts("ck.command_code == 0X140"));
+    assert!(texts("ck.command_code == ").contains(&"0x1406".to_owned()));
+    let ids = texts("ck.message_id == ");
+    assert!(ids.len() > 3 && ids.is_sorted_by_key(|id| id.parse::<u32>().expect("a number")), "{ids:?}");
+    assert_eq!(offered("ck.source_kma_id == ", definitions, None), Vec::<String>::new());
+}
+
 #[test]
 fn every_field_can_be_asked_for_and_is_offered() {
     let definitions = Definitions::q4164();
     for field in fields(&definitions) {
         assert!(compile(&field.name).is_ok(), "{}", field.name);
-        let offered = complete(&field.name, field.name.len(), &definitions);
+        let offered = complete(&field.name, field.name.len(), &definitions, None);
         assert!(offered.iter().any(|it| it.text == field.name), "{}", field.name);
     }
-    let texts = |text: &str| complete(text, text.len(), &definitions).into_iter().map(|it| it.text).collect::<Vec<_>>();
+    let texts = |text: &str| offered(text, &definitions, None);
     assert_eq!(texts("ck.procedure.state == f"), ["failed"]);
     assert_eq!(
         texts("ck.message == \"key relay request"),
@@ -499,6 +547,6 @@ proptest! {
         for token in tokens(&text) {
             prop_assert!(text.get(token.span).is_some_and(|token| !token.is_empty()));
         }
-        complete(&text, cursor, &definitions);
+        complete(&text, cursor, &definitions, None);
     }
 }

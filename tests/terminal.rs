@@ -1,5 +1,6 @@
 //! The interface on a real terminal: tmux shows what is on it, and sends keys.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ckscope::analyzer::{Analyzer, Options};
+use ckscope::capture::file::Reader;
 use ckscope::dissect::Definitions;
 use ckscope::journal::View;
 use ckscope::tui::{Feed, Setup, Status, Still};
@@ -124,6 +126,36 @@ fn keys_lead_through_the_views_and_the_terminal_is_given_back() {
 }
 
 #[test]
+fn packets_are_saved_with_their_tls_secrets_where_these_are_asked_for() {
+    let Some(terminal) = Terminal::new("secrets", (120, 24)) else { return };
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    terminal.run(&ckscope(&sample("all-procedures-tls13.pcapng")));
+    terminal.shows("8 procedures, 17 messages");
+    let save = |typed: &str, name: &str, said: &str| {
+        let path = folder.path().join(name);
+        terminal.keys(&["w"]);
+        terminal.tmux(&["send-keys", "-l", "--", &format!("{typed}{}", path.display())]);
+        terminal.keys(&["Enter"]);
+        // A long line is broken somewhere.
+        let said: String = said.split_whitespace().collect();
+        terminal.until(&said, |screen| screen.split_whitespace().collect::<String>().contains(&said));
+        path
+    };
+    let with = save("--secrets ", "with.pcapng", "17 messages, with TLS secrets");
+    let without = save("", "without.pcapng", "17 messages, without TLS secrets");
+    let refused = save("--secrets ", "none.csv", "--secrets goes with .pcapng");
+    terminal.keys(&["Q"]);
+    terminal.is_given_back(0);
+    assert!(!refused.exists());
+    let logs = |path: &Path| Reader::open(&[path.to_owned()]).0.key_logs_ahead().len();
+    assert_eq!((logs(&with), logs(&without)), (1, 0));
+    let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o77;
+    assert_eq!(mode(&with), 0, "nobody else can read it");
+    let read = Command::new(env!("CARGO_BIN_EXE_ckscope")).arg("read").arg(&with).output().expect("the binary runs");
+    assert_eq!(String::from_utf8_lossy(&read.stdout).lines().count(), 17);
+}
+
+#[test]
 fn an_error_at_the_start_leaves_the_terminal_as_it_was() {
     let Some(terminal) = Terminal::new("error", (80, 24)) else { return };
     terminal.run(&ckscope("tui no-such-file.pcapng"));
@@ -132,14 +164,22 @@ fn an_error_at_the_start_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn a_signal_gives_the_terminal_back() {
-    let Some(terminal) = Terminal::new("signal", (80, 24)) else { return };
-    terminal.run(&format!("{}; true", ckscope(&sample("failures.pcapng"))));
-    terminal.shows("6 procedures, 13 messages");
-    let shell = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
-    assert!(Command::new("pkill").args(["-TERM", "-P", shell.trim()]).status().unwrap().success());
-    terminal.shows("ready>");
-    terminal.is_given_back(0);
+fn a_signal_gives_the_terminal_back_and_is_told_by_the_exit_status() {
+    for (signal, status) in [("-TERM", 143), ("-HUP", 129), ("-INT", 130)] {
+        let Some(terminal) = Terminal::new(&format!("signal{status}"), (80, 24)) else { return };
+        // A command of several parts is run by a shell that stays between the test's and the binary.
+        terminal.run(&format!("({}; echo ended with $?)", ckscope(&sample("failures.pcapng"))));
+        terminal.shows("6 procedures, 13 messages");
+        let shell = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
+        let children = |of: &str| {
+            let found = Command::new("pgrep").args(["-P", of.trim()]).output().expect("pgrep runs");
+            String::from_utf8(found.stdout).expect("numbers")
+        };
+        let binary = children(&children(&shell));
+        assert!(Command::new("kill").args([signal, binary.trim()]).status().unwrap().success(), "{binary:?}");
+        terminal.shows(&format!("ended with {status}"));
+        terminal.is_given_back(0);
+    }
 }
 
 /// What [`a_panic_gives_the_terminal_back`] runs on its terminal: an interface whose source panics once it was drawn.

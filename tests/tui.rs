@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ckscope::analyzer::{Analyzer, Options};
 use ckscope::capture::Batch;
@@ -12,6 +13,7 @@ use ckscope::tui::config::{self, Config};
 use ckscope::tui::key::Key;
 use ckscope::tui::keymap::{self, Keymap};
 use ckscope::tui::memory::Memory;
+use ckscope::tui::save::{self, Order};
 use ckscope::tui::scout::Scout;
 use ckscope::tui::theme::{Depth, Theme};
 use ckscope::tui::{Effect, Feed, Phase, Setup, State, Status, Still, draw};
@@ -371,7 +373,8 @@ fn effects_are_told_not_done() {
     assert!(matches!(screen.event(&key("y")), Effect::Copy(text) if text.contains("\"message_id\"")));
     screen = screen.keys("w 'out.jsonl");
     let all = (0..screen.state.extent.messages).collect();
-    assert_eq!(screen.event(&key("enter")), Effect::Save("out.jsonl".to_owned(), all));
+    let saved = Effect::Save { path: "out.jsonl".to_owned(), messages: all, secrets: false };
+    assert_eq!(screen.event(&key("enter")), saved);
 }
 
 #[test]
@@ -450,6 +453,16 @@ impl Feed for InFile {
     }
 }
 
+fn order(feed: &dyn Feed, state: &State, path: &std::path::Path, messages: &[u32], secrets: bool) -> Order {
+    let mut order = None;
+    feed.with(&mut |view| order = Some(state.order(view, path.to_owned(), messages.to_vec(), secrets)));
+    order.expect("the feed shows what it has")
+}
+
+fn save_to(feed: &dyn Feed, state: &State, path: &std::path::Path, messages: &[u32]) -> std::io::Result<()> {
+    save::save(feed, &order(feed, state, path, messages, false), &AtomicBool::new(false)).map(|_| ())
+}
+
 #[test]
 fn what_is_marked_is_saved_with_its_comments() {
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -459,9 +472,7 @@ fn what_is_marked_is_saved_with_its_comments() {
     let feed = InFile(feed, path);
     let save = |name: &str, messages: &[u32]| {
         let path = folder.path().join(name);
-        let mut saved = Ok(None);
-        feed.with(&mut |view| saved = ckscope::tui::save::save(&feed, view, &state, &path, messages));
-        saved.map(|_| path).map_err(|error| error.to_string())
+        save_to(&feed, &state, &path, messages).map(|()| path).map_err(|error| error.to_string())
     };
     let marked: Vec<u32> = state.marks.iter().filter(|(_, mark)| mark.marked).map(|(&index, _)| index).collect();
     assert_eq!(marked, [2]);
@@ -480,6 +491,9 @@ fn what_is_marked_is_saved_with_its_comments() {
     let all: Vec<u32> = (0..state.extent.messages).collect();
     assert!(save("all.svg", &all).expect_err("too much for one drawing").contains("exchanges"));
     assert!(save("all.docx", &all).expect_err("no such kind").contains(".pcapng"));
+    let given_up = order(&feed, &state, &folder.path().join("half.csv"), &all, false);
+    assert!(save::save(&feed, &given_up, &AtomicBool::new(true)).is_err());
+    assert!(!folder.path().join("half.csv").exists(), "half a file is none");
     assert!(!folder.path().join("all.svg").exists() && !folder.path().join("all.docx").exists());
 }
 
@@ -661,4 +675,356 @@ fn an_identifier_of_the_message_is_picked_to_follow() {
     let screen = Screen { feed, state }.keys("tab tab enter");
     let followed = screen.state.shown.carried.as_ref().expect("it is followed");
     assert!(offered.contains(&followed.text));
+}
+
+#[test]
+fn values_of_the_capture_are_offered_while_a_filter_is_typed() {
+    let mut screen = Screen::of("session.pcapng", (80, 24)).keys("3 / 'ck.session_id~==~c4");
+    assert!(screen.text().contains("c42c5a1a-a382"), "{}", screen.text());
+    let screen = screen.keys("tab enter");
+    let typed = screen.state.shown.filter.as_ref().map(|(text, _)| text.as_str());
+    assert_eq!(typed, Some("ck.session_id == c42c5a1a-a382-4138-b7ad-5fdd5756bd3d"));
+    assert!(screen.state.messages.count > 0);
+}
+
+/// A capture with the comments of its packets, as the interface shows it once it has found them.
+fn with_notes(path: &std::path::Path) -> (InFile, State) {
+    let Screen { feed, mut state } = Screen::of(path.to_str().expect("UTF-8"), (80, 24));
+    let feed = InFile(feed, path.to_owned());
+    std::thread::scope(|scope| {
+        let mut scout = Scout::start(scope, &feed);
+        scout.ask_for_notes();
+        let mut is_there = false;
+        while !is_there {
+            feed.with(&mut |view| {
+                scout.parts().for_each(|part| {
+                    state.take(view, part);
+                    is_there = true;
+                });
+            });
+            std::thread::yield_now();
+        }
+    });
+    (feed, state)
+}
+
+#[test]
+fn comments_of_a_capture_are_shown_changed_and_saved_once() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let original = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures/all-procedures.pcapng");
+    let mut count = 0;
+    // Opens a capture, types, saves all of it, and says what is commented then.
+    let mut round = |before: &std::path::Path, keys: &str| {
+        let (InFile(feed, before), state) = with_notes(before);
+        let Screen { feed, state } = Screen { feed, state }.keys(keys);
+        count += 1;
+        let after = folder.path().join(format!("{count}.pcapng"));
+        let (feed, all) = (InFile(feed, before), (0..state.extent.messages).collect::<Vec<u32>>());
+        save_to(&feed, &state, &after, &all).expect("it is written");
+        let mut replay = Replay::of_files(&Reader::open(std::slice::from_ref(&after)).0);
+        while replay.read_batch(&mut Batch::default(), 100) {}
+        let texts = replay.files()[0].comments.iter().map(|(_, text)| text.clone());
+        (after, texts.filter(|text| text.contains("odd")).collect::<Vec<String>>())
+    };
+    let (first, written) = round(&original, "3 j j ; 'odd enter");
+    assert_eq!(written, ["odd"]);
+    let (second, kept) = round(&first, "3 j");
+    assert_eq!(kept, ["odd"], "what was not changed stands once");
+    let (InFile(feed, _), state) = with_notes(&second);
+    let mut screen = Screen { feed, state }.keys("3 j j");
+    assert!(screen.text().contains(" ; odd") && screen.text().contains(";3"), "{}", screen.text());
+    let (third, changed) = round(&second, "3 j j ; '~indeed enter");
+    assert_eq!(changed, ["odd indeed"]);
+    let (_, gone) = round(&third, "3 j j ; ctrl-u enter");
+    assert_eq!(gone, Vec::<String>::new());
+}
+
+#[test]
+fn on_a_narrow_screen_message_ids_are_whole_and_lanes_beyond_it_are_counted() {
+    let mut screen = Screen::of("failures.pcapng", (80, 24)).keys("3");
+    assert!(screen.text().contains("Re: session creation") && screen.text().contains("#2147483650"));
+    assert!(screen.keys("6").text().contains("0.1ms…10s"));
+    let mut flow = Screen::of("all-procedures.pcapng", (48, 24)).keys("enter");
+    let lanes = flow.state.flow.ladder.lanes.len();
+    let heading = |screen: &mut Screen| screen.text().lines().nth(1).unwrap_or_default().to_owned();
+    let first = heading(&mut flow);
+    assert!(lanes == 4 && first.contains("2 more lanes ›"), "{lanes} {first}");
+    let mut names = first.split_whitespace().map(str::to_owned).collect::<std::collections::BTreeSet<String>>();
+    let mut scrolled = flow;
+    for _ in 0..40 {
+        scrolled = scrolled.keys("l");
+        names.extend(heading(&mut scrolled).split_whitespace().map(str::to_owned));
+    }
+    let last = heading(&mut scrolled);
+    assert!(last.starts_with('‹') && !last.contains('›'), "it scrolls to the last lane and no further: {last}");
+    assert!(names.contains("ctrl") || names.contains("controller"));
+    assert_eq!(heading(&mut scrolled.keys("h h h h h h h h h h h h h")), first);
+}
+
+#[test]
+fn the_worst_finding_of_a_procedure_is_named() {
+    let mut narrow = Screen::of("missing-parameter.pcapng", (80, 24)).keys("*");
+    let row = narrow.state.procedures.rows.iter().position(|row| row.procedure == 1).expect("procedure 2 is shown");
+    assert!(!narrow.text().contains("missing-parameter "), "the first procedure has no finding");
+    narrow.state.procedures.cursor.at = row;
+    assert!(narrow.text().contains("error missing-parameter in message 4"), "{}", narrow.text());
+    let wide = Screen::of("missing-parameter.pcapng", (200, 24)).text();
+    assert!(wide.contains("! FINDING") && wide.contains("E missing-parameter"), "{wide}");
+}
+
+#[test]
+fn a_message_in_protobuf_is_shown_as_json_and_says_so() {
+    let text = Screen::of("appendix-ii-grpc.pcapng", (80, 24)).keys("3 j tab v \\").text();
+    assert!(text.contains("protobuf, written as JSON"), "{text}");
+    assert!(text.contains("\"start_km\": \"KMA-1\",") && text.contains("\"kma_id\": \"KMA-2,KMA-3\","), "{text}");
+    let status = Screen::of("appendix-ii-failures-grpc-status.pcapng", (80, 24)).keys("3 j j tab v \\").text();
+    assert!(status.contains("no payload: the status of the call") && status.contains("\"grpc-status\": 9"), "{status}");
+    let json = Screen::of("appendix-ii.pcapng", (80, 24)).keys("3 j tab v \\").text();
+    assert!(json.contains("\"Source KMA ID\": \"KMA-1\",") && !json.contains("protobuf"), "{json}");
+}
+
+#[test]
+fn what_is_followed_is_followed_no_longer_when_told_again_or_left() {
+    let follows = |screen: &Screen| screen.state.shown.carried.is_some();
+    let mut screen = Screen::of("all-procedures.pcapng", (120, 40)).keys("3 i");
+    assert!(follows(&screen) && screen.text().contains("(i or esc ends it)"), "{}", screen.text());
+    // Another message of the same exchange, which carries other identifiers, too.
+    let mut again = screen.keys("j i");
+    assert!(!follows(&again) && again.text().contains("no longer followed"), "{}", again.text());
+    assert_eq!(again.state.messages.count as u32, again.state.extent.messages);
+    let fields = again.keys("i tab esc");
+    assert!(follows(&fields), "esc first leaves the pane");
+    let left = fields.keys("esc");
+    assert!(!follows(&left) && left.state.tab == ckscope::tui::tab::Tab::Messages);
+    // What was chosen in one view stays while others are opened from it and left.
+    let opened = left.keys("1 i enter esc");
+    assert!(follows(&opened) && opened.state.tab == ckscope::tui::tab::Tab::Procedures);
+    assert!(!follows(&opened.keys("q")), "and q leaves it before it leaves ckscope");
+    let other = Screen::of("session.pcapng", (120, 40)).keys("3 i tab j i");
+    assert!(follows(&other), "another value is followed instead");
+}
+
+#[test]
+fn a_search_is_typed_anew_repeated_by_nothing_and_goes_round() {
+    let at = |screen: &Screen| screen.state.messages.cursor.at;
+    let prompt = |screen: &Screen| screen.state.prompt.as_ref().expect("it asks").line.text.clone();
+    let screen = Screen::of("all-procedures.pcapng", (80, 24)).keys("3 ctrl-f 'session~creation enter");
+    let first = at(&screen);
+    assert!(first > 0 && screen.state.said.is_none());
+    let mut asked = screen.keys("ctrl-f");
+    assert_eq!(prompt(&asked), "");
+    assert!(asked.text().contains("nothing: \"session creation\" again"), "{}", asked.text());
+    asked = asked.keys("up");
+    assert_eq!(prompt(&asked), "session creation");
+    let second = asked.keys("ctrl-u enter");
+    assert!(at(&second) > first && second.state.search.0 == "session creation");
+    let mut before = second.keys("g N");
+    assert!(before.text().contains("search wrapped"), "{}", before.text());
+    let last = at(&before);
+    let after = before.keys("n");
+    assert_eq!(
+        (at(&after), after.state.said.as_ref().map(|said| said.1)),
+        (first, Some(false)),
+        "from {last} to the first"
+    );
+    let nowhere = after.keys("ctrl-f 'no~such~text enter");
+    assert!(nowhere.state.said.as_ref().is_some_and(|(text, wrong)| *wrong && text.contains("nowhere")));
+    let mut only = nowhere.keys("g ctrl-f '1048577 enter");
+    assert!(only.state.said.is_some(), "MessageIDs are in headers, which are not searched");
+    only = only.keys("ctrl-f '\"app-4\" enter");
+    let there = at(&only);
+    only = (0..only.state.messages.count).fold(only, |screen, _| {
+        let screen = screen.keys("n");
+        assert_eq!(screen.state.said.is_some(), at(&screen) <= there, "it is said when it goes round");
+        screen
+    });
+    assert!(at(&only) >= there);
+}
+
+#[test]
+fn a_prompt_says_what_it_is_about() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24)).keys("a");
+    assert!(screen.text().contains("alias (name for KMA-1):"), "{}", screen.text());
+    screen = screen.keys("'Tokyo enter");
+    assert!(screen.text().contains("KMA-1 is shown as Tokyo"));
+    screen = screen.keys("a");
+    assert!(screen.text().contains("alias (name for KMA-1, now Tokyo):"), "{}", screen.text());
+    screen = screen.keys("'Kyoto enter a enter");
+    assert!(screen.text().contains("KMA-1 is shown as KMA-1"), "{}", screen.text());
+    screen = screen.keys("3 j ;");
+    assert!(screen.text().contains("comment (comment on message 2):"), "{}", screen.text());
+    let nobody = screen.keys("esc 6 a");
+    assert!(nobody.state.prompt.is_none() && nobody.state.said.is_some());
+}
+
+#[test]
+fn a_command_refuses_what_it_does_not_understand() {
+    let refused = |screen: &Screen| screen.state.said.as_ref().is_some_and(|(_, wrong)| *wrong);
+    let typed = |line: &str| Screen::of("all-procedures.pcapng", (80, 24)).keys(&format!("3 : '{line} enter"));
+    for entry in keymap::entries().filter(|entry| entry.argument == keymap::Argument::None) {
+        let screen = typed(&format!("{}~nonsense", entry.name));
+        let said = screen.state.said.clone();
+        assert!(refused(&screen) && said.is_some_and(|(text, _)| text.contains("nonsense")), "{}", entry.name);
+        assert_eq!(screen.state.tab, ckscope::tui::tab::Tab::Messages, "{}", entry.name);
+    }
+    for line in ["time~foo", "sort~foo", "columns~foo", "goto~foo", "filter~foo~==", "3~4", "command", "command~x", "t"]
+    {
+        assert!(refused(&typed(line)), "{line}");
+    }
+    let mut times = typed("time~foo");
+    assert!(times.text().contains("absolute, relative, delta"), "{}", times.text());
+    assert_eq!(times.state.setup.time, ckscope::tui::times::TimeMode::Absolute);
+    assert_eq!(typed("time~delta").state.setup.time, ckscope::tui::times::TimeMode::Delta);
+    let kept = Screen::of("all-procedures.pcapng", (80, 24)).keys("3 / 'ck.response enter : 'filter~foo~== enter");
+    assert_eq!(kept.state.shown.filter.as_ref().map(|(text, _)| text.as_str()), Some("ck.response"));
+    assert!(refused(&kept));
+}
+
+#[test]
+fn what_a_command_takes_is_completed_behind_its_name() {
+    let typed = |keys: &str| {
+        let screen = Screen::of("all-procedures.pcapng", (80, 24)).keys(&format!("3 : {keys}"));
+        screen.state.prompt.as_ref().expect("it asks").line.text.clone()
+    };
+    assert_eq!(typed("'tim tab"), "time");
+    assert_eq!(typed("'time~re tab"), "time relative");
+    assert_eq!(typed("'sort~le tab"), "sort length");
+    assert_eq!(typed("'filter~ck.procedure.state~==~fa tab"), "filter ck.procedure.state == failed");
+    assert_eq!(typed("'follow~KMA-1 tab"), "follow KMA-1");
+    assert_eq!(typed("'pause~x tab"), "pause x");
+}
+
+#[test]
+fn sorting_by_the_next_column_passes_over_those_off_screen() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
+    let heading = |screen: &mut Screen| screen.text().lines().nth(1).unwrap_or_default().to_owned();
+    for _ in 0..20 {
+        screen = screen.keys("s");
+        let key = ckscope::tui::procedures::COLUMNS[screen.state.procedures.sort.0].key;
+        assert!(heading(&mut screen).contains(['▴', '…']), "sorted by {key}, which nobody sees");
+        assert!(screen.text().contains(&format!("sorted by {key}")));
+    }
+}
+
+#[test]
+fn in_a_ladder_of_deltas_each_stands_once() {
+    let deltas = |keys: &str| {
+        let text = Screen::of("all-procedures.pcapng", (120, 40)).keys(keys).text();
+        text.lines().filter(|line| line.contains(" ms ") && line.contains('+')).count()
+    };
+    assert!(deltas("enter") > 2);
+    assert_eq!(deltas("enter : 'time~delta enter"), 0);
+}
+
+#[test]
+fn what_is_paused_is_not_said_to_follow() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
+    screen.state = State::new(Setup { tail: true, ..Setup::default() }, (80, 24)).unwrap();
+    screen.look(|state, view| state.refresh(view, Status { generation: 2, ..Status::default() }));
+    assert!(screen.text().contains("following"));
+    let paused = screen.keys("p").text();
+    assert!(paused.contains("paused") && !paused.contains("following"), "{paused}");
+}
+
+/// A capture whose journal is behind a lock, and a file that must never be written to while the lock is held.
+struct Locked {
+    inner: InFile,
+    lock: std::sync::Mutex<()>,
+}
+
+impl Feed for Locked {
+    fn with(&self, look: &mut dyn FnMut(ckscope::journal::View<'_>)) {
+        let _held = self.lock.try_lock().expect("nobody holds it");
+        self.inner.with(look);
+    }
+
+    fn status(&self) -> Status {
+        self.inner.status()
+    }
+
+    fn cancel(&self) {}
+
+    fn packets(&self) -> Option<Replay> {
+        self.inner.packets()
+    }
+}
+
+struct Disk<'a>(&'a Locked, Vec<u8>);
+
+impl std::io::Write for Disk<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _free = self.0.lock.try_lock().expect("the journal is held while a disk is waited for");
+        self.1.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_journal_is_not_held_while_a_file_is_written() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures/all-procedures.pcapng");
+    let Screen { feed, mut state } = Screen::of("all-procedures.pcapng", (80, 24));
+    let feed = Locked { inner: InFile(feed, path), lock: std::sync::Mutex::new(()) };
+    let all: Vec<u32> = (0..state.extent.messages).collect();
+    for kind in ["pcapng", "jsonl", "csv", "txt", "md"] {
+        let name = PathBuf::from(format!("out.{kind}"));
+        let mut disk = Disk(&feed, Vec::new());
+        save::write(&feed, &order(&feed, &state, &name, &all, false), &mut disk).expect("it is written");
+        assert!(disk.1.len() > 100, "{kind}");
+        // What is ordered while a source grows is looked up by its place, and is the same.
+        let whole = std::mem::take(&mut disk.1);
+        state.status.phase = Phase::Growing;
+        let growing = order(&feed, &state, &name, &all, false);
+        state.status.phase = Phase::Done;
+        save::write(&feed, &growing, &mut disk).expect("it is written");
+        assert!(disk.1 == whole, "{kind}");
+    }
+}
+
+#[test]
+fn one_completion_after_the_other_is_had_by_tab() {
+    let typed = |keys: &str| {
+        let screen = Screen::of("all-procedures.pcapng", (80, 24)).keys(keys);
+        screen.state.prompt.as_ref().expect("it asks").line.text.clone()
+    };
+    let begun = "/ 'ck.source_kma_id~==~";
+    assert_eq!(typed(&format!("{begun} tab")), "ck.source_kma_id == KMA-1");
+    assert_eq!(typed(&format!("{begun} tab tab")), "ck.source_kma_id == KMA-6");
+    assert_eq!(typed(&format!("{begun} tab tab tab")), "ck.source_kma_id == KMA-1");
+    assert_eq!(typed(&format!("{begun} shift-tab")), "ck.source_kma_id == KMA-6");
+    assert_eq!(typed(&format!("{begun} tab backspace '6")), "ck.source_kma_id == KMA-6", "what is typed ends it");
+    let mut shown = Screen::of("all-procedures.pcapng", (80, 24)).keys(&format!("{begun} tab"));
+    assert!(shown.text().lines().any(|line| line.trim() == "KMA-6"), "the others stay offered: {}", shown.text());
+}
+
+#[test]
+fn a_comment_on_one_of_several_messages_of_a_packet_stays_with_it() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let original = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures/messages-per-segment.pcapng");
+    let (InFile(feed, before), state) = with_notes(&original);
+    let shared = |view: ckscope::journal::View<'_>| {
+        let packet = |index: u32| view.record(index).packet;
+        (1..view.journal.records.len() as u32).find(|&index| packet(index) == packet(index - 1))
+    };
+    let mut second = None;
+    feed.with(&mut |view| second = shared(view));
+    let second = second.expect("a packet of that capture completes several messages");
+    let Screen { feed, state } =
+        Screen { feed, state }.keys(&format!("3 : 'goto~{} enter ; 'the~second enter", second + 1));
+    let (feed, all) = (InFile(feed, before), (0..state.extent.messages).collect::<Vec<u32>>());
+    let after = folder.path().join("after.pcapng");
+    save_to(&feed, &state, &after, &all).expect("it is written");
+    let (_, again) = with_notes(&after);
+    let comment = |index: u32| again.marks.get(&index).and_then(|mark| mark.comment.as_deref());
+    assert_eq!((comment(second - 1), comment(second)), (None, Some("the second")));
+}
+
+#[test]
+fn a_default_that_protobuf_leaves_out_is_not_shown_as_missing() {
+    let mut screen = Screen::of("appendix-ii-grpc.pcapng", (120, 40)).keys("3 j j");
+    let text = screen.text();
+    let response = text.lines().find(|line| line.trim_start().starts_with("Response")).expect("its table has it");
+    assert!(!response.contains('✗') && response.contains("the default"), "{text}");
 }

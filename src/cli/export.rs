@@ -1,6 +1,5 @@
 //! `ckscope export`: a part of a capture as a file, by the extension of its name.
 
-use std::collections::{BTreeSet, HashMap};
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +18,7 @@ use crate::identities::Identities;
 use crate::output::fields::{self, Field, Key};
 use crate::output::html::Page;
 use crate::output::ladder::{Ladder, exchanges, mermaid, svg};
-use crate::output::packets::{Choice, Extract, Plaintext};
+use crate::output::packets::{Choice, Comments, Extract, Plaintext};
 use crate::stats::Statistics;
 
 /// Examples for the help text.
@@ -223,7 +222,7 @@ impl ExportArgs {
         }
         let secrets = if self.secrets { secrets_of(analysis, &choice) } else { String::new() };
         let replay = &Replay::of_files(&analysis.reader);
-        Extract { journal, replay, choice, plaintext, secrets, comments: HashMap::new() }.write(out)?;
+        Extract { replay, choice, plaintext, secrets, comments: Comments::default() }.write(out)?;
         Ok(())
     }
 
@@ -289,8 +288,7 @@ impl ExportArgs {
 
 /// The secrets of the connections in `choice`, as a key log; says how many have none there.
 fn secrets_of(analysis: &Analysis, choice: &Choice) -> String {
-    let all = analysis.journal.tls.iter().filter(|(connection, facts)| facts.decrypted && choice.has(**connection));
-    let randoms: BTreeSet<[u8; 32]> = all.filter_map(|(_, facts)| facts.random).collect();
+    let randoms = choice.randoms(&analysis.journal);
     let (log, known) = analysis.secrets.key_log(&randoms);
     if known < randoms.len() {
         super::say(format_args!(

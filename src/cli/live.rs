@@ -16,7 +16,7 @@ use super::look::{LookArgs, Time, styles};
 use super::report::{report_leftovers, report_undecoded};
 use super::secrets::KeyLogs;
 use super::shared::Shared;
-use super::signals::stop_on_signals;
+use super::signals::{Meaning, stop_on_signals};
 use super::{say, screen};
 use crate::analyzer::{Analyzer, Options};
 use crate::capture::file::{News, Tail};
@@ -254,7 +254,7 @@ impl LiveArgs {
             Printer { args: self, definitions, wanted: self.wanted(definitions)?, listing: None, printed: 0 };
         let (mut analyzer, mut blocks, stop) = (analyzer, Vec::new(), Arc::new(AtomicBool::new(false)));
         let mut told = Told::default();
-        stop_on_signals(&stop, GRACE, || say("stopped before everything was read"))?;
+        stop_on_signals(&stop, Meaning::Enough, GRACE, || say("stopped before everything was read"))?;
         loop {
             let news = live.next();
             match news {

@@ -74,7 +74,8 @@ Examples:
   ckscope flows --format jsonl capture.pcapng | jq 'select(.state != \"complete\")'
       The procedures that went wrong, for programs
 
-Exit status: 0 read whole; 1 read, with problems that stderr tells; 2 wrong usage or unreadable input.";
+Exit status: 0 read whole; 1 read, with problems that stderr tells; 2 wrong usage or unreadable input;
+128 + N the terminal interface was ended by signal N.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -244,7 +245,7 @@ pub fn say_error(error: &anyhow::Error) {
     }
 }
 
-/// 0: read whole; 1: read with problems that were said.
+/// 0: read whole; 1: read with problems that were said; above 128: ended by a signal.
 fn status(problems: bool) -> ExitCode {
-    ExitCode::from(u8::from(problems))
+    ExitCode::from(signals::ended().unwrap_or(u8::from(problems)))
 }

@@ -15,7 +15,7 @@ use super::report::{report_leftovers, report_undecoded};
 use super::say;
 use super::secrets::KeyLogs;
 use super::shared::Shared;
-use super::signals::stop_on_signals;
+use super::signals::{self, Meaning, stop_on_signals};
 use crate::tls::Added;
 use crate::tui::config::Config;
 use crate::tui::memory::{self, Memory};
@@ -109,7 +109,7 @@ pub fn show(
         move || analyse(&shared)
     });
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(&stop, GRACE, terminal::leave)?;
+    stop_on_signals(&stop, Meaning::End, GRACE, terminal::leave)?;
     let memory = memory::usual_path(|name| std::env::var_os(name));
     let setup = Setup { remembered: memory.as_deref().map(recall).unwrap_or_default(), ..setup };
     let left = terminal::run(&**shared, setup, &stop);
@@ -118,10 +118,19 @@ pub fn show(
     }
     shared.cancel();
     let Ok(analysed) = analysis.join() else { bail!("the analysis failed; please report what is said above") };
-    left?;
+    let unsaved = match left {
+        // A terminal that hung up is no fault of its own.
+        Err(_) if signals::ended().is_some() => Vec::new(),
+        left => left?.unsaved,
+    };
+    unsaved.iter().for_each(say);
     let bad_key_logs = analysed?.finish(|_| Added::default())?;
     let inner = shared.lock();
     inner.status.problems.iter().for_each(say);
     let journal = inner.analyzer.journal();
-    Ok(!inner.status.problems.is_empty() | bad_key_logs | report_leftovers(journal) | report_undecoded(journal))
+    Ok(!inner.status.problems.is_empty()
+        | !unsaved.is_empty()
+        | bad_key_logs
+        | report_leftovers(journal)
+        | report_undecoded(journal))
 }

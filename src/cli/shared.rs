@@ -1,5 +1,6 @@
 //! An analysis that goes on in a thread of its own while the interface looks at it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -160,6 +161,10 @@ impl Feed for Shared {
             status.panel = source.panel();
         }
         status
+    }
+
+    fn key_log(&self, randoms: &BTreeSet<[u8; 32]>) -> (String, usize) {
+        self.wait().analyzer.secrets().key_log(randoms)
     }
 
     fn packets(&self) -> Option<Replay> {

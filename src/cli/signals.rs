@@ -2,14 +2,32 @@
 
 use std::process::exit;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Exit status of who was told to stop and could not do so in good order.
-const STOPPED: i32 = 1;
+const STOPPED: u8 = 1;
+
+/// What a signal is to whoever is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The usual way to end what goes on until then: no failure.
+    Enough,
+    /// It interrupts somebody's work, which the exit status tells.
+    End,
+}
+
+/// The signal that ended the process's work; 0 for none. There is one process, and one end.
+static ENDED_BY: AtomicU8 = AtomicU8::new(0);
+
+/// The exit status after a signal that ended the work: 128 and its number, as shells tell of who died of it.
+pub fn ended() -> Option<u8> {
+    let signal = ENDED_BY.load(Ordering::Relaxed);
+    (signal > 0).then_some(128 + signal)
+}
 
 /// Sets `stop` when the process is asked to end. Who has not ended `grace` later, or is asked again, is ended after
 /// `clean_up`.
@@ -18,6 +36,7 @@ const STOPPED: i32 = 1;
 /// The system cannot watch for signals.
 pub fn stop_on_signals(
     stop: &Arc<AtomicBool>,
+    meaning: Meaning,
     grace: Duration,
     clean_up: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<()> {
@@ -31,8 +50,9 @@ pub fn stop_on_signals(
     let mut signals = signals.map(Result::ok);
     thread::spawn(move || {
         runtime.block_on(async {
-            if !any(&mut signals).await {
-                return;
+            let Some(signal) = any(&mut signals).await else { return };
+            if meaning == Meaning::End {
+                ENDED_BY.store(signal, Ordering::Relaxed);
             }
             stop.store(true, Ordering::Relaxed);
             tokio::select! {
@@ -40,20 +60,21 @@ pub fn stop_on_signals(
                 () = tokio::time::sleep(grace) => {}
             }
             clean_up();
-            exit(STOPPED);
+            exit(ended().unwrap_or(STOPPED).into());
         });
     });
     Ok(())
 }
 
-/// Waits for one of `signals`; whether one can come at all.
-async fn any([terminate, hangup, interrupt]: &mut [Option<Signal>; 3]) -> bool {
-    tokio::select! {
-        Some(()) = received(terminate) => true,
-        Some(()) = received(hangup) => true,
-        Some(()) = received(interrupt) => true,
-        else => false,
-    }
+/// Waits for one of `signals`, and tells its number; none where none can come.
+async fn any([terminate, hangup, interrupt]: &mut [Option<Signal>; 3]) -> Option<u8> {
+    let kind = tokio::select! {
+        Some(()) = received(terminate) => SignalKind::terminate(),
+        Some(()) = received(hangup) => SignalKind::hangup(),
+        Some(()) = received(interrupt) => SignalKind::interrupt(),
+        else => return None,
+    };
+    u8::try_from(kind.as_raw_value()).ok()
 }
 
 async fn received(signal: &mut Option<Signal>) -> Option<()> {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::field::{Choices, Field, Kind, fields};
+use super::seen::Seen;
 use super::syntax::Function;
 use super::token::{Token, TokenKind, tokens};
 use crate::dissect::Definitions;
@@ -18,14 +19,15 @@ pub struct Completion {
     pub about: String,
 }
 
-/// What could be written at `cursor` (in bytes) of `text`: names of fields, operators, values.
-pub fn complete(text: &str, cursor: usize, definitions: &Definitions) -> Vec<Completion> {
+/// What could be written at `cursor` (in bytes) of `text`: names of fields, operators, values: those that a field can
+/// have, or has in what was seen.
+pub fn complete(text: &str, cursor: usize, definitions: &Definitions, seen: Option<&Seen<'_>>) -> Vec<Completion> {
     let cursor = (0..=cursor.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     let mut before = tokens(&text[..cursor]);
     let typed = before.pop_if(|last| last.span.end == cursor && is_unfinished(last.kind)).map(|last| last.span);
     let span = typed.unwrap_or(cursor..cursor);
-    let place = Place { text, before: &before, all: fields(definitions), definitions };
     let prefix = text[span.clone()].trim_start_matches('"').to_lowercase();
+    let place = Place { text, before: &before, prefix: &prefix, all: fields(definitions), definitions, seen };
     let mut found = place.candidates();
     found.retain(|(candidate, _)| candidate.trim_start_matches('"').to_lowercase().starts_with(&prefix));
     found.into_iter().map(|(text, about)| Completion { text, span: span.clone(), about }).collect()
@@ -40,8 +42,11 @@ fn is_unfinished(kind: TokenKind) -> bool {
 struct Place<'a> {
     text: &'a str,
     before: &'a [Token],
+    /// What is typed of the word at the cursor, in lower case.
+    prefix: &'a str,
     all: Vec<Field>,
     definitions: &'a Definitions,
+    seen: Option<&'a Seen<'a>>,
 }
 
 impl Place<'_> {
@@ -88,14 +93,31 @@ impl Place<'_> {
         let Some(at) = self.before.iter().rposition(is_operator).and_then(|at| at.checked_sub(1)) else {
             return Vec::new();
         };
-        let names: Vec<&str> = match self.field_at(at).map(|field| field.kind) {
-            Some(Kind::Boolean) => vec!["true", "false"],
-            Some(Kind::Choice(choices)) => choices.names(self.definitions),
-            _ => return Vec::new(),
+        let Some(field) = self.field_at(at) else { return Vec::new() };
+        let names: Vec<&str> = match field.kind {
+            Kind::Boolean => vec!["true", "false"],
+            Kind::Choice(choices) => choices.names(self.definitions),
+            // Nobody knows the moment that he looks for to the nanosecond.
+            Kind::Time | Kind::Duration => return Vec::new(),
+            _ => return self.seen_values(field),
         };
         let is_word = |name: &str| tokens(name).len() == 1 && tokens(name)[0].kind == TokenKind::Word;
         let written = |name: &str| if is_word(name) { name.to_owned() } else { format!("\"{name}\"") };
         names.into_iter().map(|name| (written(name), String::new())).collect()
+    }
+
+    /// The values that a field has in what was seen, and command codes by their names.
+    fn seen_values(&self, field: &Field) -> Vec<(String, String)> {
+        let mut values: Vec<(String, String)> = Vec::new();
+        if field.name == "ck.command_code" {
+            let messages = self.definitions.messages.iter();
+            values.extend(messages.map(|message| (message.code.to_string(), message.name.clone())));
+        }
+        let seen = self.seen.map(|seen| seen.values(field, self.prefix)).unwrap_or_default();
+        let others: Vec<String> =
+            seen.into_iter().filter(|text| values.iter().all(|(known, _)| known != text)).collect();
+        values.extend(others.into_iter().map(|text| (text, String::new())));
+        values
     }
 
     /// The operators that a field of this type takes; all if it is not known.

@@ -26,6 +26,7 @@ mod literal;
 mod names;
 mod parse;
 mod program;
+mod seen;
 mod subject;
 pub mod syntax;
 mod token;
@@ -37,6 +38,7 @@ pub use error::Error;
 pub use field::{Choices, Cost, Field, Kind, fields};
 pub use follow::{Follow, Selection};
 pub use parse::parse;
+pub use seen::Seen;
 pub use token::{Order, Quantifier, Relation, Token, TokenKind, tokens};
 
 use crate::journal::View;

@@ -16,6 +16,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// With what somebody else learned from the messages of `view`, or from those that there were a little while ago.
+    pub(super) fn known(view: View<'_>, learned: Arc<Learned>) -> Self {
+        Self { learned: RwLock::new(Some((view.journal.records.len(), learned))) }
+    }
+
     /// What the messages of `view` say, or said a little while ago.
     pub(super) fn of(&self, view: View<'_>) -> Arc<Learned> {
         let count = view.journal.records.len();

@@ -1,10 +1,11 @@
 //! How the tables are arranged: which columns they show, and by which of them they are sorted.
 
 use super::keymap::Command;
+use super::layout::Layout;
 use super::list::Cursor;
 use super::state::State;
 use super::tab::Tab;
-use super::table::{Column, chosen};
+use super::table::{Column, chosen, fit};
 use super::{connections, messages, procedures};
 use crate::journal::View;
 
@@ -40,13 +41,13 @@ impl Arranged<'_> {
         self.sort_by(column, false)
     }
 
-    /// Sorts by the next of the columns that are shown.
-    fn sort_by_next(&mut self) -> Result<(), String> {
-        let at = self.shown.iter().position(|&index| index == self.sort.0).map_or(0, |at| at + 1);
-        let following = (0..self.shown.len()).map(|ahead| self.shown[(at + ahead) % self.shown.len()]);
+    /// Sorts by the next of the columns that are on screen.
+    fn sort_by_next(&mut self, on_screen: &[usize]) -> Result<(), String> {
+        let at = on_screen.iter().position(|&index| index == self.sort.0).map_or(0, |at| at + 1);
+        let following = (0..on_screen.len()).map(|ahead| on_screen[(at + ahead) % on_screen.len()]);
         match following.into_iter().find(|&index| self.columns[index].sorts) {
             Some(column) => self.sort_by(column, false),
-            None => Err("no column that is shown is sorted by".to_owned()),
+            None => Err("no column on screen is sorted by".to_owned()),
         }
     }
 }
@@ -97,6 +98,7 @@ impl State {
     /// Chooses columns, or what the table in front is sorted by.
     pub(super) fn arrange_table(&mut self, command: Command, told: &str, view: View<'_>) {
         let tab = self.tab;
+        let on_screen = self.on_screen(view);
         let Some(mut table) = self.table(tab) else { return self.say_wrong("this view has its order") };
         let arranged = match command {
             Command::Columns => self.show_columns(tab, told),
@@ -104,12 +106,41 @@ impl State {
                 table.sort.1 = !table.sort.1;
                 Ok(())
             }
-            _ if told.is_empty() => table.sort_by_next(),
+            _ if told.is_empty() => table.sort_by_next(&on_screen),
             _ => table.sort_by_key(told),
         };
         match arranged {
-            Ok(()) => self.rebuild_list(tab, view),
+            Ok(()) => {
+                self.rebuild_list(tab, view);
+                if command != Command::Columns {
+                    self.say_sorted(tab);
+                }
+            }
             Err(fault) => self.say_wrong(fault),
         }
+    }
+
+    /// The columns of the table in front for which there is room.
+    fn on_screen(&mut self, view: View<'_>) -> Vec<usize> {
+        let room = Layout::of(self, view).body.width;
+        let numbers = self.numbers(self.tab);
+        let Some(table) = self.table(self.tab) else { return Vec::new() };
+        fit(table.columns, table.shown, numbers, room).into_iter().map(|(index, _)| index).collect()
+    }
+
+    /// The largest number of a row of a view.
+    pub(super) fn numbers(&self, tab: Tab) -> usize {
+        let count = match tab {
+            Tab::Procedures => self.extent.procedures,
+            Tab::Connections => self.extent.connections,
+            _ => self.extent.messages,
+        };
+        count as usize
+    }
+
+    fn say_sorted(&mut self, tab: Tab) {
+        let Some(table) = self.table(tab) else { return };
+        let (Column { key, .. }, reverse) = (table.columns[table.sort.0], table.sort.1);
+        self.say(format!("sorted by {key}{}", if reverse { ", the other way round" } else { "" }));
     }
 }

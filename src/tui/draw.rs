@@ -2,18 +2,18 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Modifier, Style};
+use ratatui::style::Style;
 
 use super::feed::Phase;
-use super::fields::{Fields, Kind, Line};
+use super::fields::{Kind, Line};
 use super::findings::Row;
-use super::keymap::{self, Command};
-use super::layout::{LEAST, Layout, Pane};
+use super::keymap::Command;
+use super::layout::{Gutter, LEAST, Layout, Pane};
 use super::procedures::Look;
 use super::state::{Overlay, State};
 use super::tab::Tab;
 use super::table::{Table, put};
-use super::{bytes, connections, flow, messages, overlay, procedures, source, typing};
+use super::{bars, bytes, connections, flow, messages, overlay, procedures, source, text, typing};
 use crate::journal::{Protocol, View};
 use crate::output::escape::{escaped, shorten, width};
 
@@ -27,9 +27,9 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer) {
         return;
     }
     let layout = Layout::of(state, view);
-    tabs(state, buffer, layout.tabs);
+    bars::tabs(state, buffer, layout.tabs);
     if let Some(area) = layout.filter {
-        filter_line(state, buffer, area);
+        bars::filter_line(state, buffer, area);
     }
     match state.overlay {
         Some(Overlay::Help(top)) => overlay::draw_help(state, buffer, layout.body, top),
@@ -37,47 +37,12 @@ pub fn draw(state: &State, view: View<'_>, buffer: &mut Buffer) {
         None => panes(state, view, buffer, &layout),
     }
     if let Some(area) = layout.tour {
-        tour(state, buffer, area);
+        bars::tour(state, buffer, area);
     }
-    if !status(state, buffer, layout.status, layout.hint) {
-        hints(state, buffer, layout.hint);
+    if !bars::status(state, view, buffer, layout.status, layout.hint) {
+        bars::hints(state, buffer, layout.hint);
     }
     typing::draw(state, view, buffer, &layout);
-}
-
-/// Tabs with the columns where they begin and end.
-fn tab_places(state: &State) -> Vec<(Tab, String, u16)> {
-    let long = state.size.0 >= 96;
-    let mut x = 0;
-    let place = |(number, tab): (usize, Tab)| {
-        let title = if long || tab == state.tab { tab.title() } else { tab.short() };
-        let text = format!(" {} {title} ", number + 1);
-        let start = x;
-        x += width(&text) as u16;
-        (tab, text, start)
-    };
-    state.tabs().enumerate().map(place).collect()
-}
-
-/// The tab at a column of the tab bar.
-pub fn tab_at(state: &State, x: u16) -> Option<Tab> {
-    tab_places(state)
-        .into_iter()
-        .rfind(|(_, _, start)| *start <= x)
-        .filter(|(_, text, start)| x < start + width(text) as u16)
-        .map(|(tab, ..)| tab)
-}
-
-fn tabs(state: &State, buffer: &mut Buffer, area: Rect) {
-    let theme = &state.setup.theme;
-    let mut end = 0;
-    for (tab, text, x) in tab_places(state) {
-        let style = if tab == state.tab { theme.accent.add_modifier(Modifier::REVERSED) } else { theme.dim };
-        put(buffer, (x, area.y), area.width.saturating_sub(x), &text, style, false);
-        end = x + width(&text) as u16;
-    }
-    let room = area.width.saturating_sub(end + 2);
-    put(buffer, (area.width - room, area.y), room, &escaped(&state.setup.name), theme.dim, true);
 }
 
 /// Writes pieces after each other.
@@ -91,27 +56,6 @@ pub fn put_all(buffer: &mut Buffer, area: Rect, pieces: &[(String, Style)]) {
     }
 }
 
-fn filter_line(state: &State, buffer: &mut Buffer, area: Rect) {
-    let theme = &state.setup.theme;
-    let shown = &state.shown;
-    let mut told = Vec::new();
-    if let Some((text, _)) = &shown.filter {
-        told.push(format!("filter {}", escaped(text)));
-    }
-    if let Some(carried) = &shown.carried {
-        told.push(format!("follows {}", escaped(&carried.text)));
-    }
-    let (done, all) = (shown.scan.next.min(state.extent.messages), state.extent.messages);
-    let count = if done < all {
-        format!("{} of {done} looked at, {all} in all", state.shown.scan.messages.len())
-    } else {
-        format!("{} of {all} messages", state.messages.count)
-    };
-    let room = area.width.saturating_sub(width(&count) as u16 + 2);
-    put(buffer, (area.x, area.y), room, &told.join("  "), theme.valid, false);
-    put(buffer, (room + 1, area.y), area.width - room - 1, &count, theme.dim, true);
-}
-
 fn panes(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
     for &(pane, title, area) in &layout.panes {
         let active = state.pane() == pane && state.prompt.is_none();
@@ -119,7 +63,7 @@ fn panes(state: &State, view: View<'_>, buffer: &mut Buffer, layout: &Layout) {
             heading(state, view, buffer, title, pane);
         }
         match (state.tab, pane) {
-            (Tab::Flow, Pane::Ladder) => ladder(state, view, buffer, (area, layout.time), active),
+            (Tab::Flow, Pane::Ladder) => ladder(state, view, buffer, (area, layout.gutter), active),
             (_, Pane::Fields) => fields(state, buffer, area, active),
             (_, Pane::Bytes) => bytes::draw(buffer, area, &state.messages, &state.setup.theme, active),
             (_, Pane::Detail) => detail(state, view, buffer, area),
@@ -288,6 +232,8 @@ pub fn wrapped(text: &str, room: usize) -> Vec<String> {
             lines.push(word.to_owned());
         }
     }
+    // A space at the end would be one column too many.
+    lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
     lines
 }
 
@@ -348,11 +294,11 @@ fn finding_list(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) 
     }
 }
 
-fn ladder(state: &State, view: View<'_>, buffer: &mut Buffer, (area, time): (Rect, u16), active: bool) {
+fn ladder(state: &State, view: View<'_>, buffer: &mut Buffer, (area, gutter): (Rect, Gutter), active: bool) {
     if state.flow.ladder.rows.is_empty() {
         return empty(state, buffer, area, "procedure is selected");
     }
-    let clock = (state.setup.time.clock(view, &state.setup.zone), time);
+    let clock = (state.setup.time.clock(view, &state.setup.zone), gutter);
     let is_marked = |message| state.is_marked(message);
     flow::Drawing { panel: &state.flow, theme: &state.setup.theme, clock, active, is_marked: &is_marked }
         .draw(buffer, area);
@@ -362,12 +308,14 @@ fn fields(state: &State, buffer: &mut Buffer, area: Rect, active: bool) {
     let panel = &state.messages;
     let Some((message, _)) = panel.made else { return };
     if panel.as_text {
-        return text(state, buffer, area);
+        return text::draw(state, buffer, area);
     }
     let mut area = area;
     let comment = state.marks.get(&message).and_then(|mark| mark.comment.as_ref());
     if let Some(comment) = comment.filter(|_| area.height > 2) {
-        let line = format!(" ; {}", escaped(comment));
+        // A capture's may be long; the end of the screen ends it.
+        let shown: String = comment.chars().take(area.width.into()).collect();
+        let line = format!(" ; {}", escaped(&shown));
         let y = area.bottom() - 1;
         put(buffer, (area.x, y), area.width, &line, state.setup.theme.mark, false);
         area.height -= 1;
@@ -418,162 +366,4 @@ fn field_line(state: &State, buffer: &mut Buffer, area: Rect, line: &Line, name_
     put(buffer, (area.x + x, area.y), value_room, &value, look, false);
     let end = x + (width(&value) as u16).min(value_room) + 2;
     put(buffer, (area.x + end, area.y), area.width.saturating_sub(end), &line.note, theme.dim, false);
-}
-
-/// The JSON text, indented, the selected field's first line set off.
-fn text(state: &State, buffer: &mut Buffer, area: Rect) {
-    let fields = &state.messages.fields;
-    let lines = json_lines(fields);
-    for (line, text) in lines.iter().skip(state.messages.text_top).take(usize::from(area.height)).enumerate() {
-        put(buffer, (area.x + 1, area.y + line as u16), area.width - 1, text, Style::new(), false);
-    }
-}
-
-/// The payload as indented JSON, as far as it is JSON; else as it is.
-fn json_lines(fields: &Fields) -> Vec<String> {
-    let payload = &fields.bytes[fields.header..];
-    let text = String::from_utf8_lossy(payload).into_owned();
-    let mut lines = vec![String::new()];
-    let (mut depth, mut in_string, mut escape) = (0_usize, false, false);
-    let open = |lines: &mut Vec<String>, depth: usize| lines.push(" ".repeat(2 * depth.min(32)));
-    for c in text.chars() {
-        let line = lines.last_mut().expect("there is always a last line");
-        if in_string {
-            line.push(c);
-            in_string = escape || c != '"';
-            escape = !escape && c == '\\';
-            continue;
-        }
-        match c {
-            ' ' | '\n' | '\r' | '\t' => {}
-            '{' | '[' => {
-                line.push(c);
-                depth += 1;
-                open(&mut lines, depth);
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                open(&mut lines, depth);
-                lines.last_mut().expect("one was just pushed").push(c);
-            }
-            ',' => {
-                line.push(c);
-                open(&mut lines, depth);
-            }
-            ':' => line.push_str(": "),
-            _ => {
-                in_string = c == '"';
-                line.push(c);
-            }
-        }
-    }
-    lines.iter().map(|line| crate::output::escape::escaped_json(line).into_owned()).collect()
-}
-
-/// A hint of the tour, in as many lines as it has room for.
-fn tour(state: &State, buffer: &mut Buffer, area: Rect) {
-    let Some(hint) = state.setup.tour.get(state.hint) else { return };
-    let theme = &state.setup.theme;
-    let key = |command| state.setup.keymap.keys(command).first().map(ToString::to_string).unwrap_or_default();
-    let (next, end) = (key(Command::Tour), key(Command::EndTour));
-    let text = format!("Tour {}/{}: {hint}   ({next} next, {end} no more)", state.hint + 1, state.setup.tour.len());
-    for (line, text) in wrapped(&text, usize::from(area.width)).iter().take(usize::from(area.height)).enumerate() {
-        put(buffer, (area.x, area.y + line as u16), area.width, text, theme.accent, false);
-    }
-}
-
-/// What happened last, or how the source and the view stand; whether that takes the line of the hints, too.
-fn status(state: &State, buffer: &mut Buffer, area: Rect, hints: Rect) -> bool {
-    let theme = &state.setup.theme;
-    if let Some((text, wrong)) = state.said.as_ref().filter(|(text, _)| width(text) > usize::from(area.width / 2)) {
-        let style = if *wrong { theme.warning } else { Style::new() };
-        let lines = wrapped(&escaped(text), area.width.into());
-        for (line, area) in lines.iter().zip([area, hints]) {
-            put(buffer, (area.x, area.y), area.width, line, style, false);
-        }
-        return lines.len() > 1;
-    }
-    let right = standing(state);
-    let room = area.width.saturating_sub(width(&right) as u16 + 1);
-    put(buffer, (area.x + room, area.y), area.width - room, &right, theme.dim, true);
-    let (text, style) = match (&state.said, state.status.problems.first()) {
-        (Some((text, wrong)), _) => (escaped(text).into_owned(), if *wrong { theme.warning } else { Style::new() }),
-        (None, Some(problem)) => {
-            let more = state.status.problems.len() - 1;
-            let more = if more > 0 { format!(" (+{more})") } else { String::new() };
-            (format!("! {}{more}", escaped(problem)), theme.warning)
-        }
-        (None, None) => (String::new(), Style::new()),
-    };
-    put(buffer, (area.x, area.y), room, &text, style, false);
-    false
-}
-
-/// Counts, progress, and what is behind.
-fn standing(state: &State) -> String {
-    let mut told = Vec::new();
-    if state.search.1.is_some() {
-        told.push("searching…".to_owned());
-    }
-    let behind = state.there.saturating_sub(state.extent.messages);
-    match state.paused {
-        true if behind > 0 => told.push(format!("paused, {behind} messages behind")),
-        true => told.push("paused".to_owned()),
-        false => {}
-    }
-    if state.status.behind > BEHIND {
-        told.push(format!("{} behind", kilobytes(state.status.behind)));
-    }
-    if state.status.lost > 0 {
-        told.push(format!("{} packets lost", state.status.lost));
-    }
-    match (state.status.phase, state.status.read) {
-        (Phase::Growing, Some((done, all))) if all > 0 => told.push(format!("reading {}%", done.min(all) * 100 / all)),
-        (Phase::Growing, _) if state.tail => told.push("following".to_owned()),
-        (Phase::Growing, _) => told.push("growing".to_owned()),
-        (Phase::Cancelled, _) => told.push("stopped early".to_owned()),
-        (Phase::Done, _) => {}
-    }
-    let marked = state.marks.values().filter(|mark| mark.marked).count();
-    if marked > 0 {
-        told.push(format!("{marked} marked"));
-    }
-    told.push(format!("{} procedures, {} messages", state.extent.procedures, state.extent.messages));
-    told.join(" · ")
-}
-
-/// Bytes not analysed yet that are worth telling: less is only what came this moment.
-const BEHIND: u64 = 1 << 20;
-
-fn kilobytes(bytes: u64) -> String {
-    if bytes < 10_000_000 { format!("{} kB", bytes / 1000) } else { format!("{} MB", bytes / 1_000_000) }
-}
-
-fn hints(state: &State, buffer: &mut Buffer, area: Rect) {
-    let theme = &state.setup.theme;
-    let mut x = area.x;
-    let typed = [("enter", "do it"), ("esc", "leave it"), ("tab", "complete"), ("up", "what was typed before")];
-    let from_table = || {
-        keymap::entries().filter_map(|entry| {
-            let (word, tabs) = entry.hint?;
-            let key = state.setup.keymap.keys(entry.command).first()?.to_string();
-            let fits =
-                tabs.contains(&state.tab) || (entry.command == Command::Pause && state.status.phase == Phase::Growing);
-            fits.then_some((key, word))
-        })
-    };
-    let hints: Vec<(String, &str)> = if state.prompt.is_some() {
-        typed.map(|(key, word)| (key.to_owned(), word)).to_vec()
-    } else {
-        from_table().collect()
-    };
-    for (key, word) in hints {
-        let wide = (width(&key) + width(word) + 3) as u16;
-        if x + wide > area.right() + 2 {
-            break;
-        }
-        put(buffer, (x, area.y), wide, &key, theme.accent, false);
-        put(buffer, (x + width(&key) as u16 + 1, area.y), width(word) as u16, word, theme.dim, false);
-        x += wide;
-    }
 }

@@ -1,5 +1,7 @@
 //! Where the interface gets what it shows: a journal that may still grow, behind a lock that is held only for a look.
 
+use std::collections::BTreeSet;
+
 use crate::capture::Block;
 use crate::capture::file::Replay;
 use crate::journal::{Journal, View};
@@ -43,6 +45,10 @@ pub trait Feed: Send + Sync {
     fn status(&self) -> Status;
     /// Stops reading; what was read stays.
     fn cancel(&self);
+    /// The TLS secrets of the connections with these client randoms, as a key log, and of how many it has any.
+    fn key_log(&self, _randoms: &BTreeSet<[u8; 32]>) -> (String, usize) {
+        (String::new(), 0)
+    }
     /// Reads the packets once more, from the first; `None` where they are not in files that can be.
     fn packets(&self) -> Option<Replay> {
         None

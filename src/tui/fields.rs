@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::dissect::tree::{Node, Tree};
-use crate::dissect::{Decoded, Definitions, Entry, Message, Presence, definition::normalised};
+use crate::dissect::{Decoded, Definitions, Encoding, Entry, Message, Presence, definition::normalised};
 use crate::framing::HEADER;
 use crate::journal::{Binding, NONE, View};
 use crate::output::detail::{presence, types};
@@ -62,6 +62,10 @@ pub struct Fields {
     pub bytes: Vec<u8>,
     /// Bytes of the header among them.
     pub header: usize,
+    /// What the JSON is made of, where it is not the payload.
+    pub origin: Option<&'static str>,
+    /// Of a payload in protobuf, what it says as JSON, and what is wrong with it.
+    pub from_protobuf: Option<(String, Option<String>)>,
 }
 
 impl Fields {
@@ -74,6 +78,16 @@ impl Fields {
         fields.bytes.extend(header.into_iter().flatten());
         fields.header = fields.bytes.len();
         fields.bytes.extend_from_slice(view.payload(record));
+        fields.origin = match record.encoding {
+            Encoding::Json => None,
+            Encoding::Protobuf(_) => Some("protobuf, written as JSON with the names of its schema"),
+            Encoding::GrpcStatus => Some("no payload: the status of the call, written as JSON"),
+        };
+        if let Encoding::Protobuf(schema) = record.encoding {
+            let mut json = String::new();
+            let problem = view.journal.definitions.schemas.to_json(schema, view.payload(record), &mut json);
+            fields.from_protobuf = Some((json, problem));
+        }
         let diagnostics = view.diagnostics(index, &decoded);
         fields.parameters(view, index, &decoded, &diagnostics);
         fields.general(&diagnostics);
@@ -222,15 +236,20 @@ impl Fields {
         let is_there =
             |row: &crate::dissect::Row| decoded.entries.iter().any(|entry| entry.parameter == Some(row.parameter));
         let mut rows: Vec<_> = message.rows.iter().filter(|row| !is_there(row)).collect();
+        let has_defaults = self.from_protobuf.is_some();
         let missing = |row: &crate::dissect::Row| {
             let name = definitions.parameter(row.parameter).name.as_str();
-            row.presence == Presence::Mandatory || diagnostics.iter().any(|it| it.parameter.as_deref() == Some(name))
+            let is_needed = row.presence == Presence::Mandatory && !has_defaults;
+            is_needed || diagnostics.iter().any(|it| it.parameter.as_deref() == Some(name))
         };
         rows.sort_by_key(|row| !missing(row));
         for row in rows {
             let parameter = definitions.parameter(row.parameter);
             let name = escaped(&parameter.title).into_owned();
-            let line = self.push(Kind::Absent(missing(row)), 1, &name, "not there".to_owned());
+            // proto3 leaves default values off the wire.
+            let is_default = has_defaults && row.presence == Presence::Mandatory && !missing(row);
+            let told = if is_default { "not there: the default, 0 or empty" } else { "not there" };
+            let line = self.push(Kind::Absent(missing(row)), 1, &name, told.to_owned());
             line.note = format!("{}, {}", types(row), presence(definitions, row));
             line.path.clone_from(&parameter.name);
             let about = diagnostics.iter().filter(|found| found.parameter.as_ref() == Some(&parameter.name));

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::scan::{Carried, Scan};
 use crate::dissect::Definitions;
-use crate::filter::{self, Context, Filter};
+use crate::filter::{self, Context, Filter, Seen};
 use crate::journal::View;
 
 /// Reads a filter.
@@ -36,9 +36,9 @@ pub fn on_message(view: View<'_>, message: u32) -> String {
     format!("ck.command_code == {}", view.record(message).code)
 }
 
-/// Bytes before `at` that a completion takes the place of, and the completions.
-pub fn complete(text: &str, at: usize, view: View<'_>) -> (usize, Vec<String>) {
-    let all = filter::complete(text, at, &view.journal.definitions);
+/// Bytes before `at` that a completion takes the place of, and the completions: values are those in what `view` shows.
+pub fn complete(text: &str, at: usize, view: View<'_>, seen: &Seen<'_>) -> (usize, Vec<String>) {
+    let all = filter::complete(text, at, &view.journal.definitions, Some(seen));
     let taken = all.first().map_or(0, |first| at.saturating_sub(first.span.start));
     (taken, all.into_iter().map(|completion| completion.text).collect())
 }

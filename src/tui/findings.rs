@@ -97,7 +97,7 @@ impl Panel {
 
 /// How bad `code` is about message `index`, if it has it. A record keeps its codes and the worst severity of all; which
 /// severity belongs to which code is looked up only where there are several.
-fn has(view: View<'_>, index: u32, code: Code) -> Option<Severity> {
+pub(super) fn has(view: View<'_>, index: u32, code: Code) -> Option<Severity> {
     let record = view.record(index);
     if !record.codes.contains(code) {
         return None;

@@ -6,8 +6,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
+use super::layout::Gutter;
 use super::list::Cursor;
-use super::names::Names;
+use super::names::{Names, brief};
 use super::table::put;
 use super::theme::Theme;
 use super::times::fitted;
@@ -27,8 +28,6 @@ const MOST_GAP: u16 = 18;
 const LEAST_BESIDE: u16 = 34;
 /// Columns of a lane's name.
 const MOST_NAME: usize = 24;
-/// Columns of the time since the arrow before.
-const DELTA: u16 = 9;
 
 /// The view.
 #[derive(Clone, Debug, Default)]
@@ -135,33 +134,43 @@ impl Panel {
     }
 
     /// Where things go in `area`.
-    fn sheet(&self, area: Rect, time: u16) -> Sheet {
+    fn sheet(&self, area: Rect, gutter: Gutter) -> Sheet {
         let lanes = self.ladder.lanes.len() as u16;
         let name = |lane: &Lane| width(&lane.name).min(MOST_NAME) as u16;
         let widest = self.ladder.lanes.iter().map(name).max().unwrap_or(0);
-        let gutter = time + DELTA + 3;
+        let fixed = gutter.columns();
         let half = widest.div_ceil(2);
         let gap = (widest + 2).clamp(LEAST_GAP, MOST_GAP.max(widest + 2));
         let span = |gap: u16| gap.saturating_mul(lanes.saturating_sub(1)).saturating_add(2 * half);
-        let beside = gutter.saturating_add(span(gap)).saturating_add(LEAST_BESIDE + 1) <= area.width;
-        let gap = if beside || lanes < 2 {
-            gap
-        } else {
-            gap.max(area.width.saturating_sub(gutter + 2 * half + 1) / (lanes - 1))
-        };
-        let at = (0..lanes).map(|lane| gutter + half + lane * gap).collect();
-        Sheet { at, beside: beside.then_some(gutter + span(gap) + 2), gutter, time, name: gap.saturating_sub(1) }
+        let beside = fixed.saturating_add(span(gap)).saturating_add(LEAST_BESIDE + 1) <= area.width;
+        if beside || lanes < 2 {
+            let at = (0..lanes).map(|lane| fixed + half + lane * gap).collect();
+            return Sheet { at, beside: beside.then_some(fixed + span(gap) + 2), gutter, name: gap - 1 };
+        }
+        // As many lanes as there is room for, with what their names can do without; the others are scrolled to.
+        let half = half.min(LEAST_GAP / 2);
+        let gap = (area.width.saturating_sub(fixed + 2 * half + 1) / (lanes - 1)).max(LEAST_GAP);
+        let at = (0..lanes).map(|lane| fixed + half + lane * gap).collect();
+        Sheet { at, beside: None, gutter, name: gap - 1 }
+    }
+
+    /// Scrolls no further than the last lane.
+    pub fn limit_scroll(&mut self, area: Rect, gutter: Gutter) {
+        let sheet = self.sheet(area, gutter);
+        if let (None, Some(last)) = (sheet.beside, sheet.at.last()) {
+            self.scroll = self.scroll.min((last + LEAST_GAP / 2 + 1).saturating_sub(area.width));
+        }
     }
 
     /// Arrows on screen at once.
-    pub fn height(&self, area: Rect, time: u16) -> usize {
+    pub fn height(&self, area: Rect, gutter: Gutter) -> usize {
         let lines = usize::from(area.height.saturating_sub(1));
-        if self.sheet(area, time).beside.is_some() { lines } else { lines / 2 }
+        if self.sheet(area, gutter).beside.is_some() { lines } else { lines / 2 }
     }
 
     /// The arrow drawn on line `line` of the area, the heading being line 0.
-    pub fn row_at(&self, area: Rect, time: u16, line: u16) -> Option<usize> {
-        let lines = if self.sheet(area, time).beside.is_some() { 1 } else { 2 };
+    pub fn row_at(&self, area: Rect, gutter: Gutter, line: u16) -> Option<usize> {
+        let lines = if self.sheet(area, gutter).beside.is_some() { 1 } else { 2 };
         Some(self.cursor.top + usize::from(line.checked_sub(1)? / lines))
     }
 }
@@ -170,8 +179,7 @@ impl Panel {
 struct Sheet {
     at: Vec<u16>,
     beside: Option<u16>,
-    gutter: u16,
-    time: u16,
+    gutter: Gutter,
     /// Columns of a lane's name.
     name: u16,
 }
@@ -182,8 +190,8 @@ pub struct Drawing<'a> {
     pub panel: &'a Panel,
     /// Colours.
     pub theme: &'a Theme,
-    /// Times; columns of them.
-    pub clock: (Clock, u16),
+    /// Times, and where they stand.
+    pub clock: (Clock, Gutter),
     /// Whether the cursor is in this pane.
     pub active: bool,
     /// Whether a message is marked.
@@ -194,14 +202,8 @@ impl Drawing<'_> {
     /// Draws into `area`.
     pub fn draw(&mut self, buffer: &mut Buffer, area: Rect) {
         let sheet = self.panel.sheet(area, self.clock.1);
-        let mut canvas = Canvas { buffer, area, scroll: self.panel.scroll, fixed: sheet.gutter };
-        for (lane, &at) in self.panel.ladder.lanes.iter().zip(&sheet.at) {
-            let name = shorten(&lane.name, usize::from(sheet.name).min(MOST_NAME));
-            // The last one's name ends where the screen does.
-            let last = (area.width + self.panel.scroll).saturating_sub(width(&name) as u16);
-            let start = at.saturating_sub((width(&name) / 2) as u16).min(last.max(at.saturating_sub(sheet.name)));
-            canvas.text(start, 0, &name, self.theme.strong);
-        }
+        let mut canvas = Canvas { buffer, area, scroll: self.panel.scroll, fixed: sheet.gutter.columns() };
+        self.heading(&mut canvas, &sheet);
         let height = self.panel.height(area, self.clock.1);
         let lines = if sheet.beside.is_some() { 1 } else { 2 };
         let rows = &self.panel.ladder.rows;
@@ -221,13 +223,49 @@ impl Drawing<'_> {
         }
     }
 
+    /// The names of the lanes, and how many of them are not on screen.
+    fn heading(&self, canvas: &mut Canvas<'_>, sheet: &Sheet) {
+        let most = usize::from(sheet.name).min(MOST_NAME);
+        let end = canvas.area.width + canvas.scroll;
+        let first = canvas.fixed + canvas.scroll;
+        let (mut left, mut right, mut free) = (0, 0, first);
+        for (lane, &at) in self.panel.ladder.lanes.iter().zip(&sheet.at) {
+            if at >= end {
+                right += 1;
+            } else if at < first {
+                left += 1;
+            } else {
+                let name = brief(&lane.name, most);
+                let name = shorten(&name, most);
+                let columns = width(&name) as u16;
+                // The last one's name ends where the screen does.
+                let start = at.saturating_sub(columns / 2).min(end.saturating_sub(columns)).max(free);
+                free = canvas.then(start, 0, &name, self.theme.strong) + 1;
+            }
+        }
+        let more = match (left, right) {
+            (0, 0) => return,
+            (0, 1) => "1 more lane ›".to_owned(),
+            (0, right) => format!("{right} more lanes ›"),
+            (1, 0) => "‹ 1 more lane".to_owned(),
+            (left, 0) => format!("‹ {left} more lanes"),
+            (left, right) => format!("‹ {left} more · {right} more ›"),
+        };
+        let has_room = width(&more) < usize::from(canvas.fixed);
+        let more = if has_room { more } else { format!("‹{left} {right}›") };
+        canvas.text(0, 0, &more, self.theme.mark);
+    }
+
     fn row(&mut self, canvas: &mut Canvas<'_>, sheet: &Sheet, row: &Row, y: u16, previous: Option<Timestamp>) {
         if let Some(time) = row.time {
             let text = self.clock.0.next(time);
-            canvas.text(0, y, fitted(&text, usize::from(sheet.time)), self.theme.dim);
-            let delta = previous.map_or_else(String::new, |previous| format!("+{}", duration(time - previous)));
-            let start = sheet.time + 1 + DELTA.saturating_sub(width(&delta) as u16);
-            canvas.text(start, y, &delta, self.theme.dim);
+            let Gutter { time: columns, delta: room } = sheet.gutter;
+            canvas.text(0, y, fitted(&text, columns.into()), self.theme.dim);
+            if let Some(previous) = previous.filter(|_| room > 0) {
+                let delta = format!("+{}", duration(time - previous));
+                let start = columns + 1 + room.saturating_sub(width(&delta) as u16);
+                canvas.text(start, y, &delta, self.theme.dim);
+            }
         }
         let style = match &row.event {
             Event::Missing { .. } => self.theme.warning,
@@ -241,7 +279,7 @@ impl Drawing<'_> {
         let left = sheet.at[row.from.min(row.to)] + 2;
         // A label that is too long for there begins further left, over the lanes.
         let end = (canvas.area.width + self.panel.scroll).saturating_sub(label_width(row) as u16);
-        let x = sheet.beside.unwrap_or(left.min(end).max(sheet.gutter));
+        let x = sheet.beside.unwrap_or(left.min(end).max(sheet.gutter.columns() + self.panel.scroll));
         self.label(canvas, row, x, y, style);
         arrow(canvas, sheet, row, y_arrow, style);
     }

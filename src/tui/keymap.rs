@@ -159,7 +159,7 @@ const FINDING: &[Entry] = &[
     entry(Command::FilterValue, "filter-value", &["f"], "filter on the selected value"),
     entry(Command::Pick, "pick", &["I"], "choose one of the identifiers here, to see only what carries it")
         .asks("identifier; tab chooses"),
-    entry(Command::Follow, "follow", &["i"], "only what carries this identifier, or the selected one")
+    entry(Command::Follow, "follow", &["i"], "only what carries this identifier, or the selected one; again: all")
         .may("identifier")
         .hint("follow id", &[Tab::Procedures, Tab::Messages]),
     entry(Command::Search, "search", &["ctrl-f"], "find text in what the messages carry").asks("text"),
@@ -173,7 +173,9 @@ const ARRANGING: &[Entry] = &[
         .hint("sort", &[Tab::Procedures, Tab::Connections]),
     entry(Command::Reverse, "reverse", &["S"], "sort the other way round"),
     entry(Command::Columns, "columns", &["c"], "show these columns, comma-separated").asks("columns"),
-    entry(Command::Time, "time", &["T"], "absolute, relative or delta times").hint("time", &[Tab::Flow, Tab::Messages]),
+    entry(Command::Time, "time", &["T"], "absolute, relative or delta times: the next of them, or the one named")
+        .may("absolute, relative or delta")
+        .hint("time", &[Tab::Flow, Tab::Messages]),
     entry(Command::ExpandAll, "expand-all", &["*"], "unfold everything, or fold it again"),
     entry(Command::Zoom, "zoom", &["\\"], "this pane alone, or all panes").hint("zoom", PANES),
     entry(Command::Shrink, "shrink", &["<"], "make the first pane smaller"),
@@ -193,7 +195,7 @@ const KEEPING: &[Entry] = &[
     entry(Command::Diff, "diff", &["d"], "compare two marked messages, or one with the selected"),
     entry(Command::Copy, "copy", &["y"], "copy the selected value or line (OSC 52)"),
     entry(Command::Save, "save", &["w"], "write what is marked, else all shown, to a file")
-        .asks("file (.pcapng, .jsonl, .csv, .txt; ladders: .md, .svg)")
+        .asks("file.pcapng, or --secrets file.pcapng; .jsonl .csv .txt; ladders .md .svg")
         .hint("save", &[Tab::Procedures, Tab::Messages]),
 ];
 

@@ -70,8 +70,17 @@ pub struct Layout {
     pub hint: Rect,
     /// Everything between the bars.
     pub body: Rect,
-    /// Columns of times.
+    /// Columns before the lanes of a ladder.
+    pub gutter: Gutter,
+}
+
+/// Columns before the lanes of a ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gutter {
+    /// Of times.
     pub time: u16,
+    /// Of the times since the arrow before; 0 where that is what times are.
+    pub delta: u16,
 }
 
 impl Layout {
@@ -87,7 +96,7 @@ impl Layout {
         let panes = panes(state, body);
         let status = line(height.saturating_sub(2));
         let hint = line(height.saturating_sub(1));
-        Self { tabs: line(0), filter, panes, tour, status, hint, body, time: time(state, view) }
+        Self { tabs: line(0), filter, panes, tour, status, hint, body, gutter: gutter(state, view) }
     }
 
     /// The area of a pane; empty if it is not shown.
@@ -107,13 +116,23 @@ impl Layout {
     }
 }
 
-/// Columns of a time.
-fn time(state: &State, view: View<'_>) -> u16 {
-    if state.setup.time != TimeMode::Absolute {
-        let (first, last) = ends(view);
-        return crate::output::clock::seconds(last - first).len().max(9) as u16;
+impl Gutter {
+    /// All of them, with the space between and after them.
+    pub fn columns(self) -> u16 {
+        self.time + self.delta + if self.delta > 0 { 3 } else { 2 }
     }
-    if state.size.0 >= 100 { 15 } else { 12 }
+}
+
+fn gutter(state: &State, view: View<'_>) -> Gutter {
+    let time = match state.setup.time {
+        TimeMode::Absolute if state.size.0 >= 100 => 15,
+        TimeMode::Absolute => 12,
+        TimeMode::Relative | TimeMode::Delta => {
+            let (first, last) = ends(view);
+            crate::output::clock::seconds(last - first).len().max(9) as u16
+        }
+    };
+    Gutter { time, delta: if state.setup.time == TimeMode::Delta { 0 } else { 9 } }
 }
 
 fn panes(state: &State, body: Rect) -> Vec<(Pane, Option<Rect>, Rect)> {

@@ -99,12 +99,16 @@ pub(super) fn anchor(view: View<'_>, message: u32) -> Anchor {
 
 /// The message at `anchor`, once messages are in the order of their packets.
 pub(super) fn locate(view: View<'_>, (packet, place): Anchor) -> Option<u32> {
+    of_packet(view, packet).find(|&index| view.record(index).payload == place)
+}
+
+/// The messages that packet `packet` completed, once messages are in the order of their packets.
+pub(super) fn of_packet(view: View<'_>, packet: u32) -> impl Iterator<Item = u32> {
     let records = &view.journal.records;
     let (mut low, mut high) = (0, records.len());
     while low < high {
         let middle = low.midpoint(high);
         if records[middle].packet < packet { low = middle + 1 } else { high = middle }
     }
-    let same = (low..records.len()).take_while(|&index| records[index].packet == packet);
-    same.map(|index| index as u32).find(|&index| view.record(index).payload == place)
+    (low..records.len()).take_while(move |&index| records[index].packet == packet).map(|index| index as u32)
 }

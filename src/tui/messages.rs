@@ -7,7 +7,7 @@ use ratatui::style::Style;
 
 use super::fields::Fields;
 use super::list::Cursor;
-use super::names::Names;
+use super::names::{Names, brief};
 use super::order;
 use super::procedures::Look;
 use super::table::{Cell, Column, column};
@@ -23,17 +23,20 @@ pub const COLUMNS: &[Column] = &[
     column("number", "#", 2, 2, 0).right(),
     column("time", "TIME", 12, 15, 4),
     column("finding", "!", 1, 1, 0),
-    column("source", "FROM", 8, 18, 3),
-    column("destination", "TO", 8, 18, 5),
-    column("message", "MESSAGE", 20, 38, 1),
-    column("id", "ID", 8, 12, 2),
-    column("summary", "SUMMARY", 12, 200, 6).unsorted(),
+    column("source", "FROM", 7, 18, 3),
+    column("destination", "TO", 7, 18, 3),
+    column("message", "MESSAGE", 20, WHOLE_NAME, 1).good(35),
+    column("id", "ID", 11, 17, 2).good(12),
+    column("summary", "SUMMARY", 24, 200, 6).good(60).unsorted(),
     column("code", "CODE", 6, 6, 7),
     column("length", "LENGTH", 6, 6, 8).right(),
     column("packet", "PACKET", 6, 9, 9).right(),
     column("connection", "CONN", 4, 6, 9).right(),
     column("procedure", "PROC", 4, 7, 9).right(),
 ];
+
+/// Screen columns for all names of Table I.1, and a sign before them.
+const WHOLE_NAME: u16 = 43;
 
 /// Those shown unless others are chosen.
 pub const SHOWN: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
@@ -207,9 +210,9 @@ pub fn cell(view: View<'_>, look: &Look<'_>, clock: &mut Clock, message: u32, co
         "number" => plain(format!("{}{}", look.mark, message + 1)),
         "time" => (fitted(&clock.next(record.time), look.room).to_owned(), look.theme.dim),
         "finding" => (mark(record.worst).to_owned(), look.theme.severity(record.worst)),
-        "source" => plain(lane(record.side)),
-        "destination" => plain(lane(record.side.other())),
-        "message" => (escaped(view.name(record)).into_owned(), look.theme.strong),
+        "source" => plain(brief(&lane(record.side), look.room).into_owned()),
+        "destination" => plain(brief(&lane(record.side.other()), look.room).into_owned()),
+        "message" => title(view, look, message),
         "id" => plain(record.reference()),
         "code" => (record.code.to_string(), look.theme.dim),
         "length" => plain(record.length.to_string()),
@@ -219,6 +222,19 @@ pub fn cell(view: View<'_>, look: &Look<'_>, clock: &mut Clock, message: u32, co
         "procedure" => plain((record.procedure + 1).to_string()),
         _ => summary(view, look, message),
     }
+}
+
+/// The name of a message, shortened where it has no room; with a sign if it says that something failed.
+fn title(view: View<'_>, look: &Look<'_>, message: u32) -> Cell {
+    let record = view.record(message);
+    let name = escaped(view.name(record));
+    let failed = facts(view, &view.decoded(record)).iter().any(|fact| fact.failed);
+    let (sign, style) = if failed { ("✗ ", look.theme.error) } else { ("", Style::new()) };
+    let name = match name.strip_prefix("Response to ") {
+        Some(what) if look.room < WHOLE_NAME.into() => format!("Re: {what}"),
+        _ => name.into_owned(),
+    };
+    (format!("{sign}{name}"), look.theme.strong.patch(style))
 }
 
 /// What matters of a message on one line; red if it says that something failed.

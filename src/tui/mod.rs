@@ -6,6 +6,7 @@
 //! file or the terminal: [`terminal::run`] alone does.
 
 mod arrange;
+mod bars;
 mod bytes;
 pub mod config;
 pub mod connections;
@@ -15,6 +16,7 @@ pub mod fields;
 pub mod filter;
 pub mod findings;
 pub mod flow;
+mod follow;
 pub mod key;
 pub mod keymap;
 pub mod layout;
@@ -25,10 +27,12 @@ pub mod memory;
 pub mod messages;
 mod mouse;
 pub mod names;
+pub mod notes;
 mod order;
 pub mod overlay;
 pub mod procedures;
 pub mod save;
+mod saver;
 pub mod scan;
 pub mod scout;
 pub mod search;
@@ -38,6 +42,7 @@ pub mod statistics;
 pub mod tab;
 pub mod table;
 pub mod terminal;
+pub mod text;
 pub mod theme;
 pub mod times;
 pub mod typing;

@@ -50,7 +50,7 @@ impl State {
     fn click(&mut self, x: u16, y: u16, view: View<'_>) {
         let layout = Layout::of(self, view);
         if y == layout.tabs.y {
-            if let Some(tab) = super::draw::tab_at(self, x) {
+            if let Some(tab) = super::bars::tab_at(self, x) {
                 self.overlay = None;
                 self.run(Command::View(tab), None, view);
             }
@@ -74,7 +74,7 @@ impl State {
                 }
             }
             (_, Pane::Ladder) => {
-                if let Some(at) = self.flow.row_at(area, layout.time, line as u16) {
+                if let Some(at) = self.flow.row_at(area, layout.gutter, line as u16) {
                     self.flow.cursor.at = at;
                 }
             }
@@ -85,13 +85,9 @@ impl State {
 
     /// A click on a line of a table selects it, one on its heading sorts by the column.
     fn click_row(&mut self, tab: Tab, row: Option<usize>, (x, width): (u16, u16), view: View<'_>) {
-        let numbers = match tab {
-            Tab::Procedures => self.extent.procedures,
-            Tab::Connections => self.extent.connections,
-            _ => self.extent.messages,
-        };
+        let numbers = self.numbers(tab);
         let Some(mut table) = self.table(tab) else { return };
-        let column = super::table::column_at(table.columns, table.shown, numbers as usize, (width, x));
+        let column = super::table::column_at(table.columns, table.shown, numbers, (width, x));
         match (row, column) {
             (Some(row), _) => table.cursor.at = table.cursor.top + row,
             (None, Some(column)) => {

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use ratatui::style::Style;
 
+use super::findings;
 use super::list::Cursor;
-use super::names::Names;
+use super::names::{Names, brief};
 use super::table::{Cell, Column, column};
 use super::theme::Theme;
 use super::times::fitted;
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Code, Severity};
 use crate::journal::{NONE, View};
 use crate::output::clock::{Clock, duration};
 use crate::output::escape::escaped;
@@ -19,13 +20,13 @@ use crate::time::Span;
 /// The columns of the table.
 pub const COLUMNS: &[Column] = &[
     column("number", "#", 2, 2, 0).right(),
-    column("start", "START", 12, 15, 4),
-    column("finding", "!", 1, 1, 0),
+    column("start", "START", 12, 15, 4).good(12),
+    column("finding", "! FINDING", 1, 24, 0).good(1),
     column("procedure", "PROCEDURE", 26, 35, 1),
-    column("km", "KM", 8, 24, 3),
-    column("controller", "CONTROLLER", 10, 24, 8),
-    column("session", "SESSION", 9, 36, 6),
-    column("relay", "RELAY", 9, 36, 7),
+    column("km", "KM", 8, 24, 3).good(12),
+    column("controller", "CONTROLLER", 10, 24, 8).good(12),
+    column("session", "SESSION", 9, 36, 6).good(12),
+    column("relay", "RELAY", 9, 36, 7).good(12),
     column("messages", "MSGS", 4, 6, 9).right(),
     column("duration", "DURATION", 9, 11, 5).right(),
     column("state", "STATE", 10, 10, 2),
@@ -162,12 +163,14 @@ impl Panel {
                 (fitted(&time, look.room).to_owned(), theme.dim)
             }
             "finding" => {
+                let found = worst_finding(view, row.procedure).filter(|_| look.room > 2);
                 let worst = worst(view, row.procedure);
-                (mark(worst).to_owned(), theme.severity(worst))
+                let name = found.map_or(String::new(), |(_, code)| format!(" {}", code.name()));
+                (format!("{}{name}", mark(worst)), theme.severity(worst))
             }
             "procedure" => (title(view, row), theme.strong),
-            "km" => plain(look.names.km(view, row.procedure)),
-            "controller" => plain(look.names.controller(view, row.procedure)),
+            "km" => plain(brief(&look.names.km(view, row.procedure), look.room).into_owned()),
+            "controller" => plain(brief(&look.names.controller(view, row.procedure), look.room).into_owned()),
             "session" => plain(text(procedure.session)),
             "relay" => plain(text(procedure.key_relay_request)),
             "messages" => plain(journal.messages(row.procedure).count().to_string()),
@@ -188,7 +191,7 @@ pub struct Look<'a> {
     pub names: &'a Names,
     /// A sign before the number of what is marked.
     pub mark: &'a str,
-    /// Screen columns of times.
+    /// Screen columns of the cell.
     pub room: usize,
 }
 
@@ -206,6 +209,14 @@ fn title(view: View<'_>, row: Row) -> String {
 /// The worst finding about its messages.
 pub fn worst(view: View<'_>, procedure: u32) -> Option<Severity> {
     view.journal.messages(procedure).filter_map(|message| view.record(message).worst).max()
+}
+
+/// The first message with the worst finding, and the code of that.
+pub fn worst_finding(view: View<'_>, procedure: u32) -> Option<(u32, Code)> {
+    let worst = worst(view, procedure)?;
+    let message = view.journal.messages(procedure).find(|&message| view.record(message).worst == Some(worst))?;
+    let code = view.record(message).codes.iter().find(|&code| findings::has(view, message, code) == Some(worst))?;
+    Some((message, code))
 }
 
 fn took(view: View<'_>, procedure: u32) -> Span {

@@ -17,8 +17,11 @@ pub struct Search {
     listed: Option<Arc<Vec<u32>>>,
     count: usize,
     /// The next position in the list to look at.
-    next: i64,
+    next: usize,
+    /// Positions to look at yet: all of them, the first one's own last.
+    left: usize,
     backward: bool,
+    wrapped: bool,
 }
 
 /// How far a search got.
@@ -26,9 +29,14 @@ pub struct Search {
 pub enum Found {
     /// It goes on.
     NotYet,
-    /// This message.
-    At(u32),
-    /// There is nothing more that way.
+    /// This message; `wrapped`: beyond the end of the list, from its other end on.
+    At {
+        /// Index of the message.
+        message: u32,
+        /// Whether it went round.
+        wrapped: bool,
+    },
+    /// It is nowhere in the list.
     Nothing,
 }
 
@@ -52,23 +60,34 @@ impl Search {
     /// It is too long.
     pub fn new(number: u64, text: &str, ground: Ground) -> Result<Self, String> {
         let Ground { listed, count, from, backward } = ground;
-        let next = from as i64 + if backward { -1 } else { 1 };
         let needle = needle(text).map_err(|_| "that is too long to search for".to_owned())?;
-        Ok(Self { number, needle, listed, count, next, backward })
+        let mut search = Self { number, needle, listed, count, next: from, left: count, backward, wrapped: false };
+        search.turn();
+        Ok(search)
+    }
+
+    /// Goes to the next position.
+    fn turn(&mut self) {
+        let last = self.count.saturating_sub(1);
+        let (next, end, other) = if self.backward {
+            (self.next.wrapping_sub(1), self.next == 0, last)
+        } else {
+            (self.next + 1, self.next >= last, 0)
+        };
+        self.wrapped |= end;
+        self.next = if end { other } else { next.min(last) };
     }
 
     /// Looks at some more messages.
     pub fn step(&mut self, view: View<'_>) -> Found {
         for _ in 0..PIECE {
-            let at = match usize::try_from(self.next) {
-                Ok(at) if at < self.count => at,
-                _ => return Found::Nothing,
-            };
-            self.next += if self.backward { -1 } else { 1 };
-            let message = self.listed.as_ref().map_or(at as u32, |listed| listed[at]);
+            let Some(left) = self.left.checked_sub(1) else { return Found::Nothing };
+            let message = self.listed.as_ref().map_or(self.next as u32, |listed| listed[self.next]);
             if self.is_in(view, message) {
-                return Found::At(message);
+                return Found::At { message, wrapped: self.wrapped };
             }
+            self.left = left;
+            self.turn();
         }
         Found::NotYet
     }

@@ -13,6 +13,7 @@ use super::marks::{Anchor, Mark, anchor, locate};
 use super::memory::Memory;
 use super::messages::Panel;
 use super::names::Names;
+use super::notes::Noted;
 use super::scout::{Part, Restriction};
 use super::search::{Found, Ground, Search};
 use super::statistics::Statistics;
@@ -73,8 +74,15 @@ pub enum Effect {
     Cancel,
     /// Put this on the terminal's clipboard.
     Copy(String),
-    /// Write these messages to this file.
-    Save(String, Vec<u32>),
+    /// Write messages to a file.
+    Save {
+        /// Its name.
+        path: String,
+        /// Indexes, ascending.
+        messages: Vec<u32>,
+        /// The TLS secrets of their connections, too.
+        secrets: bool,
+    },
 }
 
 /// How much of the journal is shown: a pause keeps it.
@@ -115,8 +123,10 @@ pub struct Prompt {
     pub line: Line,
     /// The position in the history; its length for what was typed.
     pub past: usize,
-    /// The completion that is chosen.
-    pub choice: Option<usize>,
+    /// The completion that is chosen, and the line without it.
+    pub choice: Option<(usize, Line)>,
+    /// What it is about, where that is not plain.
+    pub about: String,
 }
 
 /// Everything that the screen depends on.
@@ -156,10 +166,14 @@ pub struct State {
     pub source_top: usize,
     /// What restricts the view.
     pub shown: Shown,
+    /// The view in which what is followed was chosen.
+    pub followed_in: Tab,
     /// The text searched for, and the search under way.
     pub search: (String, Option<Search>),
     /// Marks and comments by message.
     pub marks: BTreeMap<u32, Mark>,
+    /// Comments of the capture itself.
+    pub noted: Noted,
     /// The hint of the tour that is shown; their number when it is over.
     pub hint: usize,
     /// In front of the view.
@@ -176,6 +190,10 @@ pub struct State {
     pub extent: Extent,
     /// Messages that there are.
     pub there: u32,
+    /// Files that are being written.
+    pub saving: usize,
+    /// What went wrong with those that were being written at the end.
+    pub unsaved: Vec<String>,
     /// Nothing new is shown.
     pub paused: bool,
     /// What is new is followed.
@@ -214,8 +232,10 @@ impl State {
             statistics_top: 0,
             source_top: 0,
             shown: Shown::default(),
+            followed_in: Tab::default(),
             search: (String::new(), None),
             marks: BTreeMap::new(),
+            noted: Noted::default(),
             hint: 0,
             overlay: None,
             prompt: None,
@@ -224,6 +244,8 @@ impl State {
             status: Status::default(),
             extent: Extent::default(),
             there: 0,
+            saving: 0,
+            unsaved: Vec::new(),
             paused: false,
             searches: 0,
             learned: 0,
@@ -409,6 +431,7 @@ impl State {
             {
                 self.searched(view, found);
             }
+            Part::Noted(found) => self.adopt(view, found),
             Part::Shown { .. } | Part::Searched { .. } => {}
         }
     }
@@ -443,16 +466,16 @@ impl State {
     fn searched(&mut self, view: View<'_>, found: Found) {
         match found {
             Found::NotYet => return,
-            Found::At(message) => {
+            Found::At { message, wrapped } => {
                 if self.tab != Tab::Messages {
                     self.behind.push(self.tab);
                     self.tab = Tab::Messages;
                 }
                 self.select_message(message);
-                self.said = None;
+                self.said = wrapped.then(|| ("search wrapped".to_owned(), false));
                 self.settle(view);
             }
-            Found::Nothing => self.say_wrong(format!("{:?}: nothing more that way", self.search.0)),
+            Found::Nothing => self.say_wrong(format!("{:?}: nowhere in the list", self.search.0)),
         }
         self.search.1 = None;
     }
@@ -475,7 +498,8 @@ impl State {
             Tab::Flow => {
                 let procedures = self.drawn(view);
                 self.flow.look_at(view, &self.names, procedures, self.status.generation);
-                let height = self.flow.height(layout.area(Pane::Ladder), layout.time);
+                self.flow.limit_scroll(layout.area(Pane::Ladder), layout.gutter);
+                let height = self.flow.height(layout.area(Pane::Ladder), layout.gutter);
                 self.flow.cursor.settle(self.flow.ladder.rows.len(), height);
             }
             Tab::Statistics => self.count(view),

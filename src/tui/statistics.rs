@@ -64,11 +64,11 @@ impl Statistics {
         let bars = resampled(&bars, width.saturating_sub(4));
         let most = bars.iter().max().copied().unwrap_or(0);
         let mut lines = vec![heading(&format!("Messages in each {}", duration(counted.interval)))];
-        lines.push(vec![(format!("  {}", sparkline(&bars)), theme.accent)]);
-        lines.push(vec![(format!("  at most {most} per bar"), theme.dim)]);
+        lines.push(vec![(format!(" {}", sparkline(&bars)), theme.accent)]);
+        lines.push(vec![(format!(" at most {most} per bar"), theme.dim)]);
         lines.push(Vec::new());
         lines.push(heading(&format!(
-            "{:<31} {:>8} {:>7} {:>7} {:>10}",
+            "{:<30} {:>8} {:>7} {:>7} {:>10}",
             "Procedures", "complete", "failed", "pending", "unanswered"
         )));
         for row in &counted.procedures.rows {
@@ -76,7 +76,7 @@ impl Statistics {
             let look = |count: u64, style| if count > 0 { style } else { theme.dim };
             let [complete, failed, pending, unanswered] = ["complete", "failed", "pending", "unanswered"].map(count);
             lines.push(vec![
-                (format!("  {:<29} {complete:>8}", name(row)), Style::new()),
+                (format!(" {:<29} {complete:>8}", name(row)), Style::new()),
                 (format!(" {failed:>7}"), look(failed, theme.error)),
                 (format!(" {pending:>7}"), look(pending, Style::new())),
                 (format!(" {unanswered:>10}"), look(unanswered, theme.warning)),
@@ -84,7 +84,7 @@ impl Statistics {
         }
         lines.push(Vec::new());
         lines.push(heading(&format!(
-            "{:<31} {:>9} {:>9} {:>9} {:>9}  {}",
+            "{:<30} {:>9} {:>9} {:>9} {:>9} {}",
             "From first to last message", "median", "90 %", "99 %", "longest", "0.1ms…10s"
         )));
         for row in &counted.times.rows {
@@ -93,7 +93,7 @@ impl Statistics {
             let bars =
                 counted.histograms.iter().find(|(kind, _)| Some(kind.as_str()) == text(row)).map(|(_, bars)| bars);
             lines.push(vec![
-                (format!("  {:<29} {a:>9} {b:>9} {c:>9} {d:>9}  ", name(row)), Style::new()),
+                (format!(" {:<29} {a:>9} {b:>9} {c:>9} {d:>9} ", name(row)), Style::new()),
                 (bars.map_or_else(String::new, |bars| sparkline(bars)), theme.accent),
             ]);
         }

@@ -17,6 +17,8 @@ pub struct Column {
     pub title: &'static str,
     /// Screen columns that it needs to be of use.
     pub least: u16,
+    /// Screen columns that it gets before any column gets more than it needs so.
+    pub good: u16,
     /// Screen columns in which all of it is seen.
     pub most: u16,
     /// Whether its values stand at the right.
@@ -29,13 +31,18 @@ pub struct Column {
 
 /// A column that tells with its heading at the left.
 pub const fn column(key: &'static str, title: &'static str, least: u16, most: u16, rank: u8) -> Column {
-    Column { key, title, least, most, right: false, rank, sorts: true }
+    Column { key, title, least, good: most, most, right: false, rank, sorts: true }
 }
 
 impl Column {
     /// With values at the right.
     pub const fn right(self) -> Self {
         Self { right: true, ..self }
+    }
+
+    /// With values of which most are seen in so many screen columns.
+    pub const fn good(self, good: u16) -> Self {
+        Self { good, ..self }
     }
 
     /// With values that are made only for those who look at them.
@@ -75,15 +82,27 @@ pub fn fit(columns: &[Column], shown: &[usize], count: usize, room: u16) -> Vec<
     }
     let mut spare = room.saturating_sub(need(&fitting));
     let mut widths: Vec<(usize, u16)> = fitting.iter().map(|&index| (index, least(index))).collect();
-    let mut by_rank: Vec<usize> = (0..widths.len()).collect();
-    by_rank.sort_by_key(|&at| columns[widths[at].0].rank);
-    for at in by_rank {
-        let column = &columns[widths[at].0];
-        let more = spare.min(column.most.saturating_sub(widths[at].1));
-        widths[at].1 += more;
-        spare -= more;
-    }
+    spread(columns, &mut widths, &mut spare, |column| column.good);
+    spread(columns, &mut widths, &mut spare, |column| column.most);
     widths
+}
+
+/// Widens columns to what they are to have, those of the lowest rank first, those of one rank alike.
+fn spread(columns: &[Column], widths: &mut [(usize, u16)], spare: &mut u16, wanted: impl Fn(&Column) -> u16) {
+    let mut ranks: Vec<u8> = widths.iter().map(|&(index, _)| columns[index].rank).collect();
+    ranks.sort_unstable();
+    ranks.dedup();
+    for rank in ranks {
+        let mut grew = true;
+        while grew {
+            grew = false;
+            for (index, width) in widths.iter_mut().filter(|(index, _)| columns[*index].rank == rank) {
+                if *spare > 0 && *width < wanted(&columns[*index]) {
+                    (*width, *spare, grew) = (*width + 1, *spare - 1, true);
+                }
+            }
+        }
+    }
 }
 
 /// The column drawn at screen column `x`.
@@ -143,7 +162,10 @@ impl Table<'_> {
                 }
                 _ => "",
             };
-            let title = format!("{}{sign}", column.title);
+            // A title that has no room is its first word.
+            let title = Some(column.title).filter(|title| title.len() <= usize::from(width));
+            let title = title.or(column.title.split(' ').next()).unwrap_or_default();
+            let title = format!("{title}{sign}");
             put(buffer, (x, area.y), width, &title, theme.strong, column.right);
             x += width + 1;
         }

@@ -1,7 +1,7 @@
 //! The loop between the terminal and the state: alone here are a clock, the terminal and files.
 
 use std::io::{self, Stdout, stdout};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -17,7 +17,7 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
 use super::feed::{Feed, Phase};
-use super::save::save;
+use super::saver::Saver;
 use super::scout::Scout;
 use super::state::{Effect, Setup, State};
 use super::{draw, typing};
@@ -38,7 +38,10 @@ pub fn run(feed: &dyn Feed, setup: Setup, stop: &Arc<AtomicBool>) -> anyhow::Res
     let size = crossterm::terminal::size()?;
     let mut state = State::new(setup, size).map_err(anyhow::Error::msg)?;
     let mut screen = Screen::enter()?;
-    thread::scope(|scope| show(feed, &mut state, &mut screen, &mut Scout::start(scope, feed), stop))?;
+    thread::scope(|scope| {
+        let mut helpers = (Scout::start(scope, feed), Saver::new(scope, feed));
+        show(feed, &mut state, &mut screen, &mut helpers, stop)
+    })?;
     Ok(state)
 }
 
@@ -46,7 +49,7 @@ fn show(
     feed: &dyn Feed,
     state: &mut State,
     screen: &mut Screen,
-    scout: &mut Scout,
+    (scout, saver): &mut (Scout, Saver<'_, '_>),
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     let mut looked: Option<(Instant, Duration)> = None;
@@ -55,6 +58,7 @@ fn show(
         let growing = status.phase == Phase::Growing;
         let due = looked.is_none_or(|(when, took)| !growing || when.elapsed() >= took * REST);
         let mut drawn = Ok(());
+        saver.news(state);
         feed.with(&mut |view| {
             if due && status != state.status {
                 let start = Instant::now();
@@ -64,19 +68,50 @@ fn show(
             scout.parts().for_each(|part| state.take(view, part));
             drawn = screen.draw(state, view);
         });
+        if state.status.phase != Phase::Growing {
+            scout.ask_for_notes();
+        }
         scout.give(state.shown.number, state.job(), state.search.1.as_ref());
         drawn?;
-        let busy = growing || !due || state.is_looking() || state.search.1.is_some();
+        let busy = growing || !due || state.is_looking() || state.search.1.is_some() || state.saving > 0;
         let wait = if busy { GROWING } else { IDLE };
-        if event::poll(wait)? && take_events(feed, state, screen)? {
+        if event::poll(wait)? && take_events(feed, state, screen, saver)? {
             break;
         }
     }
+    finish(feed, state, screen, saver, stop)
+}
+
+/// Waits for what is being saved, unless that is given up, too.
+fn finish(
+    feed: &dyn Feed,
+    state: &mut State,
+    screen: &mut Screen,
+    saver: &mut Saver<'_, '_>,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let is_stopped = || stop.load(Ordering::Relaxed);
+    if !saver.is_done() && !is_stopped() {
+        state.say("leaving when what is being saved is written; any key gives it up");
+        feed.with(&mut |view| drop(screen.draw(state, view)));
+    }
+    while !saver.is_done() {
+        if is_stopped() || (event::poll(GROWING)? && matches!(event::read()?, Event::Key(_))) {
+            saver.give_up();
+            break;
+        }
+    }
+    state.unsaved = saver.finish();
     Ok(())
 }
 
 /// Takes what was typed, all of it before the next frame; whether to leave.
-fn take_events(feed: &dyn Feed, state: &mut State, screen: &mut Screen) -> anyhow::Result<bool> {
+fn take_events(
+    feed: &dyn Feed,
+    state: &mut State,
+    screen: &mut Screen,
+    saver: &mut Saver<'_, '_>,
+) -> anyhow::Result<bool> {
     loop {
         let event = event::read()?;
         if let Event::Resize(..) = event {
@@ -89,21 +124,17 @@ fn take_events(feed: &dyn Feed, state: &mut State, screen: &mut Screen) -> anyho
             Effect::Quit => return Ok(true),
             Effect::Cancel => feed.cancel(),
             Effect::Copy(text) => execute!(stdout(), CopyToClipboard::to_clipboard_from(text))?,
-            Effect::Save(path, messages) => save_and_say(feed, state, &path, &messages),
+            Effect::Save { path, messages, secrets } => {
+                let mut order = None;
+                feed.with(&mut |view| {
+                    order = Some(state.order(view, PathBuf::from(&path), messages.clone(), secrets));
+                });
+                order.into_iter().for_each(|order| saver.begin(state, order));
+            }
         }
         if !event::poll(Duration::ZERO)? {
             return Ok(false);
         }
-    }
-}
-
-fn save_and_say(feed: &dyn Feed, state: &mut State, path: &str, messages: &[u32]) {
-    let mut saved = Ok(None);
-    feed.with(&mut |view| saved = save(feed, view, state, Path::new(path), messages));
-    match saved {
-        Ok(None) => state.say(format!("{path}: {} messages", messages.len())),
-        Ok(Some(note)) => state.say(format!("{path}: {} messages, {note}", messages.len())),
-        Err(error) => state.say_wrong(format!("{path}: {error}")),
     }
 }
 

@@ -1,21 +1,15 @@
 //! What keys, the mouse and commands do to the state. Pure: what has to be done outside is the answer.
 
-use std::collections::HashSet;
-
 use crossterm::event::{Event, KeyEvent, KeyEventKind};
 
+use super::bytes;
 use super::keymap::{self, Argument, Command};
 use super::layout::{Layout, Pane};
 use super::list::Step;
-use super::scan::Carried;
 use super::state::{Effect, Overlay, State};
 use super::tab::Tab;
-use super::{bytes, filter};
-use crate::dissect::{Entry, Role};
+use super::times::TimeMode;
 use crate::journal::{NONE, View};
-
-/// Identifiers of a message that are offered: key IDs may be many.
-const MOST_CHOICES: usize = 200;
 
 impl State {
     /// Takes what the terminal says.
@@ -26,6 +20,7 @@ impl State {
             Event::Paste(text) => {
                 if let Some(prompt) = &mut self.prompt {
                     prompt.line.insert(&text);
+                    prompt.choice = None;
                 }
                 Effect::None
             }
@@ -63,8 +58,8 @@ impl State {
         let told = argument.unwrap_or("").trim();
         match command {
             Command::Quit => return Effect::Quit,
-            Command::Back => _ = self.back(),
-            Command::Leave if !self.back() => return Effect::Quit,
+            Command::Back => _ = self.back(view),
+            Command::Leave if !self.back(view) => return Effect::Quit,
             Command::Cancel => return self.cancel(),
             Command::CommandLine => return self.command_line(told, view),
             Command::Save => return self.save(told),
@@ -80,7 +75,9 @@ impl State {
             Command::Pick if told.is_empty() => {}
             Command::Follow | Command::Pick => self.follow(told, view),
             Command::Search => {
-                told.clone_into(&mut self.search.0);
+                if !told.is_empty() {
+                    told.clone_into(&mut self.search.0);
+                }
                 self.search_again(false, view);
             }
             Command::SearchNext => self.search_again(false, view),
@@ -96,6 +93,7 @@ impl State {
             Command::Pause => self.pause(view),
             Command::Tail => self.follow_tail(view),
             Command::Sort | Command::Reverse | Command::Columns => self.arrange_table(command, told, view),
+            Command::Time => self.tell_times(told),
             Command::Up => self.step(Step::Lines(-1), view),
             Command::Down => self.step(Step::Lines(1), view),
             Command::PageUp => self.step(Step::Pages(-1), view),
@@ -118,10 +116,6 @@ impl State {
             Command::Zoom => self.zoomed = !self.zoomed,
             Command::Grow => self.split = (self.split + 5).min(80),
             Command::Shrink => self.split = self.split.saturating_sub(5).max(20),
-            Command::Time => {
-                self.setup.time = self.setup.time.next();
-                self.say(format!("times are {}", self.setup.time.name()));
-            }
             Command::Json => self.messages.as_text = !self.messages.as_text,
             Command::LaneLeft => self.flow.move_lane(false),
             Command::LaneRight => self.flow.move_lane(true),
@@ -134,6 +128,21 @@ impl State {
                 self.rebuild_list(self.tab, view);
             }
             _ => {}
+        }
+    }
+
+    /// Tells times the way that is called `told`, or the next way.
+    fn tell_times(&mut self, told: &str) {
+        let named = TimeMode::NAMED.iter().find(|(name, _)| *name == told).map(|&(_, mode)| mode);
+        match named.or(told.is_empty().then(|| self.setup.time.next())) {
+            Some(mode) => {
+                self.setup.time = mode;
+                self.say(format!("times are {}", mode.name()));
+            }
+            None => {
+                let names = TimeMode::NAMED.map(|(name, _)| name).join(", ");
+                self.say_wrong(format!("time {told:?}: expected one of {names}, or nothing for the next"));
+            }
         }
     }
 
@@ -156,7 +165,7 @@ impl State {
             (Tab::Findings, _) => self.findings.cursor.step(step, self.findings.rows.len(), lines),
             (Tab::Messages, Pane::List) => self.messages.cursor.step(step, self.messages.count, lines - lines.min(1)),
             (_, Pane::Ladder) => {
-                let height = self.flow.height(layout.area(Pane::Ladder), layout.time);
+                let height = self.flow.height(layout.area(Pane::Ladder), layout.gutter);
                 self.flow.cursor.step(step, self.flow.ladder.rows.len(), height);
             }
             (_, Pane::Fields) if self.messages.as_text => scroll(&mut self.messages.text_top, step, 4096),
@@ -280,13 +289,16 @@ impl State {
     }
 
     /// Closes what is in front, or goes back; whether there was anything to do.
-    fn back(&mut self) -> bool {
+    fn back(&mut self, view: View<'_>) -> bool {
         if self.overlay.take().is_some() || self.search.1.take().is_some() || std::mem::take(&mut self.zoomed) {
             return true;
         }
         let first = Pane::of(self.tab)[0];
         if self.pane() != first {
             self.panes.insert(self.tab, first);
+            return true;
+        }
+        if self.end_following(view) {
             return true;
         }
         let before = self.behind.pop().unwrap_or_default();
@@ -356,92 +368,6 @@ impl State {
         }
     }
 
-    fn filter(&mut self, told: &str, view: View<'_>) {
-        self.shown.filter = None;
-        if !told.is_empty() {
-            match filter::compile(told, &view.journal.definitions, &self.setup.zone) {
-                Ok(filter) => self.shown.filter = Some((told.to_owned(), filter)),
-                Err(fault) => self.say_wrong(fault.text),
-            }
-        }
-        self.restrict(view);
-    }
-
-    /// The filter that selects what the selected value selects.
-    fn filter_value(&mut self, view: View<'_>) {
-        let field = (self.pane() == Pane::Fields).then(|| self.messages.line()).flatten();
-        let text = match field {
-            Some(line) => filter::on_value(&view.journal.definitions, &line.path, &line.raw),
-            None => self.message(view).map(|message| filter::on_message(view, message)),
-        };
-        match text {
-            Some(text) => self.filter(&text, view),
-            None => self.say_wrong("nothing here to filter on"),
-        }
-    }
-
-    fn follow(&mut self, told: &str, view: View<'_>) {
-        let had = self.shown.carried.take();
-        let chosen = if told.is_empty() { self.identifier(view) } else { Some(told.to_owned()) };
-        match chosen {
-            // The same once more: no longer.
-            Some(text) if had.as_ref().is_some_and(|had| had.text == text) => self.say("no longer followed"),
-            Some(text) => self.shown.carried = Some(Carried { text }),
-            None if had.is_some() => self.say("no longer followed"),
-            None => self.say_wrong("no identifier here; select a session ID, a KMA ID or the like, or type one"),
-        }
-        self.restrict(view);
-    }
-
-    /// The identifier under the cursor: the selected field's value, else the most telling one of the message.
-    fn identifier(&self, view: View<'_>) -> Option<String> {
-        if self.pane() == Pane::Fields {
-            let line = self.messages.line().filter(|line| line.children == 0 && !line.raw.is_empty())?;
-            let hash = if line.path == "MessageID" { "#" } else { "" };
-            return Some(format!("{hash}{}", line.raw));
-        }
-        let texts = &view.journal.texts;
-        let own = self.procedure(view).map(|procedure| &view.journal.procedures[procedure as usize]);
-        let of_procedure = own.and_then(|it| texts.get(it.session).or_else(|| texts.get(it.key_relay_request)));
-        let record = self.message(view).map(|message| view.record(message));
-        let of_message = || record?.identifiers.iter().rev().find_map(|&id| texts.get(id));
-        of_procedure.or_else(of_message).map(str::to_owned)
-    }
-
-    /// All identifiers of the message under the cursor: those of its procedure, those that it carries, its MessageID.
-    pub(super) fn identifiers(&self, view: View<'_>) -> Vec<String> {
-        let (texts, mut all) = (&view.journal.texts, Vec::new());
-        if let Some(procedure) = self.procedure(view) {
-            let own = &view.journal.procedures[procedure as usize];
-            all.extend([own.session, own.key_relay_request].iter().filter_map(|&id| texts.get(id)).map(str::to_owned));
-        }
-        if let Some(message) = self.message(view) {
-            let record = view.record(message);
-            let decoded = view.decoded(record);
-            let of_role = |entry: &&Entry| {
-                let role = entry.parameter.and_then(|id| view.journal.definitions.parameter(id).role);
-                role.is_some_and(|role| role != Role::Response)
-            };
-            all.extend(decoded.entries.iter().filter(of_role).flat_map(|entry| entry.identifiers()).take(MOST_CHOICES));
-            all.push(format!("#{}", record.message_id));
-        }
-        let mut seen = HashSet::new();
-        all.retain(|text| seen.insert(text.clone()));
-        all
-    }
-
-    /// Looks anew for what is shown.
-    fn restrict(&mut self, view: View<'_>) {
-        let message = self.message(view);
-        self.shown.restart();
-        // A little at once, so that what is small changes without flicker.
-        self.work(view);
-        self.rebuild(view);
-        if let Some(message) = message {
-            self.select_message(message);
-        }
-    }
-
     fn search_again(&mut self, backward: bool, view: View<'_>) {
         if self.search.0.is_empty() {
             self.say_wrong("nothing to search for yet; ctrl-f asks");
@@ -461,7 +387,9 @@ impl State {
     fn alias(&mut self, told: &str, view: View<'_>) {
         match self.named(view) {
             Some(name) => {
+                let own = self.names.own(&name).to_owned();
                 self.names.call(&name, told);
+                self.say(format!("{own} is shown as {}", self.names.shown(&own)));
                 self.rebuild(view);
             }
             None => self.say_wrong("nobody here to name"),
@@ -469,7 +397,7 @@ impl State {
     }
 
     /// The name that an alias would stand for: the sender's, or the KM's.
-    fn named(&self, view: View<'_>) -> Option<String> {
+    pub(super) fn named(&self, view: View<'_>) -> Option<String> {
         match self.tab {
             Tab::Flow => self.flow.lane().map(str::to_owned),
             Tab::Procedures => self.procedures.selected().map(|procedure| self.names.km(view, procedure)),
@@ -541,11 +469,19 @@ impl State {
         let shown = || (0..self.messages.count).filter_map(|at| self.message_at(at)).collect();
         let mut messages: Vec<u32> = if marked.is_empty() { shown() } else { marked };
         messages.sort_unstable();
-        if told.is_empty() || messages.is_empty() {
+        let (path, secrets) = match told.strip_prefix("--secrets") {
+            Some(rest) if rest.is_empty() || rest.starts_with(' ') => (rest.trim(), true),
+            _ => (told, false),
+        };
+        if path.starts_with("--") {
+            self.say_wrong(format!("{path:?}: expected --secrets or the name of a file; ./{path} is one"));
+            return Effect::None;
+        }
+        if path.is_empty() || messages.is_empty() {
             self.say_wrong("nothing to save, or no file to save it to");
             return Effect::None;
         }
-        Effect::Save(told.to_owned(), messages)
+        Effect::Save { path: path.to_owned(), messages, secrets }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which packets carry the wanted messages.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 
 use crate::capture::file::Replay;
 use crate::capture::{Batch, Packet};
@@ -31,6 +32,8 @@ enum Part {
 pub struct Choice {
     /// By index of connection; `None` for everything there is.
     parts: Option<HashMap<u32, Part>>,
+    /// The addresses of those connections.
+    addresses: HashSet<IpAddr>,
 }
 
 /// A message by the packets that carry it: first, last, and whether it is wanted.
@@ -39,7 +42,7 @@ type Carried = (u32, u32, bool);
 impl Choice {
     /// Every packet.
     pub fn everything() -> Self {
-        Self { parts: None }
+        Self { parts: None, addresses: HashSet::new() }
     }
 
     /// What carries the messages that `wanted` holds for. With `decrypted`, Ck in TLS is as good as Ck without it.
@@ -72,7 +75,14 @@ impl Choice {
                 ranges[side] = clusters(messages);
             }
         }
-        Self { parts: Some(parts) }
+        let ends = parts.keys().flat_map(|&connection| journal.connections[connection as usize].ends);
+        Self { addresses: ends.map(|end| end.ip()).collect(), parts: Some(parts) }
+    }
+
+    /// What tells the TLS connections that were opened and are wanted from all others: their client randoms.
+    pub fn randoms(&self, journal: &Journal) -> BTreeSet<[u8; 32]> {
+        let all = journal.tls.iter().filter(|(connection, facts)| facts.decrypted && self.has(**connection));
+        all.filter_map(|(_, facts)| facts.random).collect()
     }
 
     /// Whether anything of a connection is wanted.
@@ -94,9 +104,9 @@ impl Choice {
         }
     }
 
-    /// Whether everything is.
-    pub(super) fn is_everything(&self) -> bool {
-        self.parts.is_none()
+    /// Whether anything of somebody at this address is.
+    pub(super) fn has_address(&self, address: &IpAddr) -> bool {
+        self.parts.is_none() || self.addresses.contains(address)
     }
 
     pub(super) fn is_until(&self, connection: u32) -> bool {

@@ -12,4 +12,4 @@ mod write;
 
 pub use choice::Choice;
 pub use plaintext::Plaintext;
-pub use write::{Extract, Written};
+pub use write::{Comments, Extract, Written};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::choice::Choice;
 use crate::analyzer::{Layer, Part, Tap, Tapped};
 use crate::capture::tcp::{ACK, FIN, Ip, PSH, RST, SYN, Segment};
-use crate::journal::{Journal, Side};
+use crate::journal::{Connection, Journal, Side};
 use crate::packet::Endpoint;
 use crate::stream::Located;
 use crate::time::Timestamp;
@@ -81,8 +81,12 @@ impl Dropped {
 }
 
 /// A connection as far as it was written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Stream {
+    /// The ends, by side.
+    ends: [SocketAddr; 2],
+    /// What its first packet says about it.
+    origin: String,
     /// Stream bytes by side, those missing included.
     length: [u64; 2],
     /// By side, one past the last sequence number written.
@@ -95,9 +99,11 @@ struct Stream {
 impl Plaintext {
     /// Of the connections in `choice` whose TLS was opened.
     pub fn of(journal: &Journal, choice: &Choice) -> Self {
-        let opened = journal.tls.iter().filter(|(_, facts)| facts.decrypted).map(|(connection, _)| *connection);
-        let connections = opened.filter(|&connection| choice.has(connection)).collect();
-        Self { connections: Arc::new(connections), ..Self::default() }
+        let opened = journal.tls.iter().filter(|(connection, facts)| facts.decrypted && choice.has(**connection));
+        let stream =
+            |(&index, facts): (&u32, &Facts)| (index, Stream::new(&journal.connections[index as usize], facts));
+        let streams: HashMap<u32, Stream> = opened.map(stream).collect();
+        Self { connections: Arc::new(streams.keys().copied().collect()), streams, ..Self::default() }
     }
 
     /// What the analysis has to hand to [`Plaintext::take`].
@@ -112,7 +118,8 @@ impl Plaintext {
     pub fn take(&mut self, tapped: Vec<Tapped>) -> io::Result<()> {
         for Tapped { connection, side, layer, part } in tapped {
             debug_assert_eq!(layer, Layer::Content);
-            let stream = self.streams.entry(connection).or_default();
+            // Nothing else was to be tapped.
+            let Some(stream) = self.streams.get_mut(&connection) else { continue };
             let position = stream.length[side as usize];
             match part {
                 Part::Gap(bytes) => stream.length[side as usize] += bytes,
@@ -149,8 +156,8 @@ impl Plaintext {
             let side = if located.from_initiator { Side::Initiator } else { Side::Responder };
             self.events.push(Event { packet, connection, side, what: What::Flags(flags) });
         }
-        if !comments.is_empty() {
-            self.streams.entry(connection).or_default().comments.push_back((packet, comments));
+        if let Some(stream) = self.streams.get_mut(&connection).filter(|_| !comments.is_empty()) {
+            stream.comments.push_back((packet, comments));
         }
     }
 
@@ -210,7 +217,6 @@ impl Plaintext {
         &mut self,
         number: u32,
         time: Timestamp,
-        journal: &Journal,
         mut give: impl FnMut(&[u8], &[String]) -> io::Result<()>,
     ) -> io::Result<()> {
         while let Some(event) = self.events.pop_if(|event| event.packet == number) {
@@ -218,14 +224,14 @@ impl Plaintext {
                 What::Flags(flags) => (flags, Vec::new(), 0),
                 What::Data { position, start, length } => (PSH, self.bytes(start, length as usize)?, position),
             };
-            let stream = self.streams.entry(event.connection).or_default();
+            let Some(stream) = self.streams.get_mut(&event.connection) else { continue };
             let mut comments = stream.comments_until(number);
             if !std::mem::replace(&mut stream.begun, true) {
-                comments.insert(0, origin(journal.tls.get(&event.connection)));
+                comments.insert(0, stream.origin.clone());
             }
             for (index, part) in parts(&bytes).enumerate() {
                 let position = position + (index * MOST) as u64;
-                let segment = stream.segment(journal, &event, time, flags, position, part);
+                let segment = stream.segment(&event, time, flags, position, part);
                 // It tells packets apart whose fragments could meet; these have none.
                 for packet in Ip::default().packets(&segment, number as u16) {
                     give(&packet, &std::mem::take(&mut comments))?;
@@ -247,6 +253,11 @@ impl Plaintext {
 }
 
 impl Stream {
+    fn new(connection: &Connection, facts: &Facts) -> Self {
+        let (ends, origin) = (connection.ends.map(address), origin(facts));
+        Self { ends, origin, length: [0; 2], next: [0; 2], comments: VecDeque::new(), begun: false }
+    }
+
     fn comments_until(&mut self, packet: u32) -> Vec<String> {
         let mut comments = Vec::new();
         while self.comments.front().is_some_and(|(of, _)| *of <= packet) {
@@ -255,18 +266,8 @@ impl Stream {
         comments
     }
 
-    fn segment(
-        &mut self,
-        journal: &Journal,
-        event: &Event,
-        time: Timestamp,
-        flags: u8,
-        position: u64,
-        bytes: &[u8],
-    ) -> Segment {
+    fn segment(&mut self, event: &Event, time: Timestamp, flags: u8, position: u64, bytes: &[u8]) -> Segment {
         let (side, other) = (event.side as usize, event.side.other() as usize);
-        let connection = &journal.connections[event.connection as usize];
-        let end = |side| address(connection.end(side));
         let sequence = match flags {
             flags if flags & SYN != 0 => INITIAL,
             flags if flags & (FIN | RST) != 0 => sequence(self.length[side]),
@@ -278,8 +279,8 @@ impl Stream {
         let milliseconds = (time.0 / 1_000_000) as u32;
         Segment {
             time,
-            source: end(event.side),
-            destination: end(event.side.other()),
+            source: self.ends[side],
+            destination: self.ends[other],
             sequence,
             acknowledgment: if opens { 0 } else { self.next[other] },
             flags: if opens { flags } else { flags | ACK },
@@ -305,9 +306,9 @@ fn address(end: Endpoint) -> SocketAddr {
 }
 
 /// What the first packet of a connection says about it.
-fn origin(facts: Option<&Facts>) -> String {
-    let version = facts.and_then(|facts| facts.version).map_or_else(|| "TLS".to_owned(), version_name);
-    let suite = facts.and_then(|facts| suite_name(facts.suite?)).map_or_else(String::new, |name| format!(", {name}"));
-    let sni = facts.and_then(|facts| facts.sni.as_ref()).map_or_else(String::new, |name| format!(", for {name}"));
+fn origin(facts: &Facts) -> String {
+    let version = facts.version.map_or_else(|| "TLS".to_owned(), version_name);
+    let suite = facts.suite.and_then(suite_name).map_or_else(String::new, |name| format!(", {name}"));
+    let sni = facts.sni.as_ref().map_or_else(String::new, |name| format!(", for {name}"));
     format!("plaintext of {version}{suite}{sni}; packets made by ckscope")
 }

@@ -1,6 +1,6 @@
 //! Writes what was chosen.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -9,15 +9,12 @@ use super::plaintext::Plaintext;
 use crate::capture::file::Replay;
 use crate::capture::spool::{Interface, Spool, TLS_KEY_LOG};
 use crate::capture::{Batch, LinkType};
-use crate::journal::Journal;
 
 /// Packets that begin with their IP header (LINKTYPE_RAW).
 const RAW: LinkType = LinkType(101);
 
 /// A part of a capture, to be written.
 pub struct Extract<'a> {
-    /// What was found in the capture.
-    pub journal: &'a Journal,
     /// The capture.
     pub replay: &'a Replay,
     /// What of it is wanted.
@@ -26,8 +23,25 @@ pub struct Extract<'a> {
     pub plaintext: Plaintext,
     /// An NSS key log to put in, if it is not empty.
     pub secrets: String,
-    /// Comments to add, by number of packet.
-    pub comments: HashMap<u32, Vec<String>>,
+    /// Comments of packets, by their numbers, where they are not those of the capture.
+    pub comments: Comments,
+}
+
+/// What is written on packets beside what the capture has on them, or in its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comments {
+    /// By number of packet.
+    pub texts: HashMap<u32, Vec<String>>,
+    /// Up to this packet they stand in the place of the capture's own, behind it beside them.
+    pub known: u32,
+}
+
+impl Comments {
+    /// The comments of packet `number`, of which the capture has `own`.
+    fn of<'a>(&'a self, number: u32, own: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        let Some(texts) = self.texts.get(&number) else { return own.collect() };
+        own.filter(|_| number > self.known).chain(texts.iter().map(String::as_str)).collect()
+    }
 }
 
 /// What was written.
@@ -68,13 +82,9 @@ impl Extract<'_> {
 
     /// The names of addresses that anything is written of.
     fn names(&self, scout: &Replay, spool: &mut Spool<impl Write>) -> io::Result<()> {
-        let connections = self.journal.connections.iter().enumerate();
-        let wanted = connections.filter(|(index, _)| self.choice.has(*index as u32));
-        let addresses: HashSet<IpAddr> =
-            wanted.flat_map(|(_, connection)| connection.ends.map(|end| end.ip())).collect();
         let all = scout.files().iter().flat_map(|file| &file.names);
         let mut names: Vec<(IpAddr, &str)> = all.map(|(address, name)| (*address, name.as_str())).collect();
-        names.retain(|(address, _)| self.choice.is_everything() || addresses.contains(address));
+        names.retain(|(address, _)| self.choice.has_address(address));
         names.sort_unstable();
         names.dedup();
         if names.is_empty() { Ok(()) } else { spool.names(&names) }
@@ -98,13 +108,12 @@ impl Extract<'_> {
                 }
                 if chosen[number as usize - 1] {
                     let interface = bases[replay.file_of(packet)] + u32::from(packet.interface);
-                    let added = self.comments.get(&number).into_iter().flatten().map(String::as_str);
-                    let comments: Vec<&str> = replay.comments(packet).chain(added).collect();
+                    let comments = self.comments.of(number, replay.comments(packet));
                     spool.packet(interface, packet.time, packet.original, batch.bytes(packet), &comments)?;
                     written.packets += 1;
                 }
                 let Some(interface) = made_on else { continue };
-                self.plaintext.packets_at(number, packet.time, self.journal, |bytes, comments| {
+                self.plaintext.packets_at(number, packet.time, |bytes, comments| {
                     let comments: Vec<&str> = comments.iter().map(String::as_str).collect();
                     written.made += 1;
                     spool.packet(interface, packet.time, bytes.len() as u32, bytes, &comments)
