@@ -1,9 +1,80 @@
-//! What a finding is called and how it reads.
+//! What is found about a message beside what its payload shows, what that is called and how it reads.
 
-use super::{Finding, Journal, Record};
+use super::{Journal, Record};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::dissect::{Presence, grpc_status_name};
 use crate::framing::Truncation;
+use crate::time::Span;
+
+/// Something about a message that its payload alone does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// No definition names its code.
+    UnknownCommand,
+    /// Sent by the side that is otherwise the other role.
+    WrongDirection,
+    /// Its end is not there.
+    Truncated(Truncation),
+    /// Bytes before it were skipped; `joined`: the capture began there.
+    Resynchronised {
+        /// How many.
+        skipped: u64,
+        /// Whether the capture began inside a message.
+        joined: bool,
+    },
+    /// Bytes before or inside it are missing.
+    Gap {
+        /// How many.
+        bytes: u64,
+    },
+    /// No response within the time-out.
+    TimedOut {
+        /// The time-out.
+        limit: Span,
+    },
+    /// The connection closed before a response.
+    ClosedUnanswered,
+    /// Its call failed before a response (gRPC).
+    CallEnded {
+        /// How long after the request.
+        after: Span,
+    },
+    /// Its call ended, after it, with a status that is not OK (gRPC).
+    CallFailed {
+        /// `grpc-status`.
+        status: u32,
+    },
+    /// Too many requests were open to wait for its response.
+    Abandoned,
+    /// A response without a request.
+    UnexpectedResponse {
+        /// Whether the request may have been sent before the capture began, or lies in a gap.
+        excused: bool,
+    },
+    /// A response that came after the time-out.
+    LateResponse {
+        /// How long after the request.
+        after: Span,
+    },
+    /// Its MessageID was used before by its sender.
+    DuplicateMessageId,
+    /// The version differs from that of the message before.
+    VersionChanged {
+        /// What it was.
+        from: u16,
+    },
+    /// The header is little-endian.
+    LittleEndian,
+    /// Length counts the header.
+    LengthIncludesHeader,
+    /// A parameter is missing that is mandatory because the request contained another.
+    MissingBecauseRequested {
+        /// Row of the missing parameter in the message's table.
+        row: u8,
+        /// Whether the message is a failure, which may have none to name.
+        excused: bool,
+    },
+}
 
 impl Finding {
     /// Its severity and code.

@@ -3,6 +3,7 @@
 
 mod arena;
 mod chunked;
+mod connection;
 mod finding;
 mod text;
 mod view;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 
 pub use arena::Arena;
 pub use chunked::Chunked;
+pub use connection::{Closed, Connection, Protocol, Traffic, Trouble};
+pub use finding::Finding;
 pub use text::{Interner, TextId};
 pub use view::View;
 
@@ -19,10 +22,8 @@ pub use crate::stream::Side;
 
 use crate::diagnostic::{CodeSet, Severity};
 use crate::dissect::{CommandCode, Definitions, Direction, Encoding, IDENTIFIERS, Identifier};
-use crate::framing::Truncation;
-use crate::packet::Endpoint;
 use crate::place::Place;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 use crate::tls;
 
 /// No index.
@@ -150,192 +151,6 @@ pub struct Procedure {
     pub definition: u16,
     /// How it ended, or stands.
     pub state: State,
-}
-
-/// How a TCP connection was closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
-    /// Both sides sent FIN.
-    Fin,
-    /// A RST was seen.
-    Rst,
-}
-
-impl Closed {
-    /// The name in output.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fin => "fin",
-            Self::Rst => "rst",
-        }
-    }
-}
-
-/// What a connection carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
-    /// Ck over TCP (Q.4164 Appendix I).
-    Ck,
-    /// Ck over TCP in TLS.
-    CkTls,
-    /// Ck over gRPC (Q.4164 Appendix II).
-    Grpc,
-    /// Ck over gRPC in TLS.
-    GrpcTls,
-    /// TLS that was not decrypted, or in which there is no Ck.
-    Tls,
-    /// Anything else, or nothing.
-    #[default]
-    Unknown,
-}
-
-impl Protocol {
-    /// The name in output.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ck => "ck",
-            Self::CkTls => "ck+tls",
-            Self::Grpc => "grpc",
-            Self::GrpcTls => "grpc+tls",
-            Self::Tls => "tls",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// What reassembly and framing say of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Stream bytes by side.
-    pub bytes: [u64; 2],
-    /// Segments that brought nothing new.
-    pub retransmitted: u32,
-    /// Segments that came late.
-    pub out_of_order: u32,
-    /// Missing ranges.
-    pub gaps: u32,
-    /// Bytes by side that belong to no message, on a connection that carries Ck.
-    pub undecoded: [u64; 2],
-    /// What it carries.
-    pub protocol: Protocol,
-}
-
-/// Something on a connection that could not be decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// What kind of thing: a short kebab-case name.
-    pub kind: &'static str,
-    /// The first of its kind, in words.
-    pub text: String,
-    /// Where that was: 1-based number of the packet.
-    pub packet: u32,
-    /// How many there were.
-    pub count: u64,
-}
-
-/// One TCP connection. Its number is its index plus one.
-#[derive(Clone, Copy, Debug)]
-pub struct Connection {
-    /// The ends, by [`Side`].
-    pub ends: [Endpoint; 2],
-    /// First packet.
-    pub start: Timestamp,
-    /// Last packet.
-    pub end: Timestamp,
-    /// Packets.
-    pub packets: u32,
-    /// Messages.
-    pub messages: u32,
-    /// How it was closed, if it was.
-    pub closed: Option<Closed>,
-    /// Sides whose FIN was seen, one bit each.
-    pub fins: u8,
-    /// The side that is the KM, once a message said so.
-    pub km: Option<Side>,
-    /// What it was made of; known when the analysis is finished.
-    pub traffic: Traffic,
-}
-
-impl Connection {
-    /// The end on `side`.
-    pub fn end(&self, side: Side) -> Endpoint {
-        self.ends[side as usize]
-    }
-
-    /// Whether `side` sent a FIN.
-    pub fn has_finished(&self, side: Side) -> bool {
-        self.fins & 1 << side as u8 != 0
-    }
-}
-
-/// Something about a message that its payload alone does not show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// No definition names its code.
-    UnknownCommand,
-    /// Sent by the side that is otherwise the other role.
-    WrongDirection,
-    /// Its end is not there.
-    Truncated(Truncation),
-    /// Bytes before it were skipped; `joined`: the capture began there.
-    Resynchronised {
-        /// How many.
-        skipped: u64,
-        /// Whether the capture began inside a message.
-        joined: bool,
-    },
-    /// Bytes before or inside it are missing.
-    Gap {
-        /// How many.
-        bytes: u64,
-    },
-    /// No response within the time-out.
-    TimedOut {
-        /// The time-out.
-        limit: Span,
-    },
-    /// The connection closed before a response.
-    ClosedUnanswered,
-    /// Its call failed before a response (gRPC).
-    CallEnded {
-        /// How long after the request.
-        after: Span,
-    },
-    /// Its call ended, after it, with a status that is not OK (gRPC).
-    CallFailed {
-        /// `grpc-status`.
-        status: u32,
-    },
-    /// Too many requests were open to wait for its response.
-    Abandoned,
-    /// A response without a request.
-    UnexpectedResponse {
-        /// Whether the request may have been sent before the capture began, or lies in a gap.
-        excused: bool,
-    },
-    /// A response that came after the time-out.
-    LateResponse {
-        /// How long after the request.
-        after: Span,
-    },
-    /// Its MessageID was used before by its sender.
-    DuplicateMessageId,
-    /// The version differs from that of the message before.
-    VersionChanged {
-        /// What it was.
-        from: u16,
-    },
-    /// The header is little-endian.
-    LittleEndian,
-    /// Length counts the header.
-    LengthIncludesHeader,
-    /// A parameter is missing that is mandatory because the request contained another.
-    MissingBecauseRequested {
-        /// Row of the missing parameter in the message's table.
-        row: u8,
-        /// Whether the message is a failure, which may have none to name.
-        excused: bool,
-    },
 }
 
 /// Everything that was seen.
