@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use ckscope::lab::generate::Bulk;
 use ckscope::lab::scenario;
-use ckscope::lab::simulation::Setup;
+use ckscope::lab::setup::Setup;
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{Block, PcapBlockOwned, PcapNGReader};
 

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use ckscope::lab::appendix_ii::Q4164;
 use ckscope::lab::dialect::{Message, Value};
 use ckscope::lab::scenario::{self, Scenario};
-use ckscope::lab::simulation::{Binding, Setup};
+use ckscope::lab::setup::{Binding, Setup};
 use ckscope::lab::wire::{Code, Deframer, Pdu};
 
 fn captures() -> PathBuf {

@@ -25,7 +25,7 @@ use crate::lab::peer::{Conduct, Target, Task};
 use crate::lab::pki::Subject;
 use crate::lab::run::{self, Listen, PAUSE, Plan, Tls};
 use crate::lab::scenario::{self, Carried, Scenario};
-use crate::lab::simulation::{Binding, Dial, Setup};
+use crate::lab::setup::{Binding, Dial, Setup};
 use crate::lab::tls::Version;
 use crate::lab::topology::{Km, Topology};
 

@@ -17,7 +17,7 @@ use super::key_manager::KeyManager;
 use super::peer::{Answer, Conduct, Target, Task};
 use super::pki::{self, Keys, Subject};
 use super::run::{self, Listen, Plan, Tls, now};
-use super::simulation::Binding;
+use super::setup::Binding;
 use super::tls::{Clock, Terms, Version};
 use super::topology::{Km, Topology};
 use super::wire::Code;

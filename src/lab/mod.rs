@@ -23,6 +23,7 @@ pub mod pki;
 pub mod random;
 pub mod run;
 pub mod scenario;
+pub mod setup;
 pub mod simulation;
 pub mod socket;
 pub mod tls;

@@ -20,7 +20,7 @@ use super::dialect::{Message, Parameter};
 use super::grpc::{Arrival, Bridge, Manner, Serves, serve};
 use super::key_manager::KeyManager;
 use super::peer::{ConnectionId, Event, Input, Output, Peer, Target, Task};
-use super::simulation::Binding;
+use super::setup::Binding;
 use super::socket::{Dialer, Socket, accept, named};
 use super::topology::Topology;
 use super::wire::Pdu;

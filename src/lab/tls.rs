@@ -15,7 +15,7 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, ClientConnection, Connection, KeyLog, RootCertStore, ServerConfig, ServerConnection};
 
 use super::pki::{Authority, Identity, Keys, Subject};
-use super::simulation::{Binding, CONTROLLER_HOST, Dial, START, Setup};
+use super::setup::{Binding, CONTROLLER_HOST, Dial, START, Setup};
 use crate::time::Timestamp;
 
 /// A version.

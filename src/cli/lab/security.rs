@@ -11,7 +11,7 @@ use rustls::KeyLog;
 
 use crate::lab::pki::{self, Identity, Keys, Subject};
 use crate::lab::run::{Tls, now};
-use crate::lab::simulation::Binding;
+use crate::lab::setup::Binding;
 use crate::lab::tls::{Clock, Secrets, Terms, Version};
 use crate::lab::topology::Topology;
 

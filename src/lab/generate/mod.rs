@@ -11,7 +11,7 @@ use self::exchange::{Exchange, Kind};
 use self::template::{Flow, Templates};
 use super::link::Link;
 use super::random::Random;
-use super::simulation::START;
+use super::setup::START;
 use crate::capture::spool::{Interface, Spool};
 use crate::time::{Span, Timestamp};
 

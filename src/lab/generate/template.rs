@@ -7,7 +7,7 @@ use crate::capture::spool::Spool;
 use crate::lab::dialect::{Dialect, Message, Outcome, Parameter as P};
 use crate::lab::link::Link;
 use crate::lab::random::Random;
-use crate::lab::simulation::PORT;
+use crate::lab::setup::PORT;
 use crate::lab::tcp::{ACK, Ip, PSH, SYN, Segment, fold, sum};
 use crate::lab::wire::{Code, Pdu};
 use crate::time::Timestamp;

@@ -3,7 +3,7 @@
 use super::super::dialect::{Dialect, Ids, Lists, Responses, Spelling};
 use super::super::file::Capture;
 use super::super::peer::{Target, Task};
-use super::super::simulation::{Dial, Setup};
+use super::super::setup::{Dial, Setup};
 use super::{Carried, Scenario, close, next_hop, reserve, session, two_kms};
 
 pub(super) const TABLE: &[Scenario] = &[

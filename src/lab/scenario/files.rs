@@ -6,7 +6,7 @@ use super::super::file::{Capture, Compression, Format};
 use super::super::link::Link;
 use super::super::network::{Network, Side};
 use super::super::random::Random;
-use super::super::simulation::{PORT, START, Setup};
+use super::super::setup::{PORT, START, Setup};
 use super::super::tcp::{Ip, Segment};
 use super::{Scenario, conversation, ethernet, two_kms};
 use crate::capture::spool::PcapFormat;

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use super::file::Capture;
 use super::link::Link;
 use super::peer::{Target, Task};
-use super::simulation::{Setup, Simulation};
+use super::setup::Setup;
+use super::simulation::Simulation;
 use super::tcp::{Ip, Segment};
 
 /// One row of the table.

@@ -2,7 +2,8 @@
 
 use super::super::file::Capture;
 use super::super::peer::{Answer, Target, Task};
-use super::super::simulation::{Setup, Simulation};
+use super::super::setup::Setup;
+use super::super::simulation::Simulation;
 use super::super::wire::Code;
 use super::{Carried, Scenario, close, ethernet, next_hop, reserve, session, two_kms};
 use crate::time::Span;

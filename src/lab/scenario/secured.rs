@@ -3,7 +3,7 @@
 
 use super::super::file::Capture;
 use super::super::grpc::Failures;
-use super::super::simulation::{Binding, Dial, Setup};
+use super::super::setup::{Binding, Dial, Setup};
 use super::super::tls::Version::{self, V12, V13};
 use super::procedures::{all, appendix_ii, failures, refused};
 use super::{Scenario, twin};
