@@ -294,12 +294,14 @@ impl Drawing<'_> {
                 let mut end = canvas.then(x, y, marked, self.theme.mark);
                 end = canvas.then(end, y, &sign, self.theme.severity(*worst));
                 end = canvas.then(end, y, name, style.add_modifier(Modifier::BOLD));
+                // Why something failed stands before what a narrow screen may cut.
+                for reason in facts.iter().filter(|fact| fact.failed) {
+                    end = canvas.then(end, y, &format!("  ✗ {}", reason.value), self.theme.error);
+                }
                 end = canvas.then(end, y, &format!(" {ids}"), self.theme.dim);
-                let (bad, good): (Vec<_>, Vec<_>) = facts.iter().partition(|fact| fact.failed);
-                for fact in bad.into_iter().chain(good) {
-                    let (sign, look) = if fact.failed { ("✗ ", self.theme.error) } else { ("", Style::new()) };
+                for fact in facts.iter().filter(|fact| !fact.failed) {
                     end = canvas.then(end, y, &format!("  {} ", fact.label), self.theme.dim);
-                    end = canvas.then(end, y, &format!("{sign}{}", fact.value), look);
+                    end = canvas.then(end, y, &fact.value, Style::new());
                 }
                 if !codes.is_empty() {
                     canvas.then(end, y, &format!("  [{}]", codes.join(", ")), self.theme.severity(*worst));
