@@ -63,7 +63,10 @@ impl Statistics {
             counted.over_time.rows.iter().map(|row| number(row, "messages", &counted.over_time)).collect();
         let bars = resampled(&bars, width.saturating_sub(4));
         let most = bars.iter().max().copied().unwrap_or(0);
-        let mut lines = vec![heading(&format!("Messages in each {}", duration(counted.interval)))];
+        // Intervals are round numbers: no figure behind the point says anything.
+        let interval =
+            [".000 ", ".00 ", ".0 "].iter().fold(duration(counted.interval), |text, zeros| text.replace(zeros, " "));
+        let mut lines = vec![heading(&format!("Messages in each {interval}"))];
         lines.push(vec![(format!(" {}", sparkline(&bars)), theme.accent)]);
         lines.push(vec![(format!(" at most {most} per bar"), theme.dim)]);
         lines.push(Vec::new());
