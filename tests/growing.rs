@@ -227,3 +227,21 @@ fn a_device_is_no_file_to_record_into() {
     let error = Recording::create(options, Growing::new()).err().unwrap();
     assert!(error.to_string().contains("no regular file"), "{error}");
 }
+
+#[test]
+fn a_recording_that_loses_its_name_says_so_and_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lost.pcapng");
+    let options = recording::Options { path: Some(path.clone()), ..recording::Options::default() };
+    let growing = Growing::new();
+    let mut recording = Recording::create(options, Arc::clone(&growing)).unwrap();
+    std::fs::write(&path, "").unwrap();
+    recording.flush();
+    assert_eq!(recording.status().problem, None, "written to by somebody else, it is still the same file");
+    std::fs::remove_file(&path).unwrap();
+    record("failures.pcapng", &mut recording);
+    recording.flush();
+    let problem = recording.status().problem.clone().unwrap();
+    assert!(problem.contains("lost.pcapng: removed, moved or replaced"), "{problem}");
+    assert_eq!(recording.status().lost, 0);
+}

@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 
 use super::growing::Growing;
 use super::spool::{Interface, Spool};
+use super::watch::is_still;
 use crate::time::{Span, Timestamp};
 
 /// Bytes that are written at once, without a flush.
@@ -151,6 +152,7 @@ impl Recording {
 
     /// Writes what waits, so that a reader finds it, and a crash does not lose it.
     pub fn flush(&mut self) {
+        self.look_after();
         if self.needed.is_empty() && self.waiting == 0 {
             return;
         }
@@ -174,6 +176,17 @@ impl Recording {
                 // the next block that can be written goes over it.
                 let _ = self.file.set_len(self.length);
             }
+        }
+    }
+
+    /// A file that has lost its name is gone once nobody has it open.
+    fn look_after(&mut self) {
+        let Some(path) = self.status.path.as_ref().filter(|_| self.status.problem.is_none()) else { return };
+        if self.file.metadata().is_ok_and(|now| !is_still(path, &now)) {
+            let path = path.display();
+            self.status.problem = Some(format!(
+                "{path}: removed, moved or replaced; the recording goes on in the file that had this name"
+            ));
         }
     }
 

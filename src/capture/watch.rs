@@ -115,7 +115,7 @@ fn spool(mut input: impl Read, file: &File, growing: &Growing, stop: &AtomicBool
 }
 
 /// Whether `path` is still the name of the file that is like `now`. What cannot be asked is no reason to stop.
-fn is_still(path: &Path, now: &Metadata) -> bool {
+pub(super) fn is_still(path: &Path, now: &Metadata) -> bool {
     match path.metadata() {
         Ok(named) => (named.dev(), named.ino()) == (now.dev(), now.ino()),
         Err(error) => error.kind() != io::ErrorKind::NotFound,

@@ -1,7 +1,7 @@
 //! What every command with a live source shares: its options, the loop from what was recorded to the journal, and the
 //! two ways to see it, line by line or on the whole terminal.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -275,7 +275,7 @@ impl LiveArgs {
         let view = View { journal: analyzer.journal(), blocks: &blocks };
         printer.print(view)?;
         let problems: Vec<String> = live.problems(&analyzer).into_iter().chain(source.problems()).collect();
-        problems.iter().for_each(say);
+        told.say_last(&problems);
         if live.tail.files().is_empty() && !problems.is_empty() {
             bail!("no capture could be read");
         }
@@ -285,16 +285,27 @@ impl LiveArgs {
     }
 }
 
-/// The problems that were said while they last.
+/// The problems that were said while they last, by what they are without their counts.
 #[derive(Default)]
-struct Told(HashSet<String>);
+struct Told(HashMap<String, String>);
 
 impl Told {
     /// Says those that are new; one whose counts alone have changed is not.
     fn say_new(&mut self, problems: Vec<String>) {
-        let kind = |problem: &String| problem.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-        problems.iter().filter(|problem| !self.0.contains(&kind(problem))).for_each(say);
-        self.0 = problems.iter().map(kind).collect();
+        let told = std::mem::take(&mut self.0);
+        for problem in problems {
+            let kind: String = problem.chars().filter(|c| !c.is_ascii_digit()).collect();
+            let said = told.get(&kind).cloned().unwrap_or_else(|| {
+                say(&problem);
+                problem
+            });
+            self.0.insert(kind, said);
+        }
+    }
+
+    /// Says how it ended: whatever was not said in these words.
+    fn say_last(&self, problems: &[String]) {
+        problems.iter().filter(|problem| !self.0.values().any(|said| said == *problem)).for_each(say);
     }
 }
 
