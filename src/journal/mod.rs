@@ -248,9 +248,9 @@ impl Journal {
     /// Indexes of a procedure's messages, in time order.
     pub fn messages(&self, procedure: u32) -> impl Iterator<Item = u32> {
         let entry = &self.procedures[procedure as usize];
-        let inline = (entry.count as usize).min(INLINE_MESSAGES);
-        let more = self.more_messages.get(&procedure).map_or(&[][..], Vec::as_slice);
-        entry.messages[..inline].iter().chain(more).copied()
+        let count = entry.count as usize;
+        let more = (count > INLINE_MESSAGES).then(|| self.more_messages.get(&procedure)).flatten();
+        entry.messages[..count.min(INLINE_MESSAGES)].iter().chain(more.into_iter().flatten()).copied()
     }
 
     /// The earliest and the latest time of a procedure's messages: capture times may go back.
@@ -263,8 +263,12 @@ impl Journal {
 
     /// First and last message of a procedure.
     pub fn first_and_last(&self, procedure: u32) -> (u32, u32) {
-        let first = self.procedures[procedure as usize].messages[0];
-        (first, self.messages(procedure).last().unwrap_or(first))
+        let entry = &self.procedures[procedure as usize];
+        let first = entry.messages[0];
+        match entry.messages.get(entry.count as usize - 1) {
+            Some(&last) => (first, last),
+            None => (first, self.messages(procedure).last().unwrap_or(first)),
+        }
     }
 
     /// Indexes of the other procedures of the same exchange, ascending.
