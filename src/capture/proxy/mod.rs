@@ -250,13 +250,18 @@ fn supervise(context: Arc<Context>, runtime: Runtime, recorder: JoinHandle<()>) 
         let mut stop = context.stop.clone();
         runtime.block_on(async {
             let _ = stop.wait_for(|stop| *stop).await; // without a sender nobody is left who wants a proxy
+            let (standing, drain) = (context.board.standing(), context.options.drain);
+            if standing > 0 {
+                let connections = if standing == 1 { "1 connection" } else { &format!("{standing} connections") };
+                (context.say)(&format!("stopping; what is under way on {connections} has {drain:?} to arrive"));
+            }
             let gone = async {
                 while context.board.standing() > 0 {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             };
             // Relays end by themselves within the time to drain; this is for what is still being set up.
-            let _ = tokio::time::timeout(context.options.drain + 2 * leg::GOOD_BYE, gone).await;
+            let _ = tokio::time::timeout(drain + 2 * leg::GOOD_BYE, gone).await;
         });
         runtime.shutdown_timeout(Duration::from_millis(100));
         context.queue.close();
