@@ -162,12 +162,15 @@ impl Event {
     ) {
         match &self.found {
             Found::Message(index) => {
-                let mut seen = output.messages[*index as usize];
-                if seen.payload.arena().is_some() {
-                    let start = seen.payload.offset() as usize;
-                    seen.payload = journal.arena.push(&output.reassembled[start..start + seen.length.1 as usize]);
-                }
-                correlator.message(journal, definitions, &seen, &output.texts);
+                let seen = &output.messages[*index as usize];
+                let payload = match seen.payload.arena() {
+                    Some(_) => {
+                        let start = seen.payload.offset() as usize;
+                        journal.arena.push(&output.reassembled[start..start + seen.length.1 as usize])
+                    }
+                    None => seen.payload,
+                };
+                correlator.message(journal, definitions, seen, payload, &output.texts);
             }
             Found::CallFailed { stream, status, time } => {
                 correlator.call_failed(journal, self.connection, *stream, *status, *time);

@@ -19,8 +19,10 @@ const MAX_RELAYS: usize = 64;
 /// KMs on the route of one relay: what would be tied together beyond this, no exchange holds.
 const MAX_HOPS: usize = MAX_EXCHANGE;
 
-/// Identifiers by which one procedure causes another; [`TextId::NONE`] where not shared.
-type Shared = (u16, [TextId; IDENTIFIERS]);
+/// Identifiers by which one procedure causes another, two in each number; [`TextId::NONE`] where not shared. Numbers, for
+/// an array is hashed from memory, where it has to arrive first.
+type Shared = (u16, u64, u64, u64);
+const _: () = assert!(IDENTIFIERS == 6);
 
 /// Ties between procedures.
 #[derive(Debug)]
@@ -282,9 +284,11 @@ fn asker(journal: &Journal, index: u32) -> Endpoint {
 
 fn shared(journal: &Journal, index: u32, outer: u16, share: &[Identifier]) -> Shared {
     let record = &journal.records[index as usize];
-    let mut values = [TextId::NONE; IDENTIFIERS];
+    let mut values = [0; 3];
     for &identifier in share {
-        values[identifier as usize] = record.identifier(identifier);
+        let (pair, half) = (identifier as usize / 2, identifier as usize % 2);
+        values[pair] |= u64::from(record.identifier(identifier).0) << (32 * half);
     }
-    (outer, values)
+    let [a, b, c] = values;
+    (outer, a, b, c)
 }

@@ -92,12 +92,19 @@ impl Correlator {
         self.transactions.prefetch(connection);
     }
 
-    /// Takes the next message; `definitions` are the journal's.
-    pub fn message(&mut self, journal: &mut Journal, definitions: &Definitions, seen: &Seen, texts: &Texts) {
+    /// Takes the next message, whose payload lies at `payload`; `definitions` are the journal's.
+    pub fn message(
+        &mut self,
+        journal: &mut Journal,
+        definitions: &Definitions,
+        seen: &Seen,
+        payload: Place,
+        texts: &Texts,
+    ) {
         let definition = definitions.message(CommandCode(seen.header.code)).map(|(_, message)| message);
         let direction = direction(journal, definitions, seen, definition);
         let index = journal.records.len() as u32;
-        let record = record(seen, texts, direction, journal);
+        let record = record(seen, payload, texts, direction, journal);
         journal.records.push(record);
         journal.note_begun(index, seen.begun);
         journal.connections[seen.connection as usize].messages += 1;
@@ -318,14 +325,14 @@ fn give_up(journal: &mut Journal, open: Open) {
     }
 }
 
-fn record(seen: &Seen, texts: &Texts, direction: Direction, journal: &mut Journal) -> Record {
+fn record(seen: &Seen, payload: Place, texts: &Texts, direction: Direction, journal: &mut Journal) -> Record {
     let identifiers = seen.facts.identifiers.map(|slice| match texts.get(slice) {
         Some(text) => journal.texts.intern(text),
         None => TextId::NONE,
     });
     Record {
         time: seen.stamp.time,
-        payload: seen.payload,
+        payload,
         packet: seen.stamp.packet,
         connection: seen.connection,
         message_id: seen.header.message_id,

@@ -10,7 +10,9 @@ pub struct Ranges(Vec<(u32, u32)>);
 impl Ranges {
     /// Adds `number`; whether it was new.
     pub fn insert(&mut self, number: u32) -> bool {
-        let after = self.0.partition_point(|&(_, last)| last < number);
+        // Nearly always the sender has counted on.
+        let is_highest = self.0.last().is_none_or(|&(_, last)| last < number);
+        let after = if is_highest { self.0.len() } else { self.0.partition_point(|&(_, last)| last < number) };
         if self.0.get(after).is_some_and(|&(first, _)| first <= number) {
             return false;
         }

@@ -101,7 +101,7 @@ impl Transactions {
 
     /// Notes the MessageID of a request.
     pub fn note_message_id(&mut self, journal: &mut Journal, index: u32) {
-        let record = journal.records[index as usize];
+        let record = &journal.records[index as usize];
         let connection = self.connection(record.connection);
         if !connection.used[record.side as usize].insert(record.message_id) {
             journal.find(index, Finding::DuplicateMessageId);

@@ -20,15 +20,13 @@ impl<T> Default for Chunked<T> {
 
 impl<T> Chunked<T> {
     /// Appends `value`.
+    #[inline]
     pub fn push(&mut self, value: T) {
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(value),
-            _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(value);
-                self.chunks.push(chunk);
-            }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
         }
+        let chunk = self.chunks.last_mut().expect("there is one with room");
+        chunk.push(value);
     }
 
     /// How many elements there are.
