@@ -9,8 +9,10 @@ use unicode_width::UnicodeWidthChar;
 /// `text` with what could move the cursor, hide or reorder text written as escapes: `\n`, `\u{202e}`, and `\\` for a
 /// backslash.
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    // Printable ASCII without a backslash, which nearly every identifier is.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'\\') || !text.chars().any(is_escaped) {
+    // Printable ASCII without a backslash, which nearly every identifier is. Looked for to the end, whatever is found:
+    // that is many bytes at a time.
+    let is_odd = text.bytes().fold(false, |odd, byte| odd | !matches!(byte, b' '..=b'~') | (byte == b'\\'));
+    if !is_odd || !text.chars().any(is_escaped) {
         return Cow::Borrowed(text);
     }
     let mut clean = String::with_capacity(text.len() + 16);

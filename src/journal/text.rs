@@ -22,8 +22,8 @@ impl TextId {
 /// All interned texts, one after the other.
 #[derive(Debug, Default)]
 pub struct Interner {
-    bytes: Vec<u8>,
-    /// Where text `i + 1` ends in `bytes`.
+    all: String,
+    /// Where text `i + 1` ends in `all`.
     ends: Vec<u64>,
     table: HashTable<u32>,
     hasher: RandomState,
@@ -36,33 +36,33 @@ impl Interner {
             return TextId::NONE;
         }
         let hash = self.hasher.hash_one(text);
-        let (bytes, ends) = (&self.bytes, &self.ends);
-        if let Some(&id) = self.table.find(hash, |&id| slice(bytes, ends, id) == text) {
+        let (all, ends) = (&self.all, &self.ends);
+        if let Some(&id) = self.table.find(hash, |&id| slice(all, ends, id).as_bytes() == text) {
             return TextId(id);
         }
-        self.bytes.extend_from_slice(text);
-        self.ends.push(self.bytes.len() as u64);
+        // What is interned was read from JSON text, so it is UTF-8.
+        self.all.push_str(str::from_utf8(text).unwrap_or("?"));
+        self.ends.push(self.all.len() as u64);
         let id = self.ends.len() as u32;
-        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
-        self.table.insert_unique(hash, id, |&id| hasher.hash_one(slice(bytes, ends, id)));
+        let (all, ends, hasher) = (&self.all, &self.ends, &self.hasher);
+        self.table.insert_unique(hash, id, |&id| hasher.hash_one(slice(all, ends, id).as_bytes()));
         TextId(id)
     }
 
     /// The text of `id`; `None` for [`TextId::NONE`].
     pub fn get(&self, id: TextId) -> Option<&str> {
-        // What is interned was read from JSON text, so it is UTF-8.
-        id.is_some().then(|| std::str::from_utf8(slice(&self.bytes, &self.ends, id.0)).unwrap_or("?"))
+        id.is_some().then(|| slice(&self.all, &self.ends, id.0))
     }
 
     /// The id of `text`, if it was interned.
     pub fn find(&self, text: &str) -> Option<TextId> {
         let hash = self.hasher.hash_one(text.as_bytes());
-        self.table.find(hash, |&id| slice(&self.bytes, &self.ends, id) == text.as_bytes()).map(|&id| TextId(id))
+        self.table.find(hash, |&id| slice(&self.all, &self.ends, id) == text).map(|&id| TextId(id))
     }
 }
 
-fn slice<'a>(bytes: &'a [u8], ends: &[u64], id: u32) -> &'a [u8] {
+fn slice<'a>(all: &'a str, ends: &[u64], id: u32) -> &'a str {
     let index = id as usize - 1;
     let start = if index == 0 { 0 } else { ends[index - 1] };
-    &bytes[start as usize..ends[index] as usize]
+    &all[start as usize..ends[index] as usize]
 }
