@@ -168,7 +168,7 @@ impl<'a> Identities<'a> {
         if self.talking().all(|connection| self.is_settled(&connection.end(Self::km_side(connection)))) {
             return;
         }
-        let mut looked_at: HashMap<Endpoint, u8> = HashMap::new();
+        let mut looked_at: HashMap<Endpoint, u8, RandomState> = HashMap::default();
         for (index, record) in journal.records.iter().enumerate() {
             let (parameter, partner) = match record.code {
                 SESSION_CREATION_NOTIFICATION => ("source_km_id", SESSION_CREATION_REQUEST),
@@ -193,10 +193,9 @@ impl<'a> Identities<'a> {
     }
 
     fn learn_km(&mut self, end: Endpoint, record: &Record, parameter: &str) {
-        let decoded = self.view.decoded(record);
         let parameter = self.view.journal.definitions.parameter_named(parameter);
-        let Some(entry) = parameter.and_then(|parameter| decoded.get(parameter)) else { return };
-        let name = escaped(entry.shown.trim()).into_owned();
+        let Some(shown) = parameter.and_then(|parameter| self.view.value_of(record, parameter)) else { return };
+        let name = escaped(shown.trim()).into_owned();
         if name.is_empty() {
             return;
         }

@@ -57,6 +57,43 @@ impl Decoded {
     }
 }
 
+/// What a payload says of one parameter, as [`Entry::shown`] has it, at a third of the cost of all.
+pub fn value_of(
+    definitions: &Definitions,
+    code: CommandCode,
+    payload: Payload<'_>,
+    parameter: ParameterId,
+) -> Option<String> {
+    let message = definitions.message(code).map(|(_, message)| message);
+    let mut pass = FindPass { wanted: parameter, found: None };
+    walk(definitions, message, payload, &mut pass);
+    pass.found
+}
+
+struct FindPass {
+    wanted: ParameterId,
+    found: Option<String>,
+}
+
+impl Observer for FindPass {
+    fn resolve(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId> {
+        definitions.parameter_named(name)
+    }
+
+    fn entry(&mut self, _name: &str, parameter: Option<ParameterId>, _row: Option<usize>, value: Value<'_>) {
+        if parameter == Some(self.wanted) {
+            self.found = Some(shown(value));
+        }
+    }
+
+    fn finding(&mut self, _: Severity, _: Code, _: About<'_>, _: &dyn Fn() -> String) {}
+}
+
+/// The content of a string without its quotes and escapes, or a number; else the JSON.
+fn shown(value: Value<'_>) -> String {
+    value.scalar().map_or_else(|| value.compact().into_owned(), |text| text.into_owned())
+}
+
 struct DecodePass<'a> {
     definitions: &'a Definitions,
     decoded: Decoded,
@@ -68,9 +105,8 @@ impl Observer for DecodePass<'_> {
     }
 
     fn entry(&mut self, name: &str, parameter: Option<ParameterId>, row: Option<usize>, value: Value<'_>) {
-        let json = value.compact();
-        let shown = value.scalar().map_or_else(|| json.clone().into_owned(), |text| text.into_owned());
-        self.decoded.entries.push(Entry { name: name.to_owned(), parameter, row, value: json.into_owned(), shown });
+        let (json, shown) = (value.compact().into_owned(), shown(value));
+        self.decoded.entries.push(Entry { name: name.to_owned(), parameter, row, value: json, shown });
     }
 
     fn finding(&mut self, severity: Severity, code: Code, about: About<'_>, text: &dyn Fn() -> String) {

@@ -14,7 +14,7 @@ pub mod tree;
 mod value;
 mod wire;
 
-pub use decode::{Decoded, Entry};
+pub use decode::{Decoded, Entry, value_of};
 pub use index::{Facts, Indexer, Slice, Texts};
 pub use payload::{Encoding, Outcome, Payload, Summary};
 pub use schema::{Method, SchemaId, Schemas};

@@ -3,7 +3,7 @@
 use super::{Binding, Journal, Record};
 use crate::capture::Block;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::dissect::{Decoded, Message, Payload};
+use crate::dissect::{Decoded, Message, ParameterId, Payload, value_of};
 use crate::framing::{HEADER, Header};
 use crate::place::Place;
 
@@ -60,9 +60,17 @@ impl<'a> View<'a> {
 
     /// Its payload in full, and what its table says of it.
     pub fn decoded(&self, record: &Record) -> Decoded {
+        Decoded::new(&self.journal.definitions, record.code, self.as_payload(record))
+    }
+
+    /// What its payload says of one parameter, as [`Entry::shown`](crate::dissect::Entry::shown) has it.
+    pub fn value_of(&self, record: &Record, parameter: ParameterId) -> Option<String> {
+        value_of(&self.journal.definitions, record.code, self.as_payload(record), parameter)
+    }
+
+    fn as_payload(&self, record: &Record) -> Payload<'a> {
         let truncated = record.codes.contains(Code::TruncatedMessage);
-        let payload = Payload { bytes: self.payload(record), encoding: record.encoding, truncated };
-        Decoded::new(&self.journal.definitions, record.code, payload)
+        Payload { bytes: self.payload(record), encoding: record.encoding, truncated }
     }
 
     /// Everything that was found about message `index`: first what its payload shows, then the rest.
