@@ -73,7 +73,7 @@ impl State {
         self.tidy_marks();
         let count = self.marks.values().filter(|mark| mark.marked).count();
         if command != Command::Comment {
-            self.say(format!("{count} messages marked"));
+            self.say(format!("{} marked", counted(count)));
         }
     }
 
@@ -111,4 +111,9 @@ pub(super) fn of_packet(view: View<'_>, packet: u32) -> impl Iterator<Item = u32
         if records[middle].packet < packet { low = middle + 1 } else { high = middle }
     }
     (low..records.len()).take_while(move |&index| records[index].packet == packet).map(|index| index as u32)
+}
+
+/// `1 message`, `2 messages`.
+pub(super) fn counted(messages: usize) -> String {
+    if messages == 1 { "1 message".to_owned() } else { format!("{messages} messages") }
 }

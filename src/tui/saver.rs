@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use super::feed::Feed;
+use super::marks::counted;
 use super::save::{Order, save};
 use super::state::State;
 
@@ -63,10 +64,10 @@ fn ended(writing: ScopedJoinHandle<'_, Outcome>) -> Outcome {
 }
 
 fn outcome(feed: &dyn Feed, order: &Order, given_up: &AtomicBool) -> Outcome {
-    let (path, count) = (order.path.display(), order.messages.len());
+    let (path, count) = (order.path.display(), counted(order.messages.len()));
     match save(feed, order, given_up) {
-        Ok(None) => (format!("{path}: {count} messages"), false),
-        Ok(Some(note)) => (format!("{path}: {count} messages, {note}"), false),
+        Ok(None) => (format!("{path}: {count}"), false),
+        Ok(Some(note)) => (format!("{path}: {count}, {note}"), false),
         Err(error) => (format!("{path}: {error}"), true),
     }
 }
