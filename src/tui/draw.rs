@@ -9,6 +9,7 @@ use super::fields::{Kind, Line};
 use super::findings::Row;
 use super::keymap::Command;
 use super::layout::{Gutter, LEAST, Layout, Pane};
+use super::marks::counted;
 use super::procedures::Look;
 use super::state::{Overlay, State};
 use super::tab::Tab;
@@ -265,12 +266,11 @@ fn finding_list(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rect) 
                 let sign = if panel.is_open((severity, code)) { "▾" } else { "▸" };
                 let text = format!("{sign} {:<7}  {:<22}", severity.to_string(), code.name());
                 put(buffer, (area.x, y), 36, &text, theme.severity(Some(severity)), false);
-                let many = if count == 1 { "message" } else { "messages" };
                 put(
                     buffer,
                     (area.x + 36, y),
                     area.width.saturating_sub(36),
-                    &format!("{count} {many}"),
+                    &counted(count as usize),
                     Style::new(),
                     false,
                 );
