@@ -9,12 +9,12 @@
 //! - Whoever is called two names at one address is called by the address: it may be several.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
 use crate::dissect::{CommandCode, Identifier};
-use crate::escape::escaped;
+use crate::escape::{escaped, width};
 use crate::journal::{Connection, Record, Side, TextId, View};
 use crate::packet::Endpoint;
 
@@ -75,6 +75,29 @@ impl Learned {
     }
 }
 
+/// The names of the KMs of all connections, for who asks for many of them.
+#[derive(Debug, Default)]
+pub struct Kms {
+    /// By connection, an index of `names`.
+    of_connections: Vec<u32>,
+    /// Names, and their columns.
+    names: Vec<(String, usize)>,
+}
+
+impl Kms {
+    fn add(&mut self, name: String) -> u32 {
+        let columns = width(&name);
+        self.names.push((name, columns));
+        self.names.len() as u32 - 1
+    }
+
+    /// The name of a connection's KM, escaped, and its columns.
+    pub fn of(&self, connection: u32) -> (&str, usize) {
+        let (name, columns) = &self.names[self.of_connections[connection as usize] as usize];
+        (name, *columns)
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Name {
     /// A KMA ID.
@@ -129,6 +152,21 @@ impl<'a> Identities<'a> {
     pub fn controller_address(&self, connection: u32) -> String {
         let connection = &self.view.journal.connections[connection as usize];
         self.learned.controller(connection.end(Self::km_side(connection).other()))
+    }
+
+    /// The names of the KMs of all connections, as [`Identities::lane`] tells them one by one.
+    pub fn kms(&self) -> Kms {
+        let mut kms = Kms::default();
+        let mut known: HashMap<TextId, u32, RandomState> = HashMap::default();
+        for connection in &self.view.journal.connections {
+            let end = connection.end(Self::km_side(connection));
+            let index = match self.learned.names.get(&end) {
+                Some(Name::Kma(id)) => *known.entry(*id).or_insert_with(|| kms.add(self.km(end))),
+                _ => kms.add(self.km(end)),
+            };
+            kms.of_connections.push(index);
+        }
+        kms
     }
 
     fn km(&self, end: Endpoint) -> String {
@@ -227,15 +265,16 @@ impl<'a> Identities<'a> {
     }
 
     fn learn_controllers(&mut self) {
-        let dialled = self.talking().filter(|connection| Self::km_side(connection) == Side::Initiator);
-        self.learned.to_mut().listening = dialled.map(|connection| connection.end(Side::Responder)).collect();
-        let mut names: Vec<String> = self
-            .talking()
-            .map(|connection| self.learned.controller(connection.end(Self::km_side(connection).other())))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        self.learned.to_mut().controllers = names.len();
+        // Few, on however many connections.
+        let mut ends: HashSet<(Endpoint, bool), RandomState> = HashSet::default();
+        ends.extend(self.talking().map(|connection| {
+            let side = Self::km_side(connection).other();
+            (connection.end(side), side == Side::Responder)
+        }));
+        let learned = self.learned.to_mut();
+        learned.listening = ends.iter().filter(|(_, listens)| *listens).map(|&(end, _)| end).collect();
+        let names: HashSet<String> = ends.iter().map(|&(end, _)| learned.controller(end)).collect();
+        learned.controllers = names.len();
     }
 }
 

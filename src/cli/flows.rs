@@ -100,7 +100,8 @@ impl FlowsArgs {
     fn list(&self, out: &mut impl Write, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<()> {
         let (view, columns) = (analysis.view(), self.look.width());
         let identities = Identities::new(view);
-        let listing = Listing::new(view, &identities, self.time.clock(analysis, columns), styles(), columns);
+        let (kms, clock) = (identities.kms(), self.time.clock(analysis, columns));
+        let listing = Listing::new(view, (&identities, &kms), clock, styles(), columns);
         listing.header(out)?;
         let (count, is_shown) = (view.journal.procedures.len() as u32, |index| shown.procedure(index));
         lines::write(out, self.input.threads(), count, is_shown, |lines, chunk| {

@@ -153,7 +153,8 @@ impl Exchanges {
             Identifier::KeyRelayRequest => entry.key_relay_request,
             _ => journal
                 .messages(procedure)
-                .map(|message| journal.records[message as usize].identifier(identifier))
+                .iter()
+                .map(|&message| journal.records[message as usize].identifier(identifier))
                 .find(|value| value.is_some())
                 .unwrap_or_default(),
         };

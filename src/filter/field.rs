@@ -198,7 +198,7 @@ pub(super) static BUILTIN: [Builtin; 72] = [
     one("ck.procedure.id", Number, Record, "number of the procedure, from 1", |s, out| number(out, s.procedure().map(|(index, _)| from_one(index)))),
     one("ck.procedure.clause", Text, Tied, "clause that describes the procedure, like \"7.1\"", |s, out| text(out, s.procedure_definition().map(|it| it.clause.as_str()))),
     one("ck.procedure.state", Choice(STATES), Tied, "how the procedure ended, or stands", |s, out| text(out, s.procedure().map(|(_, it)| it.state.name()))),
-    one("ck.procedure.messages", Number, Tied, "how many messages the procedure has", |s, out| number(out, s.procedure().map(|(index, _)| s.view.journal.messages(index).count() as u64))),
+    one("ck.procedure.messages", Number, Tied, "how many messages the procedure has", |s, out| number(out, s.procedure().map(|(index, _)| s.view.journal.messages(index).len() as u64))),
     one("ck.procedure.start", Time, Tied, "time of the procedure's first message", |s, out| s.procedure().is_some_and(|(index, _)| out(Value::Time(s.view.record(s.view.journal.first_and_last(index).0).time)))),
     one("ck.procedure.end", Time, Tied, "time of the procedure's last message", |s, out| s.procedure().is_some_and(|(index, _)| out(Value::Time(s.view.record(s.view.journal.first_and_last(index).1).time)))),
     one("ck.procedure.duration", Duration, Tied, "time from the procedure's first message to its last", |s, out| s.procedure_duration().is_some_and(|it| out(Value::Duration(it)))),

@@ -118,7 +118,7 @@ impl Selection {
 
     fn take(&mut self, view: View<'_>, procedure: u32) {
         if !std::mem::replace(&mut self.procedures[procedure as usize], true) {
-            view.journal.messages(procedure).for_each(|message| self.messages[message as usize] = true);
+            view.journal.messages(procedure).iter().for_each(|&message| self.messages[message as usize] = true);
         }
     }
 }

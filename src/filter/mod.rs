@@ -79,7 +79,7 @@ impl Filter {
 
     /// Whether it holds for one of the messages of procedure `procedure`.
     pub fn matches_procedure(&self, view: View<'_>, procedure: u32) -> bool {
-        view.journal.messages(procedure).any(|message| self.matches(view, message))
+        view.journal.messages(procedure).iter().any(|&message| self.matches(view, message))
     }
 
     /// By index of connection, whether it holds for one of its messages, or for the connection if it has none.

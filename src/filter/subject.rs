@@ -130,7 +130,7 @@ impl<'a> Subject<'a> {
     /// The answer to the message, with its index: it stands in the same procedure.
     pub(super) fn answer(&self) -> Option<(u32, &'a Record)> {
         let (procedure, _) = self.procedure()?;
-        let mut messages = self.view.journal.messages(procedure).map(|index| (index, self.view.record(index)));
+        let mut messages = self.view.journal.messages(procedure).iter().map(|&index| (index, self.view.record(index)));
         messages.find(|(_, record)| record.answers != NONE && Some(record.answers) == self.message)
     }
 

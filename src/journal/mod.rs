@@ -180,7 +180,8 @@ pub struct Journal {
     /// Messages that more than one packet carries, and the first of those.
     begun: Vec<(u32, u32)>,
     troubles: HashMap<u32, Vec<Trouble>>,
-    more_messages: HashMap<u32, Vec<u32>>,
+    /// All messages of the procedures that have more than [`INLINE_MESSAGES`].
+    long: HashMap<u32, Vec<u32>>,
 }
 
 /// Procedures that belong together, at most [`MAX_EXCHANGE`] of them.
@@ -213,7 +214,7 @@ impl Journal {
             findings: Vec::new(),
             begun: Vec::new(),
             troubles: HashMap::new(),
-            more_messages: HashMap::new(),
+            long: HashMap::new(),
         }
     }
 
@@ -240,35 +241,29 @@ impl Journal {
         entry.count += 1;
         match entry.messages.get_mut(position) {
             Some(place) => *place = message,
-            None => self.more_messages.entry(procedure).or_default().push(message),
+            None => self.long.entry(procedure).or_insert_with(|| entry.messages.to_vec()).push(message),
         }
         self.records[message as usize].procedure = procedure;
     }
 
     /// Indexes of a procedure's messages, in time order.
-    pub fn messages(&self, procedure: u32) -> impl Iterator<Item = u32> {
+    pub fn messages(&self, procedure: u32) -> &[u32] {
         let entry = &self.procedures[procedure as usize];
-        let count = entry.count as usize;
-        let more = (count > INLINE_MESSAGES).then(|| self.more_messages.get(&procedure)).flatten();
-        entry.messages[..count.min(INLINE_MESSAGES)].iter().chain(more.into_iter().flatten()).copied()
+        entry.messages.get(..entry.count as usize).unwrap_or_else(|| &self.long[&procedure])
     }
 
     /// The earliest and the latest time of a procedure's messages: capture times may go back.
     pub fn span(&self, procedure: u32) -> (Timestamp, Timestamp) {
         let (first, _) = self.first_and_last(procedure);
         let begun = self.records[first as usize].time;
-        let times = self.messages(procedure).map(|message| self.records[message as usize].time);
+        let times = self.messages(procedure).iter().map(|&message| self.records[message as usize].time);
         times.fold((begun, begun), |(start, end), time| (start.min(time), end.max(time)))
     }
 
     /// First and last message of a procedure.
     pub fn first_and_last(&self, procedure: u32) -> (u32, u32) {
-        let entry = &self.procedures[procedure as usize];
-        let first = entry.messages[0];
-        match entry.messages.get(entry.count as usize - 1) {
-            Some(&last) => (first, last),
-            None => (first, self.messages(procedure).last().unwrap_or(first)),
-        }
+        let messages = self.messages(procedure);
+        (messages[0], messages[messages.len() - 1])
     }
 
     /// Indexes of the other procedures of the same exchange, ascending.
@@ -401,12 +396,12 @@ impl Journal {
             *message = renumbered(*message);
         }
         for index in 0..self.procedures.len() {
-            let mut messages: Vec<u32> = self.messages(index as u32).map(renumbered).collect();
+            let mut messages: Vec<u32> = self.messages(index as u32).iter().copied().map(renumbered).collect();
             messages.sort_unstable();
             let inline = messages.len().min(INLINE_MESSAGES);
             self.procedures[index].messages[..inline].copy_from_slice(&messages[..inline]);
-            if let Some(more) = self.more_messages.get_mut(&(index as u32)) {
-                more.copy_from_slice(&messages[inline..]);
+            if messages.len() > INLINE_MESSAGES {
+                self.long.insert(index as u32, messages);
             }
         }
     }
@@ -422,8 +417,8 @@ impl Journal {
         for exchange in &mut self.exchanges {
             exchange.members.iter_mut().for_each(|member| *member = new[*member as usize]);
         }
-        let more = std::mem::take(&mut self.more_messages);
-        self.more_messages = more.into_iter().map(|(procedure, list)| (new[procedure as usize], list)).collect();
+        let long = std::mem::take(&mut self.long);
+        self.long = long.into_iter().map(|(procedure, list)| (new[procedure as usize], list)).collect();
     }
 }
 

@@ -6,11 +6,12 @@ use anstyle::Style;
 
 use super::clock::{Clock, duration};
 use super::escape::{escaped, token, width};
-use super::ladder::{Identities, km_of};
+use super::ladder::{Identities, Kms};
 use super::lines::{Piece, flow, pad, paint, push_aligned, push_number, push_spaces};
 use super::style::{Styles, mark};
-use crate::diagnostic::{Code, Severity};
-use crate::journal::{Procedure, View};
+use crate::diagnostic::{Code, CodeSet, Severity};
+use crate::journal::{Journal, Procedure, View};
+use crate::time::Timestamp;
 
 /// Columns of a session ID or key relay request ID; a UUID has 36.
 const MOST_ID: usize = 64;
@@ -25,11 +26,39 @@ const STATE: usize = 10;
 /// `-12345.67 ms`, mostly.
 const DURATION: usize = 9;
 
+/// What the messages of a procedure say together.
+struct Sum {
+    start: Timestamp,
+    end: Timestamp,
+    worst: Option<Severity>,
+    /// Codes of their diagnostics.
+    codes: CodeSet,
+    /// Index of the connection of the first one.
+    connection: u32,
+}
+
+impl Sum {
+    fn of(journal: &Journal, messages: &[u32]) -> Self {
+        let first = &journal.records[messages[0] as usize];
+        let (start, end, connection) = (first.time, first.time, first.connection);
+        let mut sum = Self { start, end, worst: None, codes: CodeSet::default(), connection };
+        for &message in messages {
+            let record = &journal.records[message as usize];
+            sum.start = sum.start.min(record.time);
+            sum.end = sum.end.max(record.time);
+            sum.worst = sum.worst.max(record.worst);
+            sum.codes.0 |= record.codes.0;
+        }
+        sum
+    }
+}
+
 /// How procedures are listed.
 #[derive(Clone, Debug)]
 pub struct Listing<'a> {
     view: View<'a>,
     identities: &'a Identities<'a>,
+    kms: &'a Kms,
     /// What tells the times.
     pub clock: Clock,
     styles: Styles,
@@ -41,17 +70,22 @@ pub struct Listing<'a> {
 
 impl<'a> Listing<'a> {
     /// A listing for lines of at most `columns`.
-    pub fn new(view: View<'a>, identities: &'a Identities<'a>, clock: Clock, styles: Styles, columns: usize) -> Self {
+    pub fn new(
+        view: View<'a>,
+        (identities, kms): (&'a Identities<'a>, &'a Kms),
+        clock: Clock,
+        styles: Styles,
+        columns: usize,
+    ) -> Self {
         let journal = view.journal;
         let mut used = vec![false; journal.definitions.procedures.len()];
         journal.procedures.iter().for_each(|procedure| used[procedure.definition as usize] = true);
         let talking = (0..).zip(&journal.connections).filter(|(_, connection)| connection.messages > 0);
-        let kms = talking.map(|(index, connection)| identities.lane(index, Identities::km_side(connection)));
-        let km = kms.map(|km| width(&km.name)).max().unwrap_or(0);
+        let km = talking.map(|(index, _)| kms.of(index).1).max().unwrap_or(0);
         let names = journal.definitions.procedures.iter().zip(used).filter(|(_, used)| *used);
         let name = names.map(|(definition, _)| width(&definition.name)).max().unwrap_or(0).max("PROCEDURE".len());
         let id = journal.procedures.len().to_string().len().max("ID".len());
-        Self { view, identities, clock, styles, columns, id, name, km: km.clamp("KM".len(), MOST_NAME) }
+        Self { view, identities, kms, clock, styles, columns, id, name, km: km.clamp("KM".len(), MOST_NAME) }
     }
 
     /// Whether everything stands in columns; else each procedure takes two lines or more.
@@ -89,14 +123,14 @@ impl<'a> Listing<'a> {
         let journal = self.view.journal;
         let procedure = &journal.procedures[index as usize];
         let mut line = String::with_capacity(256);
-        self.head(&mut line, index, procedure);
-        let (connection, side) = km_of(self.view, index);
-        let km = self.identities.lane(connection, side).name;
-        let mut pieces = self.pieces(index, procedure);
+        let sum = Sum::of(journal, journal.messages(index));
+        self.head(&mut line, index, procedure, &sum);
+        let (km, columns) = self.kms.of(sum.connection);
+        let mut pieces = self.pieces(index, procedure, &sum);
         if self.is_wide() {
             line.push_str("  ");
-            line.push_str(&km);
-            pad(&mut line, &km, self.km + 2);
+            line.push_str(km);
+            push_spaces(&mut line, (self.km + 2).saturating_sub(columns));
             flow(&mut line, &pieces, self.fixed_width(), self.fixed_width(), self.columns);
         } else {
             let indent = self.id + 1;
@@ -110,11 +144,9 @@ impl<'a> Listing<'a> {
         out.write_all(line.as_bytes())
     }
 
-    fn head(&mut self, line: &mut String, index: u32, procedure: &Procedure) {
+    fn head(&mut self, line: &mut String, index: u32, procedure: &Procedure, sum: &Sum) {
         let journal = self.view.journal;
-        let (first, last) = journal.first_and_last(index);
-        let (start, end) = journal.span(index);
-        let worst = self.worst(index);
+        let &Sum { start, end, worst, .. } = sum;
         push_aligned(line, u64::from(index) + 1, self.id);
         line.push(' ');
         paint(line, &self.clock.next(start), self.styles.dim);
@@ -126,12 +158,12 @@ impl<'a> Listing<'a> {
         pad(line, &name, self.name + 2);
         paint(line, procedure.state.name(), self.styles.state(procedure.state));
         pad(line, procedure.state.name(), STATE + 2);
-        let took = if first == last { "-".to_owned() } else { duration(end - start) };
+        let took = if journal.messages(index).len() == 1 { "-".to_owned() } else { duration(end - start) };
         push_spaces(line, DURATION.saturating_sub(took.len()));
         line.push_str(&took);
     }
 
-    fn pieces(&self, index: u32, procedure: &Procedure) -> Vec<Piece> {
+    fn pieces(&self, index: u32, procedure: &Procedure, sum: &Sum) -> Vec<Piece> {
         let (journal, styles) = (self.view.journal, &self.styles);
         let piece = |label, text: String| Piece::labelled(label, styles.dim, text, Style::new());
         let mut pieces = Vec::new();
@@ -139,32 +171,18 @@ impl<'a> Listing<'a> {
             pieces.extend(journal.texts.get(id).map(|id| piece(label, token(id, MOST_ID))));
         }
         if self.identities.has_several_controllers() {
-            let (connection, _) = km_of(self.view, index);
-            pieces.push(piece("controller", self.identities.controller_address(connection)));
+            pieces.push(piece("controller", self.identities.controller_address(sum.connection)));
         }
-        pieces.push(piece("messages", numbers(&journal.messages(index).collect::<Vec<_>>(), usize::MAX)));
+        pieces.push(piece("messages", numbers(journal.messages(index), usize::MAX)));
         let related = journal.related(index);
         if !related.is_empty() {
             pieces.push(piece("related", numbers(&related, MOST_RELATED)));
         }
-        let codes = self.codes(index);
+        let codes: Vec<&str> = sum.codes.iter().map(Code::name).collect();
         if !codes.is_empty() {
-            pieces.push(Piece::new(format!("[{}]", codes.join(", ")), styles.severity(self.worst(index))));
+            pieces.push(Piece::new(format!("[{}]", codes.join(", ")), styles.severity(sum.worst)));
         }
         pieces
-    }
-
-    fn worst(&self, index: u32) -> Option<Severity> {
-        self.view.journal.messages(index).filter_map(|message| self.view.record(message).worst).max()
-    }
-
-    /// Codes of the diagnostics of its messages, each once.
-    fn codes(&self, index: u32) -> Vec<&'static str> {
-        let mut all = crate::diagnostic::CodeSet::default();
-        for message in self.view.journal.messages(index) {
-            all.0 |= self.view.record(message).codes.0;
-        }
-        all.iter().map(Code::name).collect()
     }
 }
 

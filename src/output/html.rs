@@ -127,7 +127,7 @@ impl Page<'_> {
         let drawing = svg::draw(self.view, ladder, &mut self.clock, false);
         write!(out, "<figure>{drawing}</figure>\n<table class=\"messages\">\n")?;
         let mut messages: Vec<u32> =
-            ladder.procedures.iter().flat_map(|&procedure| self.view.journal.messages(procedure)).collect();
+            ladder.procedures.iter().flat_map(|&procedure| self.view.journal.messages(procedure)).copied().collect();
         messages.sort_unstable();
         for index in messages {
             self.message(out, index)?;

@@ -38,7 +38,7 @@ pub fn procedure(out: &mut impl Write, view: View<'_>, index: u32) -> io::Result
     line.raw(",\"clause\":").text(Some(&definition.clause));
     line.raw(",\"state\":").text(Some(procedure.state.name()));
     line.raw(",\"messages\":").numbers(journal.messages(index));
-    line.raw(",\"related\":").numbers(journal.related(index).into_iter());
+    line.raw(",\"related\":").numbers(&journal.related(index));
     line.raw(",\"session_id\":").text(journal.texts.get(procedure.session));
     line.raw(",\"key_relay_request_id\":").text(journal.texts.get(procedure.key_relay_request));
     line.raw(",\"start\":\"").bytes(&start.rfc3339());
@@ -141,9 +141,9 @@ impl Line {
     }
 
     /// Indexes, as they are numbered outside.
-    fn numbers(&mut self, indexes: impl Iterator<Item = u32>) -> &mut Self {
+    fn numbers(&mut self, indexes: &[u32]) -> &mut Self {
         self.raw("[");
-        for (position, index) in indexes.enumerate() {
+        for (position, &index) in indexes.iter().enumerate() {
             if position > 0 {
                 self.raw(",");
             }

@@ -96,8 +96,13 @@ pub fn pad(out: &mut String, text: &str, columns: usize) {
 }
 
 /// Appends `columns` spaces.
-pub fn push_spaces(out: &mut String, columns: usize) {
-    out.extend(std::iter::repeat_n(' ', columns));
+pub fn push_spaces(out: &mut String, mut columns: usize) {
+    const SPACES: &str = "                                                                ";
+    while columns > SPACES.len() {
+        out.push_str(SPACES);
+        columns -= SPACES.len();
+    }
+    out.push_str(&SPACES[..columns]);
 }
 
 /// Appends `value` in decimal digits.

@@ -81,7 +81,7 @@ impl<'a> Groups<'a> {
     fn ends(&self, procedure: u32) -> [Option<String>; 2] {
         let journal = self.view.journal;
         let mut ends = [None, None];
-        for message in journal.messages(procedure) {
+        for &message in journal.messages(procedure) {
             for (end, identifier) in ends.iter_mut().zip([Identifier::Source, Identifier::Destination]) {
                 *end = end.take().or_else(|| self.text(message, identifier));
             }

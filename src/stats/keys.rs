@@ -129,7 +129,7 @@ impl Statistics<'_> {
     }
 
     fn learn_procedure(&self, keys: &mut Keys, procedure: u32, pair: u32, event: usize) {
-        for message in self.view.journal.messages(procedure) {
+        for &message in self.view.journal.messages(procedure) {
             let record = self.view.record(message);
             let decoded = self.view.decoded(record);
             let definitions = &self.view.journal.definitions;

@@ -143,7 +143,7 @@ fn procedure_table(state: &State, view: View<'_>, buffer: &mut Buffer, area: Rec
         active: state.prompt.is_none(),
     };
     table.draw(buffer, area, &state.setup.theme, &mut |row, column, room| {
-        let marked = view.journal.messages(panel.rows[row].procedure).any(|message| state.is_marked(message));
+        let marked = view.journal.messages(panel.rows[row].procedure).iter().any(|&message| state.is_marked(message));
         panel.cell(view, &look(state, if marked { "*" } else { "" }, room), &mut clock, row, column)
     });
     if panel.rows.is_empty() {

@@ -54,9 +54,9 @@ impl State {
             }
             (Command::MarkRelated, _, Some(procedure)) => {
                 let all = view.journal.related(procedure).into_iter().chain([procedure]);
-                all.flat_map(|procedure| view.journal.messages(procedure)).collect()
+                all.flat_map(|procedure| view.journal.messages(procedure)).copied().collect()
             }
-            (Command::Mark, Tab::Procedures, Some(procedure)) => view.journal.messages(procedure).collect(),
+            (Command::Mark, Tab::Procedures, Some(procedure)) => view.journal.messages(procedure).to_vec(),
             _ => self.message(view).into_iter().collect(),
         };
         if command == Command::Comment {

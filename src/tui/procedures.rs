@@ -173,7 +173,7 @@ impl Panel {
             "controller" => plain(brief(&look.names.controller(view, row.procedure), look.room).into_owned()),
             "session" => plain(text(procedure.session)),
             "relay" => plain(text(procedure.key_relay_request)),
-            "messages" => plain(journal.messages(row.procedure).count().to_string()),
+            "messages" => plain(journal.messages(row.procedure).len().to_string()),
             "duration" => {
                 let (first, last) = journal.first_and_last(row.procedure);
                 plain(if first == last { "-".to_owned() } else { duration(took(view, row.procedure)) })
@@ -208,13 +208,13 @@ fn title(view: View<'_>, row: Row) -> String {
 
 /// The worst finding about its messages.
 pub fn worst(view: View<'_>, procedure: u32) -> Option<Severity> {
-    view.journal.messages(procedure).filter_map(|message| view.record(message).worst).max()
+    view.journal.messages(procedure).iter().filter_map(|&message| view.record(message).worst).max()
 }
 
 /// The first message with the worst finding, and the code of that.
 pub fn worst_finding(view: View<'_>, procedure: u32) -> Option<(u32, Code)> {
     let worst = worst(view, procedure)?;
-    let message = view.journal.messages(procedure).find(|&message| view.record(message).worst == Some(worst))?;
+    let &message = view.journal.messages(procedure).iter().find(|&&message| view.record(message).worst == Some(worst))?;
     let code = view.record(message).codes.iter().find(|&code| findings::has(view, message, code) == Some(worst))?;
     Some((message, code))
 }
@@ -254,7 +254,7 @@ fn number(view: View<'_>, key: &str, procedure: u32) -> i64 {
             let own = &names[usize::from(entry.definition)].name;
             names.iter().filter(|other| other.name < *own).count() as i64
         }
-        "messages" => journal.messages(procedure).count() as i64,
+        "messages" => journal.messages(procedure).len() as i64,
         "duration" => took(view, procedure).0,
         _ => entry.state as i64,
     }

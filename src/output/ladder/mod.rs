@@ -7,5 +7,5 @@ mod rows;
 pub mod svg;
 pub mod text;
 
-pub use crate::identities::{Identities, Lane, Learned, km_of};
+pub use crate::identities::{Identities, Kms, Lane, Learned, km_of};
 pub use rows::{Event, Ladder, Row, exchanges};

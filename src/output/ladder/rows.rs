@@ -67,7 +67,7 @@ impl Ladder {
     pub fn new(view: View<'_>, identities: &Identities<'_>, mut procedures: Vec<u32>) -> Self {
         procedures.sort_unstable();
         let mut messages: Vec<u32> =
-            procedures.iter().flat_map(|&procedure| view.journal.messages(procedure)).collect();
+            procedures.iter().flat_map(|&procedure| view.journal.messages(procedure)).copied().collect();
         messages.sort_unstable();
         let mut ladder = Self { procedures, lanes: Vec::new(), rows: Vec::new() };
         // Missing answers by when they were given up, so that they stand where the waiting ended.
