@@ -7,6 +7,7 @@
 
 mod allowance;
 mod application;
+mod front;
 mod grpc;
 mod layers;
 mod order;
@@ -25,17 +26,20 @@ use crate::correlate::Correlator;
 use crate::dissect::Definitions;
 use crate::framing::CommandCodes;
 use crate::journal::{Closed, Connection, Journal, Side, Traffic};
-use crate::packet::{Flags, PacketParser, Parsed, Payload, Segment, Undecoded};
+use crate::packet::{Flags, Payload, Segment, Undecoded};
 use crate::place::Place;
-use crate::stream::{ConnectionTable, Located, Sought, Stamp};
+use crate::prefetch::prefetch;
+use crate::stream::{ConnectionTable, Located, Stamp};
 use crate::time::{Span, Timestamp};
 use crate::tls::{self, Secrets, SessionSecret};
 
-use order::{Horizon, Reorder};
+use front::Found;
+use order::Reorder;
 use pool::Pool;
 use work::{Output, SegmentTask, Task, Work};
 use worker::{Wishes, Worker};
 
+pub use front::{Front, Segments};
 pub use work::{Layer, Part, Tap, Tapped};
 
 /// Batches that may be under way in workers on threads of their own.
@@ -81,9 +85,15 @@ impl Options {
 /// From packets to procedures.
 pub struct Analyzer {
     definitions: Arc<Definitions>,
-    parser: PacketParser,
+    /// Reads the packets, unless it was detached.
+    front: Front,
+    /// What it read; empty between batches.
+    segments: Segments,
+    /// What could not be read in packets so far.
+    undecoded: Undecoded,
     table: ConnectionTable,
-    horizon: Horizon,
+    /// How far back messages may be placed.
+    floor: (u32, u32),
     pool: Pool,
     reorder: Reorder,
     correlator: Correlator,
@@ -104,27 +114,12 @@ pub struct Analyzer {
     tapped: Vec<Tapped>,
     /// Outputs whose memory can be used again.
     spare: Vec<Output>,
-    /// The segments of a batch; empty between batches.
-    segments: Vec<Found>,
+    /// The connections of a batch's segments; empty between batches.
+    located: Vec<Located>,
 }
 
 /// Finds secrets.
 type Reserve = Box<dyn FnOnce() -> Secrets + Send>;
-
-/// The first byte of a TLS stream whose secrets may be known: it begins with a handshake record (RFC 8446 5.1).
-const HANDSHAKE: u8 = 22;
-
-/// A segment in a batch.
-struct Found {
-    segment: Segment,
-    sought: Sought,
-    stamp: Stamp,
-    /// How far back messages may be placed, see [`Horizon`].
-    floor: (u32, u32),
-    /// Where its packet lies.
-    block: u16,
-    offset: u64,
-}
 
 impl Analyzer {
     /// An analyzer that has seen nothing.
@@ -145,10 +140,13 @@ impl Analyzer {
             };
             Worker::new(codes, definitions, hasher.clone(), (index, workers), wishes)
         };
+        let table = ConnectionTable::default();
         Self {
-            parser: PacketParser::new(),
-            table: ConnectionTable::default(),
-            horizon: Horizon::default(),
+            front: Front::new(table.seeker().clone()),
+            segments: Segments::default(),
+            undecoded: Undecoded::default(),
+            table,
+            floor: (0, 0),
             pool: Pool::new((0..workers).map(make).collect(), options.threads > 1),
             reorder: Reorder::default(),
             correlator: Correlator::new(&definitions, options.time_out),
@@ -165,7 +163,7 @@ impl Analyzer {
             under_way: 0,
             tapped: Vec::new(),
             spare: Vec::new(),
-            segments: Vec::new(),
+            located: Vec::new(),
         }
     }
 
@@ -185,32 +183,54 @@ impl Analyzer {
     /// Takes the next packets.
     pub fn batch(&mut self, batch: &Batch) {
         let mut segments = std::mem::take(&mut self.segments);
-        if let (0, Some(first)) = (self.packets, batch.packets.first()) {
-            self.journal.start = first.time;
-        }
-        for packet in &batch.packets {
-            self.packets += 1;
-            self.last = self.last.max(packet.time);
-            let stamp = Stamp { packet: self.packets, time: packet.time };
-            self.horizon.advance(stamp);
-            let bytes = batch.bytes(packet);
-            if let Parsed::Segment(segment) = self.parser.parse(packet.link, bytes, packet.original, packet.time) {
-                if self.reserve.is_some() && segment.payload.bytes(bytes).first() == Some(&HANDSHAKE) {
-                    self.use_reserve();
-                }
-                let (sought, floor) = (self.table.seek(&segment), self.horizon.floor());
-                segments.push(Found { segment, sought, stamp, floor, block: packet.block, offset: packet.offset });
-            }
-        }
-        let mut works = self.works(&batch.blocks);
-        // A second pass, so that what is known of the connections is on its way when it is looked at.
-        for found in segments.drain(..) {
-            self.segment(found, &mut works);
-        }
+        self.front.read(batch, &mut segments);
+        self.segments(&mut segments, &batch.blocks);
         self.segments = segments;
+    }
+
+    /// Gives away what reads the packets, for another thread to run: from now on [`Analyzer::segments`] takes what it
+    /// makes of the batches, in order, and [`Analyzer::batch`] is not called any more.
+    pub fn detach(&mut self) -> Front {
+        let another = Front::new(self.table.seeker().clone());
+        std::mem::replace(&mut self.front, another)
+    }
+
+    /// Takes the segments of the next batch, which lie in `blocks`.
+    pub fn segments(&mut self, segments: &mut Segments, blocks: &[Block]) {
+        if self.packets == 0 {
+            self.journal.start = segments.first;
+        }
+        (self.packets, self.last, self.floor) = (segments.packets, segments.last, segments.floor);
+        if let Some(undecoded) = segments.undecoded.take() {
+            self.undecoded = undecoded;
+        }
+        if segments.has_tls {
+            self.use_reserve();
+        }
+        let mut located = std::mem::take(&mut self.located);
+        self.locate(&segments.found, &mut located);
+        let mut works = self.works(blocks);
+        for (found, located) in segments.found.drain(..).zip(located.drain(..)) {
+            self.segment(found, located, &mut works);
+        }
+        self.located = located;
         self.submit(works);
         while self.under_way > self.pool.pipeline() {
             self.collect();
+        }
+    }
+
+    /// Finds the connection of each segment: in passes, so that what is known of the connections is on its way when it
+    /// is looked at.
+    fn locate(&mut self, found: &[Found], located: &mut Vec<Located>) {
+        found.iter().for_each(|found| self.table.prefetch(found.sought));
+        for Found { segment, sought, .. } in found {
+            let length = segment.payload.length().saturating_add(segment.missing);
+            let at = self.table.locate(segment, *sought, length);
+            if let Some(connection) = self.journal.connections.get(at.connection as usize) {
+                prefetch(connection);
+            }
+            located.push(at);
         }
     }
 
@@ -278,7 +298,7 @@ impl Analyzer {
 
     /// What could not be read in packets, by reason.
     pub fn undecoded(&self) -> Undecoded {
-        self.parser.undecoded()
+        self.undecoded.clone()
     }
 
     /// The TLS secrets known so far.
@@ -292,7 +312,7 @@ impl Analyzer {
     }
 
     fn works(&mut self, blocks: &[Block]) -> Vec<Work> {
-        let floor = self.horizon.floor();
+        let floor = self.floor;
         let sessions = Arc::new(std::mem::take(&mut self.sessions));
         self.has_news = false;
         let work = |_| {
@@ -305,13 +325,9 @@ impl Analyzer {
         (0..self.pool.workers()).map(work).collect()
     }
 
-    fn segment(&mut self, found: Found, works: &mut [Work]) {
-        let Found { segment, sought, stamp, floor, block, offset } = found;
-        let length = match &segment.payload {
-            Payload::InPacket { length, .. } => *length,
-            Payload::Reassembled(bytes) => bytes.len() as u32,
-        };
-        let located = self.table.locate(&segment, sought, length.saturating_add(segment.missing));
+    fn segment(&mut self, found: Found, located: Located, works: &mut [Work]) {
+        let Found { segment, stamp, floor, block, offset, .. } = found;
+        let length = segment.payload.length();
         if let Some(replaced) = located.replaces {
             let index = replaced as usize % works.len();
             works[index].tasks.push(Task::Retire { connection: replaced, stamp });
@@ -383,7 +399,7 @@ impl Analyzer {
     fn submit(&mut self, works: Vec<Work>) {
         self.pool.submit(works);
         self.under_way += 1;
-        self.reorder.expect(self.packets, self.horizon.floor().1);
+        self.reorder.expect(self.packets, self.floor.1);
     }
 
     /// Takes what the workers made of the oldest batch.

@@ -14,9 +14,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::report::{report, report_leftovers, report_undecoded};
 use super::say;
 use super::secrets::{KeyLogs, SecretArgs};
-use crate::analyzer::{Analyzer, Options, Tap, Tapped};
-use crate::capture::Batch;
+use crate::analyzer::{Analyzer, Front, Options, Segments, Tap, Tapped};
 use crate::capture::file::{FileSummary, Reader};
+use crate::capture::{Batch, Block};
 use crate::dissect::{Definitions, load};
 use crate::journal::{Journal, View};
 use crate::time::Span;
@@ -196,9 +196,9 @@ impl InputArgs {
             return Ok(None);
         };
         let progress = Progress::new();
-        each_batch(&mut reader, self.batch as usize, self.threads(), |batch, read| {
+        self.each_batch(&mut reader, analyzer.detach(), |segments, blocks, read| {
             key_logs.poll(|bytes| analyzer.add_secrets(bytes))?;
-            analyzer.batch(batch);
+            analyzer.segments(segments, blocks);
             progress.show(read);
             taken(analyzer.take_tapped())
         })?;
@@ -251,8 +251,8 @@ impl InputArgs {
         let secrets = Secrets::clone(&analysis.secrets);
         let options = self.analysis.options(definitions);
         let mut analyzer = Analyzer::new(Options { secrets, threads: self.threads(), tap, ..options });
-        each_batch(&mut analysis.reader.again(), self.batch as usize, self.threads(), |batch, _| {
-            analyzer.batch(batch);
+        self.each_batch(&mut analysis.reader.again(), analyzer.detach(), |segments, blocks, _| {
+            analyzer.segments(segments, blocks);
             taken(analyzer.take_tapped())
         })?;
         analyzer.finish();
@@ -264,6 +264,44 @@ impl InputArgs {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.threads.map_or_else(cores, usize::from)
     }
+
+    /// Calls `act` with the segments of every batch, what they lie in, and how far the reading is; with several threads
+    /// the next ones are read meanwhile.
+    pub(super) fn each_batch(
+        &self,
+        reader: &mut Reader,
+        mut front: Front,
+        mut act: impl FnMut(&mut Segments, &[Block], (u64, u64)) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let most = self.batch as usize;
+        if self.threads() == 1 {
+            let (mut batch, mut segments) = (Batch::default(), Segments::default());
+            while reader.read_batch(&mut batch, most) {
+                front.read(&batch, &mut segments);
+                act(&mut segments, &batch.blocks, reader.progress())?;
+            }
+            return Ok(());
+        }
+        std::thread::scope(|scope| {
+            let (full, batches) = bounded(BATCHES_AHEAD);
+            let (empty, spares) = bounded::<(Batch, Segments)>(BATCHES_AHEAD + 1);
+            scope.spawn(move || {
+                let (mut batch, mut segments) = (Batch::default(), Segments::default());
+                while reader.read_batch(&mut batch, most) {
+                    front.read(&batch, &mut segments);
+                    // Nobody listens any more: whoever did has failed, and says so.
+                    let Ok(()) = full.send((batch, segments, reader.progress())) else { return };
+                    (batch, segments) = spares.try_recv().unwrap_or_default();
+                }
+            });
+            for (batch, mut segments, read) in batches {
+                act(&mut segments, &batch.blocks, read)?;
+                // Only the memory is handed back; where there is no room for it, it is freed.
+                let _ = empty.try_send((batch, segments));
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Captures that were opened, and what will analyse them.
@@ -273,40 +311,6 @@ pub(super) struct Started {
     pub analyzer: Analyzer,
     /// Some files could not be opened, which was said.
     pub errors: bool,
-}
-
-/// Calls `act` with every batch and how far the reading is; with several threads the next ones are read meanwhile.
-pub(super) fn each_batch(
-    reader: &mut Reader,
-    most: usize,
-    threads: usize,
-    mut act: impl FnMut(&Batch, (u64, u64)) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    if threads == 1 {
-        let mut batch = Batch::default();
-        while reader.read_batch(&mut batch, most) {
-            act(&batch, reader.progress())?;
-        }
-        return Ok(());
-    }
-    std::thread::scope(|scope| {
-        let (full, batches) = bounded(BATCHES_AHEAD);
-        let (empty, spares) = bounded::<Batch>(BATCHES_AHEAD + 1);
-        scope.spawn(move || {
-            let mut batch = Batch::default();
-            while reader.read_batch(&mut batch, most) {
-                // Nobody listens any more: whoever did has failed, and says so.
-                let Ok(()) = full.send((batch, reader.progress())) else { return };
-                batch = spares.try_recv().unwrap_or_default();
-            }
-        });
-        for (batch, read) in batches {
-            act(&batch, read)?;
-            // Only the memory is handed back; where there is no room for it, it is freed.
-            let _ = empty.try_send(batch);
-        }
-        Ok(())
-    })
 }
 
 /// A progress bar on stderr, for long work on a terminal.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use super::input::{InputArgs, each_batch};
+use super::input::InputArgs;
 use super::live::{Live, Source};
 use super::report::problems;
 use super::secrets::KeyLogs;
@@ -61,14 +61,15 @@ impl Shared {
 
     /// Reads to the end, or until cancelled.
     pub fn read(&self, args: &InputArgs, mut reader: Reader, mut key_logs: KeyLogs) -> anyhow::Result<KeyLogs> {
-        let read = each_batch(&mut reader, args.batch as usize, args.threads(), |batch, read| {
+        let front = self.lock().analyzer.detach();
+        let read = args.each_batch(&mut reader, front, |segments, blocks, read| {
             if self.is_cancelled() {
                 bail!("cancelled");
             }
             self.give_way();
             let mut inner = self.lock();
             key_logs.poll(|bytes| inner.analyzer.add_secrets(bytes))?;
-            inner.analyzer.batch(batch);
+            inner.analyzer.segments(segments, blocks);
             inner.status.generation += 1;
             inner.status.read = Some(read);
             Ok(())

@@ -71,6 +71,14 @@ impl Payload {
             Self::Reassembled(bytes) => bytes,
         }
     }
+
+    /// How many bytes.
+    pub fn length(&self) -> u32 {
+        match self {
+            Self::InPacket { length, .. } => *length,
+            Self::Reassembled(bytes) => bytes.len() as u32,
+        }
+    }
 }
 
 /// One TCP segment.

@@ -57,38 +57,58 @@ pub struct ConnectionTable {
     entries: Vec<Entry>,
     /// Indexes of `entries`: small enough to stay in a cache when they do not.
     index: HashTable<u32>,
-    hasher: RandomState,
+    seeker: Seeker,
     count: u32,
 }
+
+/// Prepares segments to be located, on whichever thread they are found.
+#[derive(Clone, Debug, Default)]
+pub struct Seeker(RandomState);
 
 /// A segment that is about to be located.
 #[derive(Clone, Copy, Debug)]
 pub struct Sought {
-    key: Key,
     hash: u64,
     from_low: bool,
 }
 
-impl ConnectionTable {
-    /// Prepares to locate `segment`: asks for what is known of its connection, if anything is.
-    pub fn seek(&self, segment: &Segment) -> Sought {
-        let from_low = segment.source <= segment.destination;
+impl Key {
+    /// Of a segment that the lower endpoint sent, or not.
+    fn of(segment: &Segment, from_low: bool) -> Self {
         let (low, high) =
             if from_low { (segment.source, segment.destination) } else { (segment.destination, segment.source) };
-        let key = Key { low, high };
-        let hash = self.hasher.hash_one(key);
+        Self { low, high }
+    }
+}
+
+impl Seeker {
+    /// Prepares to locate `segment`.
+    pub fn seek(&self, segment: &Segment) -> Sought {
+        let from_low = segment.source <= segment.destination;
+        Sought { hash: self.0.hash_one(Key::of(segment, from_low)), from_low }
+    }
+}
+
+impl ConnectionTable {
+    /// What prepares segments to be located here.
+    pub fn seeker(&self) -> &Seeker {
+        &self.seeker
+    }
+
+    /// Asks for what is known of a connection that will be located soon, if anything is.
+    pub fn prefetch(&self, sought: Sought) {
         // Not compared yet, which would wait for the entry: rarely another's, and then only in vain.
-        if let Some(&index) = self.index.find(hash, |_| true) {
+        if let Some(&index) = self.index.find(sought.hash, |_| true) {
             prefetch(&self.entries[index as usize]);
         }
-        Sought { key, hash, from_low }
     }
 
     /// Finds, or begins, the connection of `segment`, which `sought` was made for.
     pub fn locate(&mut self, segment: &Segment, sought: Sought, payload: u32) -> Located {
-        let Sought { key, hash, from_low } = sought;
+        let Sought { hash, from_low } = sought;
+        let key = Key::of(segment, from_low);
         let side = usize::from(!from_low);
-        let Self { entries, index, hasher, count } = self;
+        let Self { entries, index, seeker: Seeker(hasher), count } = self;
         let known = index.find(hash, |&index| entries[index as usize].key == key).copied();
         let mut is_new = known.is_none();
         let mut replaces = None;

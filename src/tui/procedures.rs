@@ -214,7 +214,8 @@ pub fn worst(view: View<'_>, procedure: u32) -> Option<Severity> {
 /// The first message with the worst finding, and the code of that.
 pub fn worst_finding(view: View<'_>, procedure: u32) -> Option<(u32, Code)> {
     let worst = worst(view, procedure)?;
-    let &message = view.journal.messages(procedure).iter().find(|&&message| view.record(message).worst == Some(worst))?;
+    let &message =
+        view.journal.messages(procedure).iter().find(|&&message| view.record(message).worst == Some(worst))?;
     let code = view.record(message).codes.iter().find(|&code| findings::has(view, message, code) == Some(worst))?;
     Some((message, code))
 }

@@ -1,0 +1,91 @@
+//! What comes before connections: packets, numbered in capture order, and the segments in them. In: batches of
+//! packets. Out: [`Segments`]. Depends on nothing that is found later, so it can run ahead on a thread of its own.
+
+use super::order::Horizon;
+use crate::capture::{Batch, Packet};
+use crate::packet::{PacketParser, Parsed, Payload, Segment, Undecoded};
+use crate::stream::{Seeker, Sought, Stamp};
+use crate::time::Timestamp;
+
+/// The first byte of a TLS stream whose secrets may be known: it begins with a handshake record (RFC 8446 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// From packets to segments.
+pub struct Front {
+    parser: PacketParser,
+    seeker: Seeker,
+    horizon: Horizon,
+    packets: u32,
+    last: Timestamp,
+}
+
+/// The segments of a batch, and what else its packets said.
+#[derive(Default)]
+pub struct Segments {
+    pub(super) found: Vec<Found>,
+    /// Packets so far, with those of this batch.
+    pub(super) packets: u32,
+    /// When the first packet of this batch was captured.
+    pub(super) first: Timestamp,
+    /// The latest time so far.
+    pub(super) last: Timestamp,
+    /// How far back messages may be placed after this batch, see [`Horizon::floor`].
+    pub(super) floor: (u32, u32),
+    /// A segment looks like the beginning of TLS.
+    pub(super) has_tls: bool,
+    /// What could not be read so far, if that has changed.
+    pub(super) undecoded: Option<Undecoded>,
+}
+
+/// A segment in a batch.
+pub(super) struct Found {
+    pub segment: Segment,
+    pub sought: Sought,
+    pub stamp: Stamp,
+    /// How far back messages may be placed, see [`Horizon::floor`].
+    pub floor: (u32, u32),
+    /// Where its packet lies.
+    pub block: u16,
+    pub offset: u64,
+}
+
+impl Front {
+    /// A front that has seen nothing, for the connections that `seeker` is of.
+    pub(super) fn new(seeker: Seeker) -> Self {
+        let (parser, horizon) = (PacketParser::new(), Horizon::default());
+        Self { parser, seeker, horizon, packets: 0, last: Timestamp::default() }
+    }
+
+    /// Reads the next packets; `segments`, what was read before, is overwritten.
+    pub fn read(&mut self, batch: &Batch, segments: &mut Segments) {
+        segments.found.clear();
+        segments.has_tls = false;
+        segments.first = batch.packets.first().map_or(self.last, |packet| packet.time);
+        let mut is_news = false;
+        for packet in &batch.packets {
+            match self.packet(packet, batch.bytes(packet)) {
+                (Parsed::Segment(segment), stamp) => {
+                    let payload = segment.payload.bytes(batch.bytes(packet));
+                    segments.has_tls |= payload.first() == Some(&HANDSHAKE);
+                    is_news |= matches!(segment.payload, Payload::Reassembled(_));
+                    let (sought, floor) = (self.seeker.seek(&segment), self.horizon.floor());
+                    let (block, offset) = (packet.block, packet.offset);
+                    segments.found.push(Found { segment, sought, stamp, floor, block, offset });
+                }
+                (Parsed::Other, _) => {}
+                (Parsed::Fragment | Parsed::Undecodable(_), _) => is_news = true,
+            }
+        }
+        (segments.packets, segments.last) = (self.packets, self.last);
+        segments.floor = self.horizon.floor();
+        segments.undecoded = is_news.then(|| self.parser.undecoded());
+    }
+
+    fn packet(&mut self, packet: &Packet, bytes: &[u8]) -> (Parsed, Stamp) {
+        self.packets += 1;
+        self.last = self.last.max(packet.time);
+        let stamp = Stamp { packet: self.packets, time: packet.time };
+        self.horizon.advance(stamp);
+        (self.parser.parse(packet.link, bytes, packet.original, packet.time), stamp)
+    }
+}
