@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-use crate::dissect::{CommandCode, Identifier};
+use crate::dissect::{CommandCode, Identifier, ParameterId};
 use crate::escape::{escaped, width};
 use crate::journal::{Connection, Record, Side, TextId, View};
 use crate::packet::Endpoint;
@@ -184,18 +184,25 @@ impl<'a> Identities<'a> {
 
     fn learn_kmas(&mut self) {
         // A KM says who it is in every message, nearly always as the one before on its connection.
-        let mut last = vec![TextId::NONE; self.view.journal.connections.len()];
+        let mut ids = vec![TextId::NONE; self.view.journal.connections.len()];
+        let mut several = HashSet::<u32, RandomState>::default();
         for record in &self.view.journal.records {
             let id = record.identifier(Identifier::Source);
             if !id.is_some() || !NAME_THEIR_KM.contains(&record.code) {
                 continue;
             }
-            if std::mem::replace(&mut last[record.connection as usize], id) == id {
+            let known = std::mem::replace(&mut ids[record.connection as usize], id);
+            if known != id && known.is_some() {
+                several.insert(record.connection);
+            }
+        }
+        let names = &mut self.learned.to_mut().names;
+        for ((index, connection), id) in (0..).zip(&self.view.journal.connections).zip(ids) {
+            if !id.is_some() {
                 continue;
             }
-            let end = self.km_end(record);
-            let name = self.learned.to_mut().names.entry(end).or_insert(Name::Kma(id));
-            if !matches!(name, Name::Kma(known) if *known == id) {
+            let name = names.entry(connection.end(Self::km_side(connection))).or_insert(Name::Kma(id));
+            if !matches!(name, Name::Kma(known) if *known == id) || several.contains(&index) {
                 *name = Name::Several;
             }
         }
@@ -207,12 +214,15 @@ impl<'a> Identities<'a> {
             return;
         }
         let mut looked_at: HashMap<Endpoint, u8, RandomState> = HashMap::default();
+        let [source, destination] =
+            ["source_km_id", "destination_km_id"].map(|name| journal.definitions.parameter_named(name));
         for (index, record) in journal.records.iter().enumerate() {
             let (parameter, partner) = match record.code {
-                SESSION_CREATION_NOTIFICATION => ("source_km_id", SESSION_CREATION_REQUEST),
-                SESSION_CREATION_RESPONSE => ("destination_km_id", SESSION_CREATION_NOTIFICATION),
+                SESSION_CREATION_NOTIFICATION => (source, SESSION_CREATION_REQUEST),
+                SESSION_CREATION_RESPONSE => (destination, SESSION_CREATION_NOTIFICATION),
                 _ => continue,
             };
+            let Some(parameter) = parameter else { continue };
             let Some(end) = self.partner(index as u32, partner).map(|other| self.km_end(other)) else { continue };
             if self.is_settled(&end) {
                 continue;
@@ -230,9 +240,8 @@ impl<'a> Identities<'a> {
         matches!(self.learned.names.get(end), Some(Name::Kma(_) | Name::Several))
     }
 
-    fn learn_km(&mut self, end: Endpoint, record: &Record, parameter: &str) {
-        let parameter = self.view.journal.definitions.parameter_named(parameter);
-        let Some(shown) = parameter.and_then(|parameter| self.view.value_of(record, parameter)) else { return };
+    fn learn_km(&mut self, end: Endpoint, record: &Record, parameter: ParameterId) {
+        let Some(shown) = self.view.value_of(record, parameter) else { return };
         let name = escaped(shown.trim()).into_owned();
         if name.is_empty() {
             return;

@@ -428,9 +428,7 @@ impl Analyzer {
         self.released = until;
         let Self { reorder, correlator, journal, definitions, spare, .. } = self;
         reorder.release(until, spare, |event, later, output: &Output| {
-            if let Some(later) = later {
-                correlator.prefetch(journal, later.connection);
-            }
+            correlator.prefetch(journal, |ahead| later.get(ahead).map(|event| event.connection));
             event.apply(output, correlator, definitions, journal);
         });
     }

@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 
 use super::work::{Event, Output, Tapped};
-use crate::prefetch::AHEAD;
 use crate::stream::Stamp;
 use crate::time::{Span, Timestamp};
 
@@ -79,12 +78,12 @@ impl Reorder {
     }
 
     /// Gives events before packet `until` in order; outputs that nothing refers to any more go to `spare`.
-    /// With each event comes one that will follow soon.
+    /// With each event come those that follow it.
     pub fn release(
         &mut self,
         until: u32,
         spare: &mut Vec<Output>,
-        mut apply: impl FnMut(&Event, Option<&Event>, &Output),
+        mut apply: impl FnMut(&Event, &[Event], &Output),
     ) {
         // Most batches of one worker are in order already.
         if !self.waiting.is_sorted_by_key(Event::order) {
@@ -93,7 +92,7 @@ impl Reorder {
         let ready = self.waiting.partition_point(|event| event.key < until);
         for (index, event) in self.waiting[..ready].iter().enumerate() {
             let output = &self.outputs[(event.output - self.first_output) as usize];
-            apply(event, self.waiting.get(index + AHEAD), output);
+            apply(event, &self.waiting[index + 1..], output);
         }
         self.waiting.drain(..ready);
         let oldest = self.waiting.iter().map(|event| event.output).min();

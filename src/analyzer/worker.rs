@@ -133,9 +133,7 @@ impl Worker {
         let mut floors = work.floors.iter().copied().peekable();
         let mut floor = floors.next().map_or(0, |(_, floor)| floor);
         for index in 0..work.tasks.len() {
-            if let Some(later) = work.tasks.get(index + AHEAD) {
-                self.prefetch(later);
-            }
+            self.prefetch(&work.tasks[index..]);
             let task = &work.tasks[index];
             let stamp = task.stamp();
             while let Some(&(from, next)) = floors.peek()
@@ -252,10 +250,16 @@ impl Worker {
         }
     }
 
-    fn prefetch(&self, task: &Task) {
-        if let Task::Segment(task) = task
-            && let Some(Slot::Live(pair)) = self.slots.get(task.connection as usize / self.share)
-        {
+    /// Asks for what the tasks that follow the first one will look at.
+    fn prefetch(&self, tasks: &[Task]) {
+        let slot = |ahead: usize| match tasks.get(ahead)? {
+            Task::Segment(task) => self.slots.get(task.connection as usize / self.share),
+            _ => None,
+        };
+        if let Some(slot) = slot(2 * AHEAD) {
+            prefetch(slot);
+        }
+        if let Some(Slot::Live(pair)) = slot(AHEAD) {
             prefetch(&**pair);
         }
     }

@@ -16,7 +16,7 @@ use crate::dissect::{
 use crate::framing::{Header, Truncation};
 use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State, TextId};
 use crate::place::Place;
-use crate::prefetch::prefetch;
+use crate::prefetch::{AHEAD, prefetch};
 use crate::stream::Stamp;
 use crate::time::{Span, Timestamp};
 
@@ -86,10 +86,13 @@ impl Correlator {
         Self { time_out, transactions: Transactions::default(), exchanges }
     }
 
-    /// Asks for what is known of a connection whose next message will follow soon.
-    pub fn prefetch(&self, journal: &Journal, connection: u32) {
-        prefetch(&journal.connections[connection as usize]);
-        self.transactions.prefetch(connection);
+    /// Asks for what is known of the connections of messages that will follow: `connection_of` the message that many
+    /// messages ahead.
+    pub fn prefetch(&self, journal: &Journal, connection_of: impl Fn(usize) -> Option<u32>) {
+        if let Some(connection) = connection_of(AHEAD) {
+            prefetch(&journal.connections[connection as usize]);
+        }
+        self.transactions.prefetch(journal, connection_of);
     }
 
     /// Takes the next message, whose payload lies at `payload`; `definitions` are the journal's.

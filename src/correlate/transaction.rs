@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use super::ranges::Ranges;
 use crate::dissect::{CommandCode, IDENTIFIERS, Identifier, Message, Outcome};
 use crate::journal::{Binding, Finding, Journal, Record, Side, State, TextId};
-use crate::prefetch::prefetch;
+use crate::prefetch::{AHEAD, prefetch};
 use crate::time::{Span, Timestamp};
 
 /// Requests that wait on one connection: a KM has a handful, a load test thousands. Bounds the search for a response's
@@ -69,10 +69,19 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Asks for what is known of a connection.
-    pub fn prefetch(&self, connection: u32) {
-        if let Some(Some(connection)) = self.connections.get(connection as usize) {
+    /// Asks for what is known of connections, see [`super::Correlator::prefetch`]: each step leads to the next.
+    pub fn prefetch(&self, journal: &Journal, connection_of: impl Fn(usize) -> Option<u32>) {
+        let known = |ahead: usize| self.connections.get(connection_of(ahead)? as usize);
+        if let Some(known) = known(3 * AHEAD) {
+            prefetch(known);
+        }
+        if let Some(Some(connection)) = known(2 * AHEAD) {
             prefetch(&**connection);
+        }
+        if let Some(Some(connection)) = known(AHEAD)
+            && let Some(open) = connection.open.front()
+        {
+            prefetch(&journal.records[open.message as usize]);
         }
     }
 

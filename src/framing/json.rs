@@ -43,27 +43,34 @@ pub fn object_end(payload: &[u8]) -> Option<usize> {
     if payload.get(start) != Some(&b'{') {
         return None;
     }
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for (index, &byte) in payload.iter().enumerate().skip(start) {
-        if escaped {
-            escaped = false;
-            continue;
-        }
+    let (mut depth, mut at) = (0usize, start);
+    while let Some(byte) = payload.get(at) {
+        at += 1;
         match byte {
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
+            b'"' => at += string_end(&payload[at..])?,
             b'{' | b'[' => depth += 1,
             b'}' | b']' => {
                 depth -= 1;
                 if depth == 0 {
-                    return Some(index + 1);
+                    return Some(at);
                 }
             }
             _ => {}
         }
     }
     None
+}
+
+/// One past the quote that ends the string whose first character `bytes` begins with.
+fn string_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)? + 1;
+        if bytes[at - 1] == b'"' {
+            return Some(at);
+        }
+        at += 1;
+    }
 }
 
 /// Whether `payload` is one object that closes at its end, white space aside.
