@@ -74,6 +74,8 @@ impl Terminal {
 
     /// Whether the shell is back, on the screen that it had before, and echoes what is typed.
     fn is_given_back(&self, status: i32) {
+        // What is typed before the prompt is there may still be taken by the interface.
+        self.until("the prompt", |screen| screen.lines().rfind(|line| !line.trim().is_empty()) == Some("ready>"));
         self.run("echo \"status $?\"");
         let screen = self.shows(&format!("status {status}"));
         assert!(!screen.contains("Procedures"), "{screen}");

@@ -79,12 +79,7 @@ impl Reorder {
 
     /// Gives events before packet `until` in order; outputs that nothing refers to any more go to `spare`.
     /// With each event come those that follow it.
-    pub fn release(
-        &mut self,
-        until: u32,
-        spare: &mut Vec<Output>,
-        mut apply: impl FnMut(&Event, &[Event], &Output),
-    ) {
+    pub fn release(&mut self, until: u32, spare: &mut Vec<Output>, mut apply: impl FnMut(&Event, &[Event], &Output)) {
         // Most batches of one worker are in order already.
         if !self.waiting.is_sorted_by_key(Event::order) {
             self.waiting.sort_by_key(Event::order);

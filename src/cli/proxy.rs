@@ -231,6 +231,11 @@ impl IdentityArgs {
             ("--keylog", has_key_log),
         ];
         let opens = self.ca.is_some() || self.km_cert.is_some() || self.controller_cert.is_some();
+        if !self.crl.is_empty() && self.no_verify_km && self.no_verify_controller {
+            bail!(
+                "--crl is of no effect with --no-verify-km and --no-verify-controller; leave it out, or give --km-ca or --controller-ca"
+            );
+        }
         match given.iter().find(|(_, given)| *given && !opens) {
             Some((option, _)) => {
                 bail!(

@@ -217,6 +217,8 @@ fn what_does_not_go_together_is_said() {
     authority::init(&directory).unwrap();
     let doubtful = one(&["--ca", directory.to_str().unwrap()]);
     assert!(doubtful.contains("which authority of the KM's certificates") && doubtful.contains("--no-verify-km"));
+    let nobody = ["--no-verify-km", "--no-verify-controller", "--crl", "km.crl"];
+    assert!(one(&[&["--ca", directory.to_str().unwrap()][..], &nobody].concat()).contains("--crl is of no effect"));
     assert!(one(&["--keylog", "keys.log"]).contains("--keylog is about TLS, which is not opened without --ca"));
     assert!(one(&["--max-connections", "0"]).contains("--max-connections"));
     assert!(error(&["--listen", "[::]:4164", "--upstream", "[::1]:4164"]).contains("pass on to itself"));

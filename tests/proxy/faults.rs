@@ -9,7 +9,7 @@ use ckscope::capture::proxy::{Options, Party};
 use rustls::{ClientConnection, pki_types::ServerName};
 
 use crate::harness::{PATIENCE, Proxy, is_reset, patient, read_to_end, reset, until};
-use crate::pki::{Flaw, Kind, Pki, name};
+use crate::pki::{self, Flaw, Kind, Pki, name};
 use crate::stacks::{Met, Server, Stack, Version, client_config, converse, server_config};
 
 const VERSIONS: [Version; 2] = [Version::V12, Version::V13];
@@ -48,10 +48,10 @@ fn assert_fails(text: &str) {
 #[test]
 fn a_bad_certificate_of_the_km_is_refused_as_by_the_controller() {
     let flaws = [
-        (Flaw::Expired, "CertificateExpired", "its certificate was valid until 20"),
-        (Flaw::Untrusted, "UnknownCA", "its certificate leads to none of the authorities given"),
+        (Flaw::Expired, "CertificateExpired", "its certificate was valid until 20", "renew it"),
+        (Flaw::Untrusted, "UnknownCA", "its certificate leads to none of the authorities given", "--km-ca"),
     ];
-    for (flaw, alert, why) in flaws {
+    for (flaw, alert, why, hint) in flaws {
         let pki = Pki::flawed(Kind::P256, [flaw, Flaw::None]);
         for version in VERSIONS {
             let ([directly, through], refusal) = outcomes(&pki, pki.options(), version, true);
@@ -61,7 +61,7 @@ fn a_bad_certificate_of_the_km_is_refused_as_by_the_controller() {
             let refusal = refusal.unwrap();
             assert_eq!([refusal.who, refusal.whom], ["the proxy", "the KM"]);
             assert!(refusal.why.starts_with(why), "{}", refusal.why);
-            assert!(refusal.hint.unwrap().contains("--km-ca"));
+            assert!(refusal.hint.unwrap().contains(hint));
         }
     }
 }
@@ -129,14 +129,65 @@ fn who_does_not_trust_the_proxy_is_named_with_a_hint() {
 #[test]
 fn a_revoked_certificate_is_refused() {
     let pki = Pki::new(Kind::P256);
-    for (list, guilty) in [("km.crl", 0), ("controller.crl", 1)] {
+    // Of several lists of one authority, the newest counts.
+    let lists = [
+        (&["km.crl"][..], 0),
+        (&["controller.crl"], 1),
+        (&["km.crl", "km-older.crl"], 0),
+        (&["km-older.crl", "km.crl"], 0),
+    ];
+    for (lists, guilty) in lists {
         for version in VERSIONS {
-            let options = Options { revoked: vec![pki.path(list)], ..pki.options() };
-            let ([_, through], refusal) = outcomes(&pki, options, version, true);
-            assert!(through[guilty].contains("CertificateRevoked"), "{list} {version:?} {through:?}");
+            let revoked = lists.iter().map(|list| pki.path(list)).collect();
+            let ([_, through], refusal) = outcomes(&pki, Options { revoked, ..pki.options() }, version, true);
+            assert!(through[guilty].contains("CertificateRevoked"), "{lists:?} {version:?} {through:?}");
             assert_fails(&through[1 - guilty]);
             assert_eq!(refusal.unwrap().who, "the proxy");
         }
+    }
+}
+
+#[test]
+fn a_list_that_revokes_nothing_refuses_nobody() {
+    let pki = Pki::new(Kind::P256);
+    let options = Options { revoked: vec![pki.path("km-older.crl")], ..pki.options() };
+    assert_eq!(outcomes(&pki, options, Version::V13, true).1, None);
+}
+
+#[test]
+fn what_some_stacks_refuse_is_believed_where_it_is_named_itself_or_nothing_is_verified() {
+    for (flaw, why) in [(Flaw::Version1, "is of X.509 version 1"), (Flaw::IsAuthority, "is an authority's")] {
+        let pki = Pki::flawed(Kind::P256, [flaw, Flaw::None]);
+        for version in VERSIONS {
+            let ([directly, through], refusal) = outcomes(&pki, pki.options(), version, true);
+            assert_eq!(through[0], directly[0], "rustls refuses it too");
+            let refusal = refusal.unwrap();
+            assert!(refusal.why.contains(why), "{}", refusal.why);
+            assert!(refusal.hint.unwrap().contains("add the certificate itself to --km-ca"));
+            for (authorities, unverified) in [(Some(pki.path("km.pem")), false), (None, true)] {
+                let mut options = pki.options();
+                options.km.authorities = authorities;
+                options.km.unverified = unverified;
+                let ([_, through], refusal) = outcomes(&pki, options, version, true);
+                assert_eq!((through, refusal), (["all is well", "all is well"].map(String::from), None), "{flaw:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_certificate_of_the_controller_that_cannot_be_mirrored_is_refused_by_the_proxy() {
+    let pki = Pki::flawed(Kind::P256, [Flaw::None, Flaw::Old]);
+    let mut options = pki.options();
+    options.controller.authorities = None;
+    options.controller.unverified = true;
+    for version in VERSIONS {
+        let ([_, through], refusal) = outcomes(&pki, options.clone(), version, true);
+        assert!(through[0].contains("InternalError"), "{through:?}");
+        assert_fails(&through[1]);
+        let refusal = refusal.unwrap();
+        assert_eq!([refusal.who.as_str(), refusal.whom.as_str()], ["the proxy", "the controller"]);
+        assert!(refusal.why.contains("cannot be mirrored"), "{}", refusal.why);
     }
 }
 
@@ -154,18 +205,20 @@ fn what_is_not_to_be_verified_is_not_and_a_warning_says_so() {
     assert_eq!([told(km), told(controller)], ["all is well", "all is well"]);
 }
 
+/// Why the proxy cannot start.
+fn error(options: Options) -> String {
+    let files = crate::support::Files::new();
+    let recording = ckscope::capture::recording::Recording::create(
+        ckscope::capture::recording::Options { path: Some(files.path().join("x")), ..Default::default() },
+        ckscope::capture::growing::Growing::new(),
+    );
+    let started = ckscope::capture::proxy::start(options, recording.unwrap(), std::sync::Arc::new(|_: &str| ()));
+    started.err().expect("it cannot start").to_string()
+}
+
 #[test]
 fn what_is_missing_is_said_before_anything_starts() {
     let pki = Pki::new(Kind::P256);
-    let error = |options: Options| {
-        let files = crate::support::Files::new();
-        let recording = ckscope::capture::recording::Recording::create(
-            ckscope::capture::recording::Options { path: Some(files.path().join("x")), ..Default::default() },
-            ckscope::capture::growing::Growing::new(),
-        );
-        let started = ckscope::capture::proxy::start(options, recording.unwrap(), std::sync::Arc::new(|_: &str| ()));
-        started.err().expect("it cannot start").to_string()
-    };
     let mut options = pki.options();
     options.controller.authorities = None;
     assert!(error(options).contains("give --controller-ca FILE, or --no-verify-controller"));
@@ -177,7 +230,40 @@ fn what_is_missing_is_said_before_anything_starts() {
         error(options.clone()).contains("nothing to show the controller: give --ca DIR, or --km-cert and --km-key")
     );
     options.controller.shown = Some((pki.path("km.pem"), pki.path("controller.key")));
-    assert!(error(options).contains("is it the key of"));
+    assert!(error(options).contains("is not the key of"));
+    std::fs::rename(pki.path("lab-ca/ca.pem"), pki.path("lab-ca/elsewhere")).unwrap();
+    assert!(error(pki.options()).contains("no ca.pem in it; put the certificate of ca.key there"));
+    std::fs::rename(pki.path("lab-ca/elsewhere"), pki.path("lab-ca/ca.pem")).unwrap();
+    std::fs::remove_file(pki.path("lab-ca/ca.key")).unwrap();
+    assert!(error(pki.options()).contains("no ca.key in it; put the key of ca.pem there"));
+}
+
+#[test]
+fn what_cannot_be_used_is_said_of_the_file_that_it_is_in() {
+    let pki = Pki::new(Kind::P256);
+    let good = std::fs::read_to_string(pki.path("km-ca.pem")).unwrap();
+    let damaged = pki::pem("CERTIFICATE", b"no certificate");
+    pki.write("two.pem", &format!("{good}{damaged}"));
+    let mut options = pki.options();
+    options.km.authorities = Some(pki.path("two.pem"));
+    assert!(error(options).contains("two.pem: certificate 2 of 2 cannot be used as an authority"));
+    let shown = |certificate: &str, key: &str| {
+        let mut options = pki.options();
+        options.km.shown = Some((pki.path(certificate), pki.path(key)));
+        error(options)
+    };
+    pki.write("damaged.pem", &damaged);
+    assert!(shown("damaged.pem", "km.key").contains("damaged.pem: its certificate cannot be read"));
+    pki.write("secret.key", &pki::pem("ENCRYPTED PRIVATE KEY", b"secret"));
+    assert!(shown("km.pem", "secret.key").contains("secret.key: the key is encrypted; decrypt it first"));
+    pki.write("odd.key", &pki::pem("PRIVATE KEY", b"no key"));
+    assert!(shown("km.pem", "odd.key").contains("odd.key: no key that can be used; expected RSA"));
+    assert!(shown("km.pem", "km.pem").contains("km.pem: no private key found"));
+    pki.write("odd.crl", &pki::pem("X509 CRL", b"no list"));
+    let options = Options { revoked: vec![pki.path("odd.crl")], ..pki.options() };
+    assert!(error(options).contains("odd.crl: no revocation list that can be used"));
+    std::fs::copy(pki.path("secret.key"), pki.path("lab-ca/ca.key")).unwrap();
+    assert!(error(pki.options()).contains("ca.key: the key is encrypted"));
 }
 
 fn hello(pki: &Pki) -> (ClientConnection, Vec<u8>) {

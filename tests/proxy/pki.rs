@@ -8,8 +8,13 @@ use ckscope::capture::proxy::{Options, Party, Trust, authority};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, RsaKeySize,
-    SanType, SerialNumber, date_time_ymd,
+    SanType, SerialNumber, SigningKey, date_time_ymd,
 };
+
+use x509_cert::certificate::Version;
+use x509_cert::der::asn1::BitString;
+use x509_cert::der::pem::LineEnding;
+use x509_cert::der::{Decode, Encode};
 
 use crate::support::Files;
 
@@ -56,6 +61,12 @@ pub enum Flaw {
     /// Of an authority that nobody believes.
     Untrusted,
     WrongName,
+    /// Of X.509 version 1, which has no names.
+    Version1,
+    /// Of an authority itself.
+    IsAuthority,
+    /// Valid since before 1970.
+    Old,
 }
 
 /// Files: for each party its certificate and key, and whom it believes; `lab-ca` is the proxy's.
@@ -111,11 +122,15 @@ impl Pki {
             pki.write(&format!("{label}-ca.pem"), &authority.pem);
             let stranger = Authority::new("A stranger");
             let issuer = if flaw == Flaw::Untrusted { &stranger } else { &authority };
-            let (key, pem) = kind.key();
-            let certificate = leaf(party, flaw).signed_by(&key, &issuer.issuer).unwrap();
-            pki.write(&format!("{label}.pem"), &certificate.pem());
-            pki.write(&format!("{label}.key"), &pem);
-            pki.write(&format!("{label}.crl"), &authority.revoked());
+            let (key, key_pem) = kind.key();
+            let mut certificate = leaf(party, flaw).signed_by(&key, &issuer.issuer).unwrap().der().to_vec();
+            if flaw == Flaw::Version1 {
+                certificate = as_version_1(&certificate, issuer.issuer.key());
+            }
+            pki.write(&format!("{label}.pem"), &pem("CERTIFICATE", &certificate));
+            pki.write(&format!("{label}.key"), &key_pem);
+            pki.write(&format!("{label}.crl"), &authority.revokes(2021, &[serial()]));
+            pki.write(&format!("{label}-older.crl"), &authority.revokes(2020, &[]));
             trusts.push(authority.pem);
         }
         // With a KM that believes the authority of controllers, and the other way round.
@@ -195,24 +210,39 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A list that revokes what it signed.
-    fn revoked(&self) -> String {
-        let revoked = RevokedCertParams {
-            serial_number: serial(),
-            revocation_time: date_time_ymd(2021, 1, 1),
+    /// A list of this year that revokes these.
+    fn revokes(&self, year: i32, serials: &[SerialNumber]) -> String {
+        let revoked = |serial: &SerialNumber| RevokedCertParams {
+            serial_number: serial.clone(),
+            revocation_time: date_time_ymd(2019, 1, 1),
             reason_code: None,
             invalidity_date: None,
         };
         let list = CertificateRevocationListParams {
-            this_update: date_time_ymd(2021, 1, 1),
+            this_update: date_time_ymd(year, 1, 1),
             next_update: date_time_ymd(2049, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
-            revoked_certs: vec![revoked],
+            revoked_certs: serials.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
         list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
+}
+
+/// The same without what version 1 does not have (RFC 5280 4.1.2.1).
+fn as_version_1(certificate: &[u8], authority: &KeyPair) -> Vec<u8> {
+    let mut certificate = x509_cert::Certificate::from_der(certificate).unwrap();
+    certificate.tbs_certificate.version = Version::V1;
+    certificate.tbs_certificate.extensions = None;
+    let signature = authority.sign(&certificate.tbs_certificate.to_der().unwrap()).unwrap();
+    certificate.signature = BitString::from_bytes(&signature).unwrap();
+    certificate.to_der().unwrap()
+}
+
+/// RFC 7468.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    x509_cert::der::pem::encode_string(label, LineEnding::LF, der).unwrap()
 }
 
 fn serial() -> SerialNumber {
@@ -235,7 +265,11 @@ fn leaf(party: Party, flaw: Flaw) -> CertificateParams {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     params.serial_number = Some(serial());
-    params.not_before = date_time_ymd(2020, 2, 3);
+    params.is_ca = match flaw {
+        Flaw::IsAuthority => IsCa::Ca(BasicConstraints::Unconstrained),
+        _ => IsCa::NoCa,
+    };
+    params.not_before = date_time_ymd(if flaw == Flaw::Old { 1960 } else { 2020 }, 2, 3);
     params.not_after = if flaw == Flaw::Expired { date_time_ymd(2021, 1, 1) } else { date_time_ymd(2048, 3, 4) };
     params
 }

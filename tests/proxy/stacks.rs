@@ -11,6 +11,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::harness::{patient, until};
@@ -289,7 +290,11 @@ pub fn client_config(version: Version, end: &Endpoint) -> Arc<ClientConfig> {
         .unwrap()
         .with_webpki_verifier(verifier);
     let mut config = match end.shows {
-        true => config.with_client_auth_cert(identity.chain, identity.key).unwrap(),
+        // Whatever it is: rustls looks at it itself only where it has the choice.
+        true => {
+            let key = provider().key_provider.load_private_key(identity.key).unwrap();
+            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(identity.chain, key))))
+        }
         false => config.with_no_client_auth(),
     };
     config.alpn_protocols = end.alpn.clone();

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, SigningKey};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use x509_cert::Certificate;
 use x509_cert::certificate::TbsCertificate;
 use x509_cert::der::asn1::{BitString, OctetString};
@@ -16,8 +15,8 @@ use x509_cert::ext::pkix::{BasicConstraints as Constraints, SubjectKeyIdentifier
 use x509_cert::name::Name;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use super::about;
 use super::mint::{key_identifier, signature_algorithm};
+use super::{about, pem};
 
 /// Years that an authority is valid.
 const YEARS: i16 = 10;
@@ -51,13 +50,17 @@ impl Authority {
     /// A file cannot be read, or they do not go together.
     pub fn read(directory: &Path) -> io::Result<Self> {
         let (certificate, key) = (directory.join(CERTIFICATE), directory.join(KEY));
-        if !certificate.exists() {
-            let text = format!("no {CERTIFICATE} in it; ckscope ca init {} makes one", directory.display());
-            return Err(about(directory, text));
+        let lacks = |what: &str, next: String| about(directory, format!("no {what} in it; {next}"));
+        match (certificate.exists(), key.exists()) {
+            (true, true) => {}
+            (false, false) => {
+                return Err(lacks(CERTIFICATE, format!("ckscope ca init {} makes one", directory.display())));
+            }
+            (true, false) => return Err(lacks(KEY, format!("put the key of {CERTIFICATE} there"))),
+            (false, true) => return Err(lacks(CERTIFICATE, format!("put the certificate of {KEY} there"))),
         }
-        let pem = fs::read_to_string(&key).map_err(|error| about(&key, error))?;
-        let pair = KeyPair::from_pem(&pem).map_err(|error| about(&key, error))?;
-        let der = CertificateDer::from_pem_file(&certificate).map_err(|error| about(&certificate, error))?;
+        let pair = KeyPair::from_pem(&pem::key_text(&key)?).map_err(|error| about(&key, error))?;
+        let der = pem::certificates(&certificate)?.swap_remove(0);
         let parsed = Certificate::from_der(&der).map_err(|error| about(&certificate, error))?.tbs_certificate;
         if parsed.subject_public_key_info.subject_public_key.raw_bytes() != pair.public_key_raw() {
             return Err(about(&key, format!("is not the key of {}", certificate.display())));
@@ -70,7 +73,7 @@ impl Authority {
         let made = || key_identifier(&parsed.subject_public_key_info).map_err(|error| about(&certificate, error));
         let key_identifier = told.map_or_else(made, |(_, told)| Ok(told.0))?;
         let (subject, algorithm) = (parsed.subject, signature_algorithm(&pair)?);
-        Ok(Self { subject, algorithm, key_identifier, certificate: der.clone().into_owned(), key: pair })
+        Ok(Self { subject, algorithm, key_identifier, certificate: der.clone(), key: pair })
     }
 
     /// A certificate of what is to be signed (RFC 5280 4.1).

@@ -95,9 +95,20 @@ impl<'a> Shake<'a> {
         };
         self.half(self.parties.server).presented = flight.chain.first().map(Certificate::of);
         if let Some(error) = self.judged(&flight) {
-            return Err(self.distrusted(client, connect, keeper, error).await);
+            let (alert, party) = (alert_of(&error), self.parties.server);
+            self.refused("the proxy", party, alert, reason(&error), believe_hint(party, &error));
+            let alert = alert.unwrap_or(AlertDescription::CertificateUnknown);
+            return Err(turned_away(client, connect, keeper, &side, alert).await);
         }
-        let accepted = match self.accept(client, &flight, secrets).await {
+        let config = match self.as_server(&flight, secrets).await {
+            Ok(config) => config,
+            Err(error) => {
+                let alert = AlertDescription::InternalError;
+                self.refused("the proxy", self.parties.server, Some(alert), error.to_string(), None);
+                return Err(turned_away(client, connect, keeper, &side, alert).await);
+            }
+        };
+        let accepted = match accept(client, config).await {
             Ok(accepted) => accepted,
             Err(error) => return Err(self.client_failed(connect, keeper, &side, &error).await),
         };
@@ -153,19 +164,11 @@ impl<'a> Shake<'a> {
         Ok(TlsConnector::from(Arc::new(config)).connect(self.name(), wire).into_fallible())
     }
 
-    /// Shakes hands with the client, as the server would.
-    async fn accept(
-        &mut self,
-        wire: Wire,
-        flight: &Flight,
-        secrets: Arc<Secrets>,
-    ) -> io::Result<server::TlsStream<Wire>> {
+    /// How we shake hands with the client: as the server would.
+    async fn as_server(&mut self, flight: &Flight, secrets: Arc<Secrets>) -> io::Result<ServerConfig> {
         let (certified, same_key) = self.shown(self.parties.client, flight.chain.first()).await?;
         let certified = certified.ok_or_else(|| io::Error::other("the server showed no certificate"))?;
-        let config = self.server_config(flight, certified, same_key, secrets).map_err(io::Error::other)?;
-        let start = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
-        let accept: FallibleAccept<Wire> = start.into_stream(Arc::new(config)).into_fallible();
-        accept.await.map_err(|(error, _)| error)
+        self.server_config(flight, certified, same_key, secrets).map_err(io::Error::other)
     }
 
     fn server_config(
@@ -235,22 +238,6 @@ impl<'a> Shake<'a> {
         self.judge(self.parties.server)?.server(&flight.chain, &self.name()).err()
     }
 
-    /// The server's certificate is not to be believed. Its hand-shake goes on to where it is told.
-    async fn distrusted(
-        &mut self,
-        client: Wire,
-        connect: FallibleConnect<Wire>,
-        keeper: Keeper,
-        error: Error,
-    ) -> Failed {
-        let alert = alert_of(&error);
-        self.refused("the proxy", self.parties.server, alert, reason(&error), believe_hint(self.parties.server));
-        let _ = keeper.release.send(Ok(())); // the gate is in `connect`, which is here
-        let told = async { drop(connect.await) };
-        tokio::join!(told, refuse(client, alert.unwrap_or(AlertDescription::CertificateUnknown)));
-        Failed
-    }
-
     /// The server ended it before it showed a certificate.
     async fn no_flight(&mut self, client: Wire, error: Option<(io::Error, Wire)>) -> Failed {
         let error = error.map(|(error, _)| error);
@@ -306,8 +293,7 @@ impl<'a> Shake<'a> {
                 drop(connect.await);
             }
             Some(error) => {
-                let hint = matches!(error, Error::InvalidCertificate(_)).then(|| believe_hint(client)).flatten();
-                self.refused("the proxy", client, alert_of(error), reason(error), hint);
+                self.refused("the proxy", client, alert_of(error), reason(error), believe_hint(client, error));
             }
             None => {
                 self.refused(client.the(), server, None, format!("it ended the connection: {error}"), None);
@@ -351,6 +337,28 @@ impl<'a> Shake<'a> {
             self.report.differs.push("what was negotiated".to_owned());
         }
     }
+}
+
+/// Shakes hands with the client.
+async fn accept(wire: Wire, config: ServerConfig) -> io::Result<server::TlsStream<Wire>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
+    let accept: FallibleAccept<Wire> = start.into_stream(Arc::new(config)).into_fallible();
+    accept.await.map_err(|(error, _)| error)
+}
+
+/// We do not take the server's certificate. Its hand-shake goes on to where it is told.
+async fn turned_away(
+    client: Wire,
+    connect: FallibleConnect<Wire>,
+    keeper: Keeper,
+    side: &ServerSide,
+    alert: AlertDescription,
+) -> Failed {
+    side.refuse(alert);
+    let _ = keeper.release.send(Ok(())); // the gate is in `connect`, which is here
+    let told = async { drop(connect.await) };
+    tokio::join!(told, refuse(client, alert));
+    Failed
 }
 
 /// The versions that these suites are of.

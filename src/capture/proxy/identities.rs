@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::CertifiedKey;
 
 use super::authority::Authority;
 use super::mint::{Leaf, Mint};
+use super::refusals::reason;
 use super::secrets::KeyLogFile;
 use super::verify::Judge;
-use super::{Options, Party, Trust, about};
+use super::{Options, Party, Trust, about, pem, possession};
 
 /// See the module.
 #[derive(Debug)]
@@ -34,9 +34,6 @@ struct Side {
     shown: Option<Arc<CertifiedKey>>,
 }
 
-/// How everything in DER begins that is a structure (X.690 8.9).
-const SEQUENCE: u8 = 0x30;
-
 impl Identities {
     /// Reads what the options name. Without an authority and certificates there is nothing to open TLS with. Also
     /// gives what the user should be warned of.
@@ -50,8 +47,7 @@ impl Identities {
         }
         let mint = options.ca.as_deref().map(Authority::read).transpose()?.map(Mint::new);
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let revoked: Vec<_> =
-            options.revoked.iter().map(|path| revocations(path)).collect::<io::Result<Vec<_>>>()?.concat();
+        let revoked = pem::revocations(&options.revoked)?;
         let side = |trust: &Trust, party: Party| Side::read(trust, party, options.ca.is_some(), &provider, &revoked);
         let (km, controller) = (side(&options.km, Party::Km)?, side(&options.controller, Party::Controller)?);
         let unverified =
@@ -107,7 +103,7 @@ impl Side {
         }
         let judge = match &trust.authorities {
             Some(path) => {
-                Some(Judge::new(provider, &certificates(path)?, revoked).map_err(|error| about(path, error))?)
+                Some(Judge::new(provider, &pem::certificates(path)?, revoked).map_err(|error| about(path, error))?)
             }
             None if trust.unverified => None,
             None => {
@@ -124,34 +120,16 @@ impl Side {
 }
 
 fn supplied(certificate: &Path, key: &Path, provider: &CryptoProvider) -> io::Result<Arc<CertifiedKey>> {
-    let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| about(key, error))?;
-    let certified = CertifiedKey::from_der(chain, private, provider);
-    Ok(Arc::new(
-        certified.map_err(|error| about(key, format!("{error}; is it the key of {}?", certificate.display())))?,
-    ))
-}
-
-fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let iterator = CertificateDer::pem_file_iter(path).map_err(|error| about(path, error))?;
-    let found: Vec<_> = iterator.collect::<Result<_, _>>().map_err(|error| about(path, error))?;
-    if found.is_empty() {
-        return Err(about(path, "no certificate found, expected PEM"));
+    let chain = pem::certificates(certificate)?;
+    let private = provider.key_provider.load_private_key(pem::private_key(key)?).map_err(|_| {
+        about(
+            key,
+            "no key that can be used; expected RSA, ECDSA (P-256, P-384, P-521) or Ed25519, in PKCS#1, SEC1 or PKCS#8",
+        )
+    })?;
+    let own = possession::public_key(&chain[0]).map_err(|error| about(certificate, reason(&error)))?;
+    if private.public_key().is_some_and(|key| key != own) {
+        return Err(about(key, format!("is not the key of {}", certificate.display())));
     }
-    Ok(found)
-}
-
-/// All lists in a file of PEM, or the one that it is.
-fn revocations(path: &Path) -> io::Result<Vec<CertificateRevocationListDer<'static>>> {
-    let bytes = std::fs::read(path).map_err(|error| about(path, error))?;
-    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|error| about(path, error))?;
-    if !lists.is_empty() {
-        return Ok(lists);
-    }
-    if bytes.first() != Some(&SEQUENCE) {
-        return Err(about(path, "no revocation list found, expected PEM or DER"));
-    }
-    Ok(vec![CertificateRevocationListDer::from(bytes)])
+    Ok(Arc::new(CertifiedKey::new(chain, private)))
 }

@@ -17,6 +17,8 @@ pub mod mint;
 pub mod packets;
 pub mod panel;
 mod peek;
+mod pem;
+mod possession;
 pub mod recorder;
 mod refusals;
 pub mod relay;

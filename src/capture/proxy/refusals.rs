@@ -4,7 +4,7 @@
 use std::fmt::Display;
 
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error, ExtendedKeyPurpose, OtherError};
 
 use super::Party;
 use crate::time::Timestamp;
@@ -30,13 +30,28 @@ fn minded_of(minded: &CertificateError) -> String {
         C::Revoked => "is revoked".to_owned(),
         C::BadSignature => "is not signed by whom it names".to_owned(),
         C::BadEncoding => "cannot be read".to_owned(),
-        C::InvalidPurposeContext { .. } => {
-            let text = minded.to_string();
-            text.strip_prefix("certificate ").unwrap_or(&text).to_owned()
+        C::InvalidPurposeContext { required, presented } => {
+            let presented: Vec<String> = presented.iter().map(purpose).collect();
+            format!("is not for {}, but for {}", purpose(required), presented.join(", "))
         }
         // What webpki alone knows.
-        C::Other(other) => format!("is not accepted: {}", words(other)),
+        C::Other(OtherError(other)) => match other.downcast_ref() {
+            Some(webpki::Error::UnsupportedCertVersion) => "is of X.509 version 1 or 2, not 3".to_owned(),
+            Some(webpki::Error::CaUsedAsEndEntity) => "is an authority's (CA:TRUE), not a party's".to_owned(),
+            _ => format!("is not accepted: {}", words(other)),
+        },
         other => format!("is not accepted: {}", words(other)),
+    }
+}
+
+/// Of RFC 5280 4.2.1.12.
+fn purpose(purpose: &ExtendedKeyPurpose) -> String {
+    const ANY: [usize; 5] = [2, 5, 29, 37, 0];
+    match purpose {
+        ExtendedKeyPurpose::ClientAuth => "TLS clients".to_owned(),
+        ExtendedKeyPurpose::ServerAuth => "TLS servers".to_owned(),
+        ExtendedKeyPurpose::Other(id) if *id == ANY => "any purpose without naming it".to_owned(),
+        ExtendedKeyPurpose::Other(id) => id.iter().map(usize::to_string).collect::<Vec<_>>().join("."),
     }
 }
 
@@ -45,11 +60,10 @@ fn date(time: UnixTime) -> Timestamp {
 }
 
 /// `ca used as end entity` for an error that is told by its name in code, `CaUsedAsEndEntity`; others stay as they are.
-fn words(error: &impl Display) -> String {
+pub fn words(error: &impl Display) -> String {
     let name = error.to_string();
-    let name = name.strip_prefix("OtherError(").and_then(|name| name.strip_suffix(')')).unwrap_or(&name);
     if !name.chars().all(char::is_alphanumeric) {
-        return name.to_owned();
+        return name;
     }
     let mut text = String::new();
     for c in name.chars() {
@@ -90,11 +104,24 @@ pub fn alert_hint(who: Party, alert: AlertDescription) -> Option<String> {
     }
 }
 
-/// What to do when the proxy does not believe `party`.
-pub fn believe_hint(party: Party) -> Option<String> {
-    let option = match party {
-        Party::Km => "km",
-        Party::Controller => "controller",
+/// What to do when the proxy does not believe `party` for this reason.
+pub fn believe_hint(party: Party, error: &Error) -> Option<String> {
+    use CertificateError as C;
+    let Error::InvalidCertificate(minded) = error else { return None };
+    let authorities = match party {
+        Party::Km => "--km-ca",
+        Party::Controller => "--controller-ca",
     };
-    Some(format!("the proxy judges by --{option}-ca; see that it leads there, and is valid now"))
+    Some(match minded {
+        C::UnknownIssuer => format!("the proxy judges by {authorities}; see that it leads there"),
+        C::ExpiredContext { .. } | C::NotValidYetContext { .. } | C::Expired | C::NotValidYet => {
+            "renew it, or see that the clocks are right".to_owned()
+        }
+        C::ExpiredRevocationListContext { .. } | C::ExpiredRevocationList => "fetch a newer list for --crl".to_owned(),
+        C::Revoked => "the list that says so is one of --crl".to_owned(),
+        C::Other(_) | C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
+            format!("to believe it all the same, add the certificate itself to {authorities}")
+        }
+        _ => return None,
+    })
 }

@@ -4,8 +4,8 @@
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::{ResolvesClientCert, VerifierBuilderError, WebPkiServerVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -14,6 +14,9 @@ use rustls::{
     AlertDescription, CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
     SignatureScheme,
 };
+
+use super::possession;
+use super::refusals::reason;
 
 /// Whom one party's certificate must lead to.
 #[derive(Clone, Debug)]
@@ -24,8 +27,26 @@ pub struct Judge {
     pinned: Arc<Vec<CertificateDer<'static>>>,
 }
 
+/// Why nobody can be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// One of the authorities.
+    #[error("certificate {number} of {of} cannot be used as an authority: {}; mend it, or take it out", reason(.error))]
+    Authority {
+        /// Its place, from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// Why.
+        error: Error,
+    },
+    /// All that is left: a revocation list.
+    #[error(transparent)]
+    Lists(#[from] VerifierBuilderError),
+}
+
 impl Judge {
-    /// Believes what leads to `authorities` and is not in `revoked`.
+    /// Believes what leads to `authorities` and is not in `revoked`. Of several lists of one issuer, the first counts.
     ///
     /// # Errors
     /// One of them cannot be used.
@@ -33,24 +54,22 @@ impl Judge {
         provider: &Arc<CryptoProvider>,
         authorities: &[CertificateDer<'static>],
         revoked: &[CertificateRevocationListDer<'static>],
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Unusable> {
         let mut roots = RootCertStore::empty();
-        let (_, ignored) = roots.add_parsable_certificates(authorities.iter().cloned());
-        if ignored > 0 && roots.is_empty() {
-            return Err("none of the certificates can be used as an authority".to_owned());
+        for (number, authority) in (1..).zip(authorities) {
+            let unusable = |error| Unusable::Authority { number, of: authorities.len(), error };
+            roots.add(authority.clone()).map_err(unusable)?;
         }
         let roots = Arc::new(roots);
         let server = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
             .with_crls(revoked.to_vec())
             .allow_unknown_revocation_status()
-            .build()
-            .map_err(|error| error.to_string())?;
+            .build()?;
         let client = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
             .with_crls(revoked.to_vec())
             .allow_unknown_revocation_status()
             .allow_unauthenticated()
-            .build()
-            .map_err(|error| error.to_string())?;
+            .build()?;
         Ok(Self { server, client, pinned: Arc::new(authorities.to_vec()) })
     }
 
@@ -139,7 +158,7 @@ impl ServerCertVerifier for ServerSide {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        possession::tls12(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -148,7 +167,7 @@ impl ServerCertVerifier for ServerSide {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        possession::tls13(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -231,7 +250,7 @@ impl ClientCertVerifier for ClientSide {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        possession::tls12(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -240,7 +259,7 @@ impl ClientCertVerifier for ClientSide {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        possession::tls13(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
