@@ -51,7 +51,8 @@ fn lines(criterion: &mut Criterion) {
         bencher.iter(|| {
             out.clear();
             let identities = Identities::new(view);
-            let mut listing = flows::Listing::new(view, &identities, clock(), Styles::plain(), COLUMNS);
+            let kms = identities.kms();
+            let mut listing = flows::Listing::new(view, (&identities, &kms), clock(), Styles::plain(), COLUMNS);
             (0..procedures).for_each(|index| listing.write(&mut out, index).expect("memory"));
             black_box(out.len())
         });
