@@ -108,12 +108,44 @@ enum Name {
     Several,
 }
 
+/// What one look at every message finds.
+struct Said {
+    /// What the KM of each connection calls itself, last.
+    kmas: Vec<TextId>,
+    /// Connections of which the KM calls itself by more than one name.
+    several: HashSet<u32, RandomState>,
+    /// Messages that tell what the KM of another connection is called.
+    sessions: Vec<u32>,
+}
+
+impl Said {
+    fn of(view: View<'_>) -> Self {
+        let kmas = vec![TextId::NONE; view.journal.connections.len()];
+        let mut said = Self { kmas, several: HashSet::default(), sessions: Vec::new() };
+        for (index, record) in (0..).zip(&view.journal.records) {
+            if matches!(record.code, SESSION_CREATION_NOTIFICATION | SESSION_CREATION_RESPONSE) {
+                said.sessions.push(index);
+            }
+            // A KM says who it is in every message, nearly always as the one before on its connection.
+            let id = record.identifier(Identifier::Source);
+            if id.is_some() && NAME_THEIR_KM.contains(&record.code) {
+                let known = std::mem::replace(&mut said.kmas[record.connection as usize], id);
+                if known != id && known.is_some() {
+                    said.several.insert(record.connection);
+                }
+            }
+        }
+        said
+    }
+}
+
 impl<'a> Identities<'a> {
     /// Learns from every message.
     pub fn new(view: View<'a>) -> Self {
         let mut identities = Self { view, learned: Cow::default() };
-        identities.learn_kmas();
-        identities.learn_kms();
+        let said = Said::of(view);
+        identities.learn_kmas(&said);
+        identities.learn_kms(&said);
         identities.learn_controllers();
         identities
     }
@@ -182,48 +214,43 @@ impl<'a> Identities<'a> {
         connection.end(Self::km_side(connection))
     }
 
-    fn learn_kmas(&mut self) {
-        // A KM says who it is in every message, nearly always as the one before on its connection.
-        let mut ids = vec![TextId::NONE; self.view.journal.connections.len()];
-        let mut several = HashSet::<u32, RandomState>::default();
-        for record in &self.view.journal.records {
-            let id = record.identifier(Identifier::Source);
-            if !id.is_some() || !NAME_THEIR_KM.contains(&record.code) {
-                continue;
-            }
-            let known = std::mem::replace(&mut ids[record.connection as usize], id);
-            if known != id && known.is_some() {
-                several.insert(record.connection);
-            }
-        }
+    fn learn_kmas(&mut self, said: &Said) {
         let names = &mut self.learned.to_mut().names;
-        for ((index, connection), id) in (0..).zip(&self.view.journal.connections).zip(ids) {
+        names.reserve(said.kmas.iter().filter(|id| id.is_some()).count());
+        for ((index, connection), &id) in (0..).zip(&self.view.journal.connections).zip(&said.kmas) {
             if !id.is_some() {
                 continue;
             }
             let name = names.entry(connection.end(Self::km_side(connection))).or_insert(Name::Kma(id));
-            if !matches!(name, Name::Kma(known) if *known == id) || several.contains(&index) {
+            if !matches!(name, Name::Kma(known) if *known == id) || said.several.contains(&index) {
                 *name = Name::Several;
             }
         }
     }
 
-    fn learn_kms(&mut self) {
+    fn learn_kms(&mut self, said: &Said) {
         let journal = self.view.journal;
-        if self.talking().all(|connection| self.is_settled(&connection.end(Self::km_side(connection)))) {
+        let silent = |(connection, id): (&Connection, &TextId)| {
+            connection.messages > 0 && !id.is_some() && !self.is_settled(&connection.end(Self::km_side(connection)))
+        };
+        if !journal.connections.iter().zip(&said.kmas).any(silent) {
             return;
         }
         let mut looked_at: HashMap<Endpoint, u8, RandomState> = HashMap::default();
         let [source, destination] =
             ["source_km_id", "destination_km_id"].map(|name| journal.definitions.parameter_named(name));
-        for (index, record) in journal.records.iter().enumerate() {
+        for &index in &said.sessions {
+            let record = self.view.record(index);
             let (parameter, partner) = match record.code {
                 SESSION_CREATION_NOTIFICATION => (source, SESSION_CREATION_REQUEST),
-                SESSION_CREATION_RESPONSE => (destination, SESSION_CREATION_NOTIFICATION),
-                _ => continue,
+                _ => (destination, SESSION_CREATION_NOTIFICATION),
             };
             let Some(parameter) = parameter else { continue };
-            let Some(end) = self.partner(index as u32, partner).map(|other| self.km_end(other)) else { continue };
+            let Some(partner) = self.partner(index, partner) else { continue };
+            if said.kmas[partner.connection as usize].is_some() {
+                continue;
+            }
+            let end = self.km_end(partner);
             if self.is_settled(&end) {
                 continue;
             }

@@ -295,7 +295,12 @@ impl Definitions {
 
     /// The parameter that a JSON name stands for, ignoring case, spaces, `_` and `-`.
     pub fn parameter_named(&self, name: &str) -> Option<ParameterId> {
-        self.names.get(&normalised(name)).copied()
+        let mut short = [0; SHORT];
+        let known = match normalised_short(name, &mut short) {
+            Some(name) => self.names.get(name),
+            None => self.names.get(&normalised(name)),
+        };
+        known.copied()
     }
 
     /// Takes schemas beside those known: a method that they have counts as they say.
@@ -325,6 +330,22 @@ impl Definitions {
             head.eq_ignore_ascii_case(word) && rest.chars().next().is_none_or(|c| c.is_ascii_punctuation())
         })
     }
+}
+
+/// Names up to here are normalised in place.
+const SHORT: usize = 48;
+
+/// [`normalised`] without memory of its own, for names as they nearly always are: short, and in ASCII.
+fn normalised_short<'a>(name: &str, buffer: &'a mut [u8; SHORT]) -> Option<&'a str> {
+    if name.len() > SHORT || !name.is_ascii() {
+        return None;
+    }
+    let mut length = 0;
+    for byte in name.bytes().filter(|byte| !matches!(byte, b' ' | b'_' | b'-')) {
+        buffer[length] = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    std::str::from_utf8(&buffer[..length]).ok()
 }
 
 /// A JSON name without what spellings differ in: case, spaces, `_` and `-`.

@@ -25,8 +25,22 @@ pub struct Interner {
     all: String,
     /// Where text `i + 1` ends in `all`.
     ends: Vec<u64>,
-    table: HashTable<u32>,
+    table: HashTable<Slot>,
     hasher: RandomState,
+}
+
+/// A text in the table, with its hash: a table that grows need not look at the texts again.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u32,
+    id: u32,
+}
+
+impl Slot {
+    /// What the table goes by: it takes the low bits and the highest.
+    fn spread(self) -> u64 {
+        u64::from(self.hash) << 32 | u64::from(self.hash)
+    }
 }
 
 impl Interner {
@@ -35,17 +49,17 @@ impl Interner {
         if text.is_empty() {
             return TextId::NONE;
         }
-        let hash = self.hasher.hash_one(text);
+        let id = self.ends.len() as u32 + 1;
+        let new = Slot { hash: self.hasher.hash_one(text) as u32, id };
         let (all, ends) = (&self.all, &self.ends);
-        if let Some(&id) = self.table.find(hash, |&id| slice(all, ends, id).as_bytes() == text) {
-            return TextId(id);
+        let is_it = |slot: &Slot| slot.hash == new.hash && slice(all, ends, slot.id).as_bytes() == text;
+        if let Some(known) = self.table.find(new.spread(), is_it) {
+            return TextId(known.id);
         }
         // What is interned was read from JSON text, so it is UTF-8.
         self.all.push_str(str::from_utf8(text).unwrap_or("?"));
         self.ends.push(self.all.len() as u64);
-        let id = self.ends.len() as u32;
-        let (all, ends, hasher) = (&self.all, &self.ends, &self.hasher);
-        self.table.insert_unique(hash, id, |&id| hasher.hash_one(slice(all, ends, id).as_bytes()));
+        self.table.insert_unique(new.spread(), new, |slot| slot.spread());
         TextId(id)
     }
 
@@ -56,8 +70,9 @@ impl Interner {
 
     /// The id of `text`, if it was interned.
     pub fn find(&self, text: &str) -> Option<TextId> {
-        let hash = self.hasher.hash_one(text.as_bytes());
-        self.table.find(hash, |&id| slice(&self.all, &self.ends, id) == text).map(|&id| TextId(id))
+        let wanted = Slot { hash: self.hasher.hash_one(text.as_bytes()) as u32, id: 0 };
+        let is_it = |slot: &Slot| slot.hash == wanted.hash && slice(&self.all, &self.ends, slot.id) == text;
+        self.table.find(wanted.spread(), is_it).map(|slot| TextId(slot.id))
     }
 }
 
