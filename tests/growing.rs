@@ -207,6 +207,7 @@ fn a_ring_keeps_the_newest_files_and_the_follower_sees_all() {
     recording.secrets(TLS_KEY_LOG, b"# kept in every file\n");
     record("failures.pcapng", &mut recording);
     assert!(recording.status().files > 2, "{:?}", recording.status());
+    assert_eq!(recording.status().problem, None, "nobody removed a file but the ring itself");
     drop(recording);
     assert_eq!(Follower::new(&growing).finish(), (analyze_file(&sample("failures.pcapng"), PLAIN), Vec::new()));
 

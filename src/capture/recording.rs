@@ -235,12 +235,13 @@ impl Recording {
         };
         (self.file, self.length, self.packets, self.began) = (file, 0, 0, None);
         self.status.files += 1;
-        self.begin();
-        self.flush();
         if let Some(path) = &path {
             self.ring.push_back(path.clone());
         }
+        // Before a flush, which looks after the file of that name.
         self.status.path = path;
+        self.begin();
+        self.flush();
         self.trim();
     }
 

@@ -127,7 +127,7 @@ impl Lab {
             controller: trust,
             ..Options::default()
         };
-        let proxy = proxy::start(options, recording, Arc::new(|_: &str| ()))?;
+        let proxy = proxy::start(options, || Ok(recording), Arc::new(|_: &str| ()))?;
         let problems = demo.run(proxy.listening(), pace)?;
         Ok(Self { proxy, problems })
     }

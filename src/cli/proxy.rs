@@ -170,6 +170,9 @@ impl ProxyArgs {
         }
         // What other commands read, this one writes: there is nothing to open with it.
         let key_log = self.live.analysis.secrets.key_logs.drain(..).next();
+        if key_log.is_some() && key_log == self.record.write {
+            bail!("--keylog and -w name the same file; secrets and packets need one each");
+        }
         let definitions = self.live.definitions()?;
         let growing = Growing::new();
         let headless = self.live.is_headless();
@@ -179,7 +182,9 @@ impl ProxyArgs {
                 say(text)
             }
         };
-        let running = proxy::start(self.options(key_log)?, self.record.begin(&growing)?, Arc::new(told))?;
+        let options = self.options(key_log)?;
+        let record = || self.record.begin(&growing).map_err(std::io::Error::other);
+        let running = proxy::start(options, record, Arc::new(told))?;
         let addresses: Vec<String> = running.listening().iter().map(ToString::to_string).collect();
         if headless {
             addresses.iter().for_each(|address| say(format_args!("listening on {address}")));
@@ -301,7 +306,8 @@ impl Source for Running {
         });
         let turned = (panel.turned_away > 0)
             .then(|| format!("{} connections were turned away; --max-connections allows for more", panel.turned_away));
-        lost.into_iter().chain(turned).chain(record::problem(&panel.recording)).collect()
+        let secrets = panel.key_log.iter().map(|problem| format!("secrets were not logged: {problem}"));
+        lost.into_iter().chain(turned).chain(record::problem(&panel.recording)).chain(secrets).collect()
     }
 
     fn panel(&self) -> Option<SourcePanel> {

@@ -201,6 +201,21 @@ fn rules_come_with_their_removal() {
 }
 
 #[test]
+fn who_cannot_listen_empties_no_file() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let files = Files::new();
+    files.write("there.pcapng", b"what was recorded before");
+    let there = files.path().join("there.pcapng");
+    let output = ckscope(&["proxy", "--headless", "--listen", &address, "--upstream", "127.0.0.1:1", "-w"])
+        .arg(&there)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(std::fs::read(there).unwrap(), b"what was recorded before");
+}
+
+#[test]
 fn what_does_not_go_together_is_said() {
     let error = |arguments: &[&str]| {
         let output = ckscope(&["proxy", "--headless"]).args(arguments).output().unwrap();
@@ -220,6 +235,8 @@ fn what_does_not_go_together_is_said() {
     let nobody = ["--no-verify-km", "--no-verify-controller", "--crl", "km.crl"];
     assert!(one(&[&["--ca", directory.to_str().unwrap()][..], &nobody].concat()).contains("--crl is of no effect"));
     assert!(one(&["--keylog", "keys.log"]).contains("--keylog is about TLS, which is not opened without --ca"));
+    let same = ["--ca", directory.to_str().unwrap(), "-w", "x.pcapng", "--keylog", "x.pcapng"];
+    assert!(one(&same).contains("--keylog and -w name the same file"));
     assert!(one(&["--max-connections", "0"]).contains("--max-connections"));
     assert!(error(&["--listen", "[::]:4164", "--upstream", "[::1]:4164"]).contains("pass on to itself"));
     assert!(error(&["--listen", "nowhere", "--upstream", "[::1]:4164"]).contains("like 192.0.2.10:4164"));

@@ -212,7 +212,7 @@ fn error(options: Options) -> String {
         ckscope::capture::recording::Options { path: Some(files.path().join("x")), ..Default::default() },
         ckscope::capture::growing::Growing::new(),
     );
-    let started = ckscope::capture::proxy::start(options, recording.unwrap(), std::sync::Arc::new(|_: &str| ()));
+    let started = ckscope::capture::proxy::start(options, || recording, std::sync::Arc::new(|_: &str| ()));
     started.err().expect("it cannot start").to_string()
 }
 

@@ -53,7 +53,7 @@ impl Proxy {
         let say = said.clone();
         let options = Options { routes: vec![route], ..options };
         let hear = Arc::new(move |text: &str| say.lock().unwrap().push(text.to_owned()));
-        Self { running: proxy::start(options, record, hear).unwrap(), said, files }
+        Self { running: proxy::start(options, || Ok(record), hear).unwrap(), said, files }
     }
 
     pub fn address(&self) -> SocketAddr {

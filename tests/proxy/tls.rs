@@ -253,6 +253,16 @@ fn secrets_of_both_sides_are_logged() {
 }
 
 #[test]
+fn secrets_that_cannot_be_logged_are_told() {
+    let pki = Pki::new(Kind::P256);
+    let server = Server::start(Stack::Rustls, Version::V13, &pki.endpoint(Party::Controller));
+    let proxy = Proxy::before(server.address(), Options { key_log: Some("/dev/full".into()), ..pki.options() });
+    let (km, _) = converse(Stack::Rustls, Version::V13, &pki.endpoint(Party::Km), proxy.address(), server);
+    assert!(km.is_ok(), "{}", proxy.said());
+    assert!(proxy.running.panel().key_log.is_some_and(|problem| problem.contains("/dev/full: No space left")));
+}
+
+#[test]
 fn each_km_keeps_its_own_identity() {
     let pki = Pki::new(Kind::P256);
     let others = Pki::new(Kind::P384);

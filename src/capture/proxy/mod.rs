@@ -196,11 +196,15 @@ pub struct Running {
     warnings: Vec<String>,
 }
 
-/// Starts a proxy.
+/// Starts a proxy. What it records into is made last: whoever cannot listen must not have emptied a file.
 ///
 /// # Errors
-/// An address cannot be listened on, a file cannot be read, or the options do not go together.
-pub fn start(options: Options, record: impl Record + 'static, say: Say) -> io::Result<Running> {
+/// An address cannot be listened on, a file cannot be read or recorded into, or the options do not go together.
+pub fn start<R: Record + 'static>(
+    options: Options,
+    record: impl FnOnce() -> io::Result<R>,
+    say: Say,
+) -> io::Result<Running> {
     let (identities, mut warnings) = Identities::read(&options)?;
     warnings.extend(make_room(options.connections));
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("proxy").enable_all().build()?;
@@ -210,7 +214,7 @@ pub fn start(options: Options, record: impl Record + 'static, say: Say) -> io::R
     let (queue, events) = Queue::new(options.queue);
     let (stop, stopped) = watch::channel(false);
     let recording = recorder::Shared::default();
-    let recorder = recorder::start(events, record, recording.clone())?;
+    let recorder = recorder::start(events, record()?, recording.clone())?;
     let (board, queue) = (Board::default(), Arc::new(queue));
     let context = Arc::new(Context { options, board, queue, say, stop: stopped, identities });
     let listening = listeners.iter().map(|listener| listener.address).collect();
@@ -284,7 +288,8 @@ impl Running {
             listeners: self.listeners.clone(),
             queue: self.context.queue.status(),
             recording: self.recording.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            warnings: self.warnings.iter().cloned().chain(key_log).collect(),
+            warnings: self.warnings.clone(),
+            key_log,
             ..self.context.board.snapshot()
         }
     }

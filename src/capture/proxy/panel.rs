@@ -39,6 +39,8 @@ pub struct Panel {
     pub recording: RecordingStatus,
     /// What stays true and should worry: certificates that are not verified, and the like.
     pub warnings: Vec<String>,
+    /// Why secrets could not be logged.
+    pub key_log: Option<String>,
     /// What was said last.
     pub notices: Vec<(Timestamp, String)>,
 }

@@ -30,6 +30,8 @@ impl Rules {
         let mut out = format!("nft -f - <<'END'\ntable inet {TABLE} {{\n");
         if self.tproxy {
             let rules = [
+                // What the proxy itself dials on this host: taken again, it would lead here for ever.
+                vec!["iif lo accept".to_owned()],
                 self.answers(),
                 self.by_version(|version, port| format!("tproxy {version} to :{port} meta mark set {MARK} accept")),
             ]
@@ -73,7 +75,7 @@ impl Rules {
 
     /// What belongs to a connection of the proxy that has another's address is the proxy's.
     fn answers(&self) -> Vec<String> {
-        vec![format!("meta l4proto tcp socket transparent 1 meta mark set {MARK} accept")]
+        vec![format!("meta l4proto tcp socket transparent 1 socket wildcard 0 meta mark set {MARK} accept")]
     }
 
     /// A rule for each listener.
