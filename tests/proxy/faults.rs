@@ -31,7 +31,10 @@ fn outcomes(pki: &Pki, options: Options, version: Version, shows: bool) -> ([[St
     let (km, controller) = converse(Stack::Rustls, version, &km, proxy.address(), server);
     until("it ended", || proxy.running.panel().open == 0);
     let hand_off = proxy.running.panel().connections[0].hand_off.clone();
-    let refusal = hand_off.and_then(|hand_off| hand_off.refusal.clone());
+    let refusal = hand_off.as_ref().and_then(|hand_off| hand_off.refusal.clone());
+    if refusal.as_ref().is_some_and(|refusal| refusal.who == "the proxy" && refusal.whom == "the KM") {
+        assert!(hand_off.is_some_and(|hand_off| hand_off.km.presented.is_some()), "what is refused is told");
+    }
     assert_eq!(
         refusal.is_some(),
         proxy.said().contains("refused") || proxy.said().contains("alert"),

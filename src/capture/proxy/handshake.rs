@@ -100,15 +100,17 @@ impl<'a> Shake<'a> {
             let alert = alert.unwrap_or(AlertDescription::CertificateUnknown);
             return Err(turned_away(client, connect, keeper, &side, alert).await);
         }
-        let config = match self.as_server(&flight, secrets).await {
-            Ok(config) => config,
+        let (config, verifier) = match self.as_server(&flight, secrets).await {
+            Ok(made) => made,
             Err(error) => {
                 let alert = AlertDescription::InternalError;
                 self.refused("the proxy", self.parties.server, Some(alert), error.to_string(), None);
                 return Err(turned_away(client, connect, keeper, &side, alert).await);
             }
         };
-        let accepted = match accept(client, config).await {
+        let accepted = accept(client, config).await;
+        self.half(self.parties.client).presented = verifier.presented().map(Certificate::of);
+        let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => return Err(self.client_failed(connect, keeper, &side, &error).await),
         };
@@ -165,7 +167,11 @@ impl<'a> Shake<'a> {
     }
 
     /// How we shake hands with the client: as the server would.
-    async fn as_server(&mut self, flight: &Flight, secrets: Arc<Secrets>) -> io::Result<ServerConfig> {
+    async fn as_server(
+        &mut self,
+        flight: &Flight,
+        secrets: Arc<Secrets>,
+    ) -> io::Result<(ServerConfig, Arc<ClientSide>)> {
         let (certified, same_key) = self.shown(self.parties.client, flight.chain.first()).await?;
         let certified = certified.ok_or_else(|| io::Error::other("the server showed no certificate"))?;
         self.server_config(flight, certified, same_key, secrets).map_err(io::Error::other)
@@ -177,7 +183,7 @@ impl<'a> Shake<'a> {
         certified: Arc<CertifiedKey>,
         same_key: bool,
         secrets: Arc<Secrets>,
-    ) -> Result<ServerConfig, Error> {
+    ) -> Result<(ServerConfig, Arc<ClientSide>), Error> {
         let mut provider = CryptoProvider::clone(&self.provider);
         if same_key {
             provider.cipher_suites.retain(|suite| Some(suite.suite()) == flight.suite);
@@ -188,16 +194,17 @@ impl<'a> Shake<'a> {
             versions(&self.provider).into_iter().filter(|version| Some(version.version) == flight.version).collect();
         let judge = self.judge(self.parties.client);
         let verifier = ClientSide::new(provider.clone(), judge, flight.asks, flight.authorities.clone());
+        let verifier = Arc::new(verifier);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)?
-            .with_client_cert_verifier(Arc::new(verifier))
+            .with_client_cert_verifier(verifier.clone())
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = flight.alpn.iter().cloned().collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.key_log = secrets;
         config.enable_secret_extraction = true;
-        Ok(config)
+        Ok((config, verifier))
     }
 
     /// What `party` is shown for the other's certificate; and whether its key is of the same kind.
@@ -227,7 +234,6 @@ impl<'a> Shake<'a> {
     /// Now that the client is known, the server may ask.
     async fn show_server(&mut self, side: &ServerSide, client: &server::TlsStream<Wire>) -> io::Result<()> {
         let presented = client.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        self.half(self.parties.client).presented = presented.map(Certificate::of);
         if let (Some(certified), _) = self.shown(self.parties.server, presented).await? {
             side.show(certified);
         }

@@ -207,6 +207,8 @@ pub struct ClientSide {
     /// Whether the server on the other side asks, and the authorities that it names.
     asks: bool,
     authorities: Vec<DistinguishedName>,
+    /// What the client showed, believed or not.
+    presented: OnceLock<CertificateDer<'static>>,
 }
 
 impl ClientSide {
@@ -217,7 +219,12 @@ impl ClientSide {
         asks: bool,
         authorities: Vec<DistinguishedName>,
     ) -> Self {
-        Self { provider, judge, asks, authorities }
+        Self { provider, judge, asks, authorities, presented: OnceLock::new() }
+    }
+
+    /// What the client showed so far.
+    pub fn presented(&self) -> Option<&CertificateDer<'static>> {
+        self.presented.get()
     }
 }
 
@@ -240,6 +247,7 @@ impl ClientCertVerifier for ClientSide {
         rest: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        let _ = self.presented.set(leaf.clone().into_owned()); // a hand-shake has one
         self.judge.as_ref().map_or(Ok(()), |judge| judge.client(leaf, rest, now))?;
         Ok(ClientCertVerified::assertion())
     }
