@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ckscope::analyzer::{Analyzer, Options};
-use ckscope::capture::file::{News, Reader, Tail};
+use ckscope::capture::file::{News, Reader, Replay, Tail};
 use ckscope::capture::growing::Growing;
 use ckscope::capture::recording::{self, Recording};
 use ckscope::capture::spool::{Interface, TLS_KEY_LOG};
@@ -220,6 +220,62 @@ fn a_ring_keeps_the_newest_files_and_the_follower_sees_all() {
     assert_eq!(reader.files()[0].packets, 16);
     assert_eq!(reader.tls_key_logs(1).count(), 1);
     assert!(left[0].file_name().unwrap().to_string_lossy().starts_with("ring_0"));
+}
+
+/// Descriptors of this process that lead into `directory`.
+fn open_in(directory: &Path) -> usize {
+    let all = std::fs::read_dir("/proc/self/fd").unwrap();
+    all.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .filter(|to| to.starts_with(directory))
+        .count()
+}
+
+#[test]
+fn a_ring_gives_back_what_it_removed_once_that_was_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = recording::Options {
+        path: Some(directory.path().join("ring.pcapng")),
+        file_packets: Some(1),
+        files: Some(2),
+        ..recording::Options::default()
+    };
+    let growing = Growing::new();
+    let mut recording = Recording::create(options, Arc::clone(&growing)).unwrap();
+    let mut follower = Follower::new(&growing);
+    (0..4).for_each(|_| record("failures.pcapng", &mut recording));
+    let (begun, open) = (recording.status().files, open_in(directory.path()));
+    assert!(begun > 80 && open == 2 + 32, "{open} of {begun} files are open: unread ones are bounded, too");
+    assert_eq!(follower.catch_up(), News::None);
+    assert_eq!(open_in(directory.path()), 2);
+    drop(recording);
+    assert_eq!(follower.catch_up(), News::Over);
+    let problems = follower.tail.problems();
+    assert!(problems[0].contains("removed from the ring with"), "{problems:?}");
+    assert_eq!(problems.len(), begun - open, "each file that nobody saw is told");
+}
+
+#[test]
+fn of_a_message_whose_file_the_ring_removed_it_is_said_that_it_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let growing = Growing::new();
+    let file = Arc::new(std::fs::File::open(sample("failures.pcapng")).unwrap());
+    let length = file.metadata().unwrap().len();
+    let number = growing.begin("ring".to_owned(), file);
+    growing.grow(length);
+    growing.begin("next".to_owned(), Arc::new(tempfile::tempfile_in(directory.path()).unwrap()));
+    let mut follower = Follower::new(&growing);
+    follower.catch_up();
+    growing.remove(number);
+    follower.analyzer.finish();
+    let mut blocks = Vec::new();
+    follower.tail.show(&mut blocks);
+    let view = View { journal: follower.analyzer.journal(), blocks: &blocks };
+    assert!(!view.is_gone(view.record(0)), "what is in memory is there");
+    let nothing = View { blocks: &[], ..view };
+    assert!(nothing.is_gone(view.record(0)));
+    let found = nothing.diagnostics(0, &nothing.decoded(view.record(0)));
+    assert!(found[0].text.contains("removed from the ring"), "{found:?}");
+    assert!(!Replay::of_growing(&growing).read_batch(&mut Batch::default(), 1));
 }
 
 #[test]

@@ -78,8 +78,8 @@ pub struct Recording {
     interfaces: Vec<Interface>,
     secrets: VecDeque<(u32, Vec<u8>)>,
     secrets_length: usize,
-    /// The files of the ring, oldest first.
-    ring: VecDeque<PathBuf>,
+    /// The files of the ring, oldest first, with their numbers in `growing`.
+    ring: VecDeque<(usize, PathBuf)>,
     status: RecordingStatus,
 }
 
@@ -89,8 +89,8 @@ impl Recording {
     /// # Errors
     /// It cannot be created, or is no regular file: what is recorded is read back.
     pub fn create(options: Options, growing: Arc<Growing>) -> io::Result<Self> {
-        let (file, path) = create(&options, 1, &growing)?;
-        let ring = path.iter().cloned().collect();
+        let Created { file, path, number } = create(&options, 1, &growing)?;
+        let ring = path.iter().map(|path| (number, path.clone())).collect();
         let mut recording = Self {
             options,
             growing,
@@ -224,7 +224,7 @@ impl Recording {
     /// Begins the next file; where that fails, the recording goes on in this one.
     fn rotate(&mut self) {
         self.flush();
-        let (file, path) = match create(&self.options, self.status.files + 1, &self.growing) {
+        let Created { file, path, number } = match create(&self.options, self.status.files + 1, &self.growing) {
             Ok(created) => created,
             Err(error) => {
                 self.status.problem = Some(format!("no new file, the recording goes on in the old one: {error}"));
@@ -236,7 +236,7 @@ impl Recording {
         (self.file, self.length, self.packets, self.began) = (file, 0, 0, None);
         self.status.files += 1;
         if let Some(path) = &path {
-            self.ring.push_back(path.clone());
+            self.ring.push_back((number, path.clone()));
         }
         // Before a flush, which looks after the file of that name.
         self.status.path = path;
@@ -257,13 +257,16 @@ impl Recording {
         self.need();
     }
 
-    /// Removes the oldest files of the ring.
+    /// Removes the oldest files of the ring. One that somebody took away is no loss to it.
     fn trim(&mut self) {
         let Some(most) = self.options.files else { return };
         while self.ring.len() > most.max(1) {
-            let Some(oldest) = self.ring.pop_front() else { return };
-            if let Err(error) = std::fs::remove_file(&oldest) {
-                self.status.problem = Some(format!("{}: cannot be removed: {error}", oldest.display()));
+            let Some((number, oldest)) = self.ring.pop_front() else { return };
+            match std::fs::remove_file(&oldest) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    self.status.problem = Some(format!("{}: cannot be removed: {error}", oldest.display()));
+                }
+                _ => self.growing.remove(number),
             }
         }
     }
@@ -283,12 +286,20 @@ fn section() -> Spool<Vec<u8>> {
     Spool::new(Vec::new(), concat!("ckscope ", env!("CARGO_PKG_VERSION"))).expect("memory takes everything")
 }
 
+/// A new file.
+struct Created {
+    file: Arc<File>,
+    path: Option<PathBuf>,
+    /// Its number in what grows.
+    number: usize,
+}
+
 /// Creates file `number`, and tells `growing` of it.
-fn create(options: &Options, number: usize, growing: &Growing) -> io::Result<(Arc<File>, Option<PathBuf>)> {
+fn create(options: &Options, number: usize, growing: &Growing) -> io::Result<Created> {
     let Some(path) = &options.path else {
         let file = Arc::new(tempfile::tempfile()?);
-        growing.begin(TEMPORARY.to_owned(), Arc::clone(&file));
-        return Ok((file, None));
+        let number = growing.begin(TEMPORARY.to_owned(), Arc::clone(&file));
+        return Ok(Created { file, path: None, number });
     };
     let path = if options.rotates() { numbered(path, number) } else { path.clone() };
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
@@ -296,8 +307,8 @@ fn create(options: &Options, number: usize, growing: &Growing) -> io::Result<(Ar
         return Err(io::Error::other("is no regular file; what is recorded is read back from there"));
     }
     let file = Arc::new(file);
-    growing.begin(path.display().to_string(), Arc::clone(&file));
-    Ok((file, Some(path)))
+    let number = growing.begin(path.display().to_string(), Arc::clone(&file));
+    Ok(Created { file, path: Some(path), number })
 }
 
 /// `ring.pcapng` → `ring_00001_20261123100000.pcapng`, as dumpcap names them.

@@ -2,7 +2,7 @@
 
 use super::{Binding, Journal, Record};
 use crate::capture::Block;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::dissect::{Decoded, Message, ParameterId, Payload, value_of};
 use crate::framing::{HEADER, Header};
 use crate::place::Place;
@@ -34,8 +34,12 @@ impl<'a> View<'a> {
 
     /// Payload bytes, as far as the capture has them.
     pub fn payload(&self, record: &Record) -> &'a [u8] {
-        // Empty only if the capture shrank under the journal, which a mapped file must not do.
         self.bytes(record.payload, record.captured as usize).unwrap_or_default()
+    }
+
+    /// Whether the payload was there and is not any more: its file was removed from a ring, or cut short.
+    pub fn is_gone(&self, record: &Record) -> bool {
+        record.captured > 0 && self.payload(record).is_empty()
     }
 
     /// The header before its payload (Q.4164 Figure I.1), where both lie in one packet.
@@ -58,8 +62,14 @@ impl<'a> View<'a> {
         block.bytes().get(start..start + length)
     }
 
-    /// Its payload in full, and what its table says of it.
+    /// Its payload in full, and what its table says of it; of one that is gone, that it is.
     pub fn decoded(&self, record: &Record) -> Decoded {
+        if self.is_gone(record) {
+            let text = "the payload is gone: its file was removed from the ring, or cut short, after it was analysed";
+            let (severity, code) = (Severity::Note, Code::TruncatedMessage);
+            let gone = Diagnostic { severity, code, text: text.to_owned(), parameter: None };
+            return Decoded { diagnostics: vec![gone], ..Decoded::default() };
+        }
         Decoded::new(&self.journal.definitions, record.code, self.as_payload(record))
     }
 

@@ -187,7 +187,7 @@ impl Fields {
             let about = diagnostics.iter().filter(|found| name.is_some() && found.parameter.as_deref() == name);
             about.filter(|_| is_last).for_each(|found| self.found(found));
         }
-        if let Some(message) = message {
+        if let Some(message) = message.filter(|_| !view.is_gone(view.record(index))) {
             self.absent(definitions, message, decoded, diagnostics);
         }
     }

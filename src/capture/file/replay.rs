@@ -52,6 +52,14 @@ impl Replay {
         }
     }
 
+    /// Whether all there was until here was there to be read; files of a ring may have been removed.
+    pub fn is_whole(&self) -> bool {
+        match &self.0 {
+            Source::Files(_) => true,
+            Source::Growing(_, tail) => tail.is_whole(),
+        }
+    }
+
     /// The files, as far as they have been read.
     pub fn files(&self) -> &[FileSummary] {
         match &self.0 {

@@ -2,7 +2,7 @@
 //! mapped file that is truncated kills the process.
 
 use std::fs::File;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::fault::{Fault, FaultKind};
@@ -55,12 +55,15 @@ pub struct Tail {
     numbers_left: u32,
     /// Whether the packets alone are wanted, with their comments, and not what lies behind them.
     passing: bool,
+    /// Whether a file was removed before it was read.
+    missed: bool,
 }
 
 /// Bytes of a file, read when they are looked at.
 struct Stretch {
     growing: Arc<Growing>,
-    file: Arc<File>,
+    /// It is closed when it is removed.
+    file: Weak<File>,
     start: u64,
     length: usize,
     place: Place,
@@ -84,7 +87,7 @@ impl Stretch {
 
     /// The same without its bytes in memory.
     fn forgotten(&self) -> Self {
-        let (growing, file) = (Arc::clone(&self.growing), Arc::clone(&self.file));
+        let (growing, file) = (Arc::clone(&self.growing), Weak::clone(&self.file));
         let Self { start, length, place, .. } = *self;
         Self { growing, file, start, length, place, bytes: OnceLock::new() }
     }
@@ -107,6 +110,7 @@ impl Tail {
             secrets: Vec::new(),
             numbers_left: u32::MAX,
             passing: false,
+            missed: false,
         }
     }
 
@@ -140,16 +144,17 @@ impl Tail {
         let (grown, over) = self.growing.file(self.file);
         let Some(grown) = grown else { return if over { News::Over } else { News::None } };
         self.seen = grown.length;
+        let Some(file) = grown.file.as_ref().map(Arc::downgrade) else { return self.miss(&grown) };
         if self.read == grown.length {
             return if grown.ended { self.end_file(&grown, None) } else { News::None };
         }
         let start = self.resume();
         let mut most = (self.read - start + STRETCH / 2).max(STRETCH);
         loop {
-            let bytes = self.growing.read(&grown.file, start, most.min(grown.length - start) as usize);
+            let bytes = self.growing.read(&file, start, most.min(grown.length - start) as usize);
             let fault = self.walk(&grown, start, &bytes, batch);
             if !batch.packets.is_empty() {
-                self.keep(&grown, start, bytes, batch);
+                self.keep(&file, start, bytes, batch);
             }
             return match fault {
                 None => News::Some,
@@ -288,9 +293,9 @@ impl Tail {
     }
 
     /// Keeps `bytes`, which lie at `start`, as far as they were walked, for `batch` and for later.
-    fn keep(&mut self, grown: &Grown, start: u64, mut bytes: Vec<u8>, batch: &mut Batch) {
+    fn keep(&mut self, file: &Weak<File>, start: u64, mut bytes: Vec<u8>, batch: &mut Batch) {
         bytes.truncate((self.read - start) as usize);
-        let (growing, file) = (Arc::clone(&self.growing), Arc::clone(&grown.file));
+        let (growing, file) = (Arc::clone(&self.growing), Weak::clone(file));
         let (length, place) = (bytes.len(), self.place.plus(start));
         let stretch = Arc::new(Stretch { growing, file, start, length, place, bytes: OnceLock::from(bytes) });
         batch.blocks.push(stretch.block());
@@ -299,6 +304,27 @@ impl Tail {
         }
         self.changed = self.changed.min(self.stretches.len());
         self.stretches.push(stretch);
+    }
+
+    /// Goes on to the next file, for this one was removed; whoever passes by has to have them all.
+    fn miss(&mut self, grown: &Grown) -> News {
+        self.missed = true;
+        if self.passing {
+            return News::Over;
+        }
+        let (name, left) = (&grown.name, grown.length - self.read);
+        if left > 0 {
+            self.refused.push(format!(
+                "{name}: removed from the ring with {left} bytes unread; a larger ring holds them for longer"
+            ));
+        }
+        self.next_file();
+        News::Some
+    }
+
+    /// Whether no file was removed before it was read.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.missed
     }
 
     /// Goes on to the next file; with the reason if this one was not read to its end.
@@ -312,9 +338,16 @@ impl Tail {
             (None, Some(_)) => {}
             (None, None) => self.refused.push(format!("{}: is empty, expected a pcap or pcapng file", grown.name)),
         }
+        self.next_file();
+        News::Some
+    }
+
+    fn next_file(&mut self) {
         let after = |last: &Arc<Stretch>| last.place.plus(last.length as u64);
         self.place = self.stretches.last().map_or(Place::in_capture(0), after);
         (self.file, self.seen, self.read, self.walker) = (self.file + 1, 0, 0, None);
-        News::Some
+        if !self.passing {
+            self.growing.passed(self.file);
+        }
     }
 }

@@ -227,8 +227,8 @@ pub fn start<R: Record + 'static>(
     Ok(Running { context, supervisor, recording, stop, listening, listeners: told, warnings })
 }
 
-/// Open files besides those of connections.
-const OTHER_FILES: u64 = 64;
+/// Open files besides those of connections: among them what a ring removed and the analysis has yet to read.
+const OTHER_FILES: u64 = 128;
 
 /// Lets the process have as many open files as it may, two for each connection; what to warn of if those are too few.
 fn make_room(connections: usize) -> Option<String> {

@@ -61,6 +61,7 @@ impl Extract<'_> {
     pub fn write(mut self, out: impl Write) -> io::Result<Written> {
         let mut scout = self.replay.again();
         let chosen = self.choice.packets(&mut scout, &mut self.plaintext);
+        check(&scout)?;
         self.plaintext.settle(&self.choice)?;
         let comments = scout.files().iter().flat_map(|file| &file.section_comments);
         let comments: Vec<&str> = comments.map(String::as_str).collect();
@@ -120,8 +121,17 @@ impl Extract<'_> {
                 })?;
             }
         }
-        Ok(written)
+        check(&replay).map(|()| written)
     }
+}
+
+/// Packets are told by their numbers, which are those from the first one on.
+fn check(replay: &Replay) -> io::Result<()> {
+    if replay.is_whole() {
+        return Ok(());
+    }
+    let advice = "the files that are left of it can be read with ckscope export";
+    Err(io::Error::other(format!("files of the ring were removed, so packets cannot be picked out any more; {advice}")))
 }
 
 /// The interfaces of all files; the number of each file's first.
