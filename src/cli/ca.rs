@@ -39,7 +39,7 @@ impl CaArgs {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Command::Init { directory } = self.command;
         let made = authority::init(&directory)?;
-        writeln!(std::io::stdout(), "{}", made.instructions())?;
+        writeln!(super::out::out(), "{}", made.instructions())?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,7 +1,7 @@
 //! `ckscope capture`: what passes on network interfaces, in a pipe, or into a file, as it happens.
 
 use std::fs::File;
-use std::io::{Write, stdin, stdout};
+use std::io::{Write, stdin};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -137,7 +137,7 @@ fn is_pipe(path: &Path) -> bool {
 }
 
 fn list() -> anyhow::Result<ExitCode> {
-    let mut out = stdout().lock();
+    let mut out = super::out::out();
     let found = live::interfaces()?;
     let widest = found.iter().map(|found| found.name.len()).max().unwrap_or(0);
     for found in found {

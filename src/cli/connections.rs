@@ -1,6 +1,6 @@
 //! `ckscope connections`: the TCP connections.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -56,7 +56,7 @@ impl ConnectionsArgs {
         let wanted = Wanted::new(&self.filter, &FollowedArgs::default(), &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let (view, columns) = (analysis.view(), self.look.width());
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = super::out::buffered();
         let mut listing = Listing::new(view, self.time.clock(&analysis, columns), styles(), columns);
         if let Format::Text = self.format {
             listing.header(&mut out)?;

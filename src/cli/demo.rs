@@ -1,6 +1,6 @@
 //! `ckscope demo`: a lab and a proxy in this process, and the interface on what passes between them.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
@@ -77,7 +77,7 @@ impl DemoArgs {
             let summarised = match (headless, self.live.is_jsonl()) {
                 (false, _) => Ok(()),
                 (true, true) => summarise(view, &mut stderr().lock()),
-                (true, false) => summarise(view, &mut stdout().lock()),
+                (true, false) => summarise(view, &mut super::out::out()),
             };
             missing.extend(summarised.err().map(|error| error.to_string()));
         })?;
@@ -144,6 +144,10 @@ fn route(way: &Way) -> Route {
 impl Source for Lab {
     fn stop(&self) {
         self.proxy.stop();
+    }
+
+    fn patience(&self) -> Duration {
+        self.proxy.patience()
     }
 
     fn lost(&self) -> u64 {

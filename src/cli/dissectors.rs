@@ -1,6 +1,6 @@
 //! `ckscope dissectors`: what the messages are called, and where that is written.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -58,7 +58,7 @@ impl DissectorsArgs {
     /// # Errors
     /// A definition file is wrong, there is nothing of that name, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = super::out::buffered();
         match self.command {
             Command::List { definitions } => output::list(&mut out, &definitions.load()?)?,
             Command::Show { name, definitions } => show(&mut out, &definitions.load()?, &name)?,

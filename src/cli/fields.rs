@@ -1,6 +1,6 @@
 //! `ckscope fields`: what a display filter can ask for.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -46,7 +46,7 @@ impl FieldsArgs {
     /// A definition file is wrong, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let definitions = self.definitions.load()?;
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = super::out::buffered();
         match self.format {
             Format::Text => vocabulary::text(&mut out, &definitions, styles(), self.look.width())?,
             Format::Jsonl => vocabulary::jsonl(&mut out, &definitions)?,

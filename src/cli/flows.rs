@@ -1,6 +1,6 @@
 //! `ckscope flows`: the procedures.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -76,7 +76,7 @@ impl FlowsArgs {
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let shown = wanted.of(analysis.view());
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = super::out::buffered();
         match self.format {
             Format::Jsonl => {
                 let (view, count) = (analysis.view(), analysis.journal.procedures.len() as u32);

@@ -59,7 +59,7 @@ impl FollowArgs {
             End::Responder => Side::Responder,
         };
         let dump = self.hex.then(HexDump::default);
-        let mut writer = Writer { out: BufWriter::new(io::stdout().lock()), dump, offset: 0, gaps: 0 };
+        let mut writer = Writer { out: super::out::buffered(), dump, offset: 0, gaps: 0 };
         let mut ciphertext = None;
         let tap = Tap::Side(self.connection - 1, side);
         let analysis = self.input.analyze_tapping(tap, |taken| {

@@ -1,6 +1,6 @@
 //! `ckscope info`: what capture files are and hold.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -43,7 +43,7 @@ impl InfoArgs {
     /// # Errors
     /// A definition file is wrong, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = super::out::buffered();
         let (mut shown, mut problems) = (0, false);
         for analysis in self.input.analyze_each()? {
             let Some(analysis) = analysis? else {

@@ -4,7 +4,7 @@ mod security;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -254,7 +254,7 @@ fn controller(args: &ControllerArgs) -> anyhow::Result<()> {
     let tls = args.common.security.tls(&topology, &dialled, &me)?;
     let peer = Controller::new(topology.clone(), conduct, args.common.seed);
     let plan = args.common.plan(args.listen, args.dial.clone(), tls);
-    let out = BufWriter::new(io::stdout().lock());
+    let out = super::out::buffered();
     Ok(block_on(run::controller(peer, topology, plan, !args.passive, out))?)
 }
 
@@ -289,7 +289,7 @@ fn key_managers(args: &KmArgs) -> anyhow::Result<()> {
         KeyManager::new(Km::clone(km), conduct, args.common.seed ^ ((*at as u64 + 1) << 32))
     };
     let peers = kms.iter().map(peer).collect();
-    let out = BufWriter::new(io::stdout().lock());
+    let out = super::out::buffered();
     Ok(block_on(run::key_managers(peers, plan, script, out))?)
 }
 
@@ -338,7 +338,7 @@ fn block_on(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
 
 /// Name, file and description of every scenario.
 fn list() -> anyhow::Result<()> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = super::out::buffered();
     for scenario in scenario::all() {
         writeln!(out, "{:24} {}", scenario.name, scenario.about)?;
     }
@@ -358,7 +358,7 @@ fn write_all(directory: &Path, setup: &Setup) -> anyhow::Result<()> {
 
 fn create(path: &Path) -> io::Result<Box<dyn Write>> {
     if path == Path::new("-") {
-        return Ok(Box::new(io::stdout().lock()));
+        return Ok(Box::new(super::out::out()));
     }
     Ok(Box::new(File::create(path)?))
 }

@@ -2,9 +2,8 @@
 //! two ways to see it, line by line or on the whole terminal.
 
 use std::collections::HashMap;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -17,7 +16,7 @@ use super::report::{report_leftovers, report_undecoded};
 use super::secrets::KeyLogs;
 use super::shared::Shared;
 use super::signals::{Meaning, stop_on_signals};
-use super::{say, screen};
+use super::{is_closed_pipe, say, screen};
 use crate::analyzer::{Analyzer, Options};
 use crate::capture::file::{News, Tail};
 use crate::capture::growing::Growing;
@@ -32,8 +31,8 @@ use crate::tui::{Setup, SourcePanel};
 
 /// How long to wait for something new before looking whether to stop.
 const WAIT: Duration = Duration::from_millis(100);
-/// How long a source has to end in good order.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long what was recorded until the source stopped may take to be printed.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A time to wait in seconds, more than none.
 fn some_seconds(text: &str) -> Result<Span, String> {
@@ -86,6 +85,14 @@ enum Format {
 pub trait Source: Send + Sync {
     /// Asks it to stop; may be called again.
     fn stop(&self);
+    /// How long it may take to stop.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// Whether others depend on it, so that it goes on where nothing can be printed.
+    fn is_needed(&self) -> bool {
+        false
+    }
     /// Packets, or pieces of a stream, that were lost before they could be looked at.
     fn lost(&self) -> u64;
     /// What went wrong so far, a sentence each.
@@ -250,11 +257,18 @@ impl LiveArgs {
         source: &Arc<dyn Source>,
         finished: impl FnOnce(View<'_>),
     ) -> anyhow::Result<bool> {
-        let mut printer =
-            Printer { args: self, definitions, wanted: self.wanted(definitions)?, listing: None, printed: 0 };
-        let (mut analyzer, mut blocks, stop) = (analyzer, Vec::new(), Arc::new(AtomicBool::new(false)));
-        let mut told = Told::default();
-        stop_on_signals(&stop, Meaning::Enough, GRACE, || say("stopped before everything was read"))?;
+        let mut printer = Printer {
+            args: self,
+            definitions,
+            wanted: self.wanted(definitions)?,
+            listing: None,
+            printed: 0,
+            failed: None,
+        };
+        let (mut analyzer, mut blocks, mut told) = (analyzer, Vec::new(), Told::default());
+        let (grace, asked) = (source.patience() + GRACE, Arc::clone(source));
+        let unread = || say("stopped before everything was read and printed");
+        stop_on_signals(Meaning::Enough, grace, move || asked.stop(), unread)?;
         loop {
             let news = live.next();
             match news {
@@ -263,18 +277,18 @@ impl LiveArgs {
                 News::Some => {}
             }
             live.analyze(&mut analyzer, &mut blocks)?;
-            told.say_new(source.problems());
             let view = View { journal: analyzer.journal(), blocks: &blocks };
-            let printed = printer.print(view);
-            if printed.is_err() || stop.load(Ordering::Relaxed) || live.is_enough(view.journal) {
+            printer.print_for(&**source, view)?;
+            told.say_new(source.problems().into_iter().chain(printer.problem()));
+            if live.is_enough(view.journal) {
                 source.stop();
             }
-            printed?;
         }
         analyzer.finish();
         let view = View { journal: analyzer.journal(), blocks: &blocks };
-        printer.print(view)?;
-        let problems: Vec<String> = live.problems(&analyzer).into_iter().chain(source.problems()).collect();
+        printer.print_for(&**source, view)?;
+        let problems = live.problems(&analyzer).into_iter().chain(source.problems());
+        let problems: Vec<String> = problems.chain(printer.problem()).collect();
         told.say_last(&problems);
         if live.tail.files().is_empty() && !problems.is_empty() {
             bail!("no capture could be read");
@@ -291,7 +305,7 @@ struct Told(HashMap<String, String>);
 
 impl Told {
     /// Says those that are new; one whose counts alone have changed is not.
-    fn say_new(&mut self, problems: Vec<String>) {
+    fn say_new(&mut self, problems: impl Iterator<Item = String>) {
         let told = std::mem::take(&mut self.0);
         for problem in problems {
             let kind: String = problem.chars().filter(|c| !c.is_ascii_digit()).collect();
@@ -317,18 +331,46 @@ struct Printer<'a> {
     /// Made when the time of the first packet is known.
     listing: Option<Listing>,
     printed: u32,
+    /// Why no more is printed.
+    failed: Option<String>,
 }
 
 impl Printer<'_> {
+    /// Prints what is new of `source`. Where that fails, a source that others depend on goes on.
+    fn print_for(&mut self, source: &dyn Source, view: View<'_>) -> anyhow::Result<()> {
+        if self.failed.is_some() {
+            return Ok(());
+        }
+        match self.print(view) {
+            Err(error) if source.is_needed() && !is_closed_pipe(&error) => {
+                self.failed = Some(format!("{error:#}"));
+                Ok(())
+            }
+            Err(error) => {
+                if is_closed_pipe(&error) {
+                    say("nobody reads standard output any more: that was all");
+                }
+                source.stop();
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        let (why, first) = (self.failed.as_ref()?, self.printed + 1);
+        Some(format!("{why}; messages from #{first} on are passed on and recorded, but not printed"))
+    }
+
     fn print(&mut self, view: View<'_>) -> anyhow::Result<()> {
         let all = view.journal.records.len() as u32;
         let most = self.args.messages.map_or(all, |most| all.min(most));
         if self.printed >= most {
             return Ok(());
         }
-        let Self { args, definitions, wanted, listing, printed } = self;
+        let Self { args, definitions, wanted, listing, printed, failed: _ } = self;
         let shown = wanted.of(view);
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = super::out::buffered();
         let listing = listing.get_or_insert_with(|| {
             let clock = args.time.clock_from(view.journal.start);
             Listing::growing(definitions, clock, styles(), args.look.width(), args.verbose)

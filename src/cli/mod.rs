@@ -18,6 +18,8 @@ mod lab;
 mod lines;
 mod live;
 mod look;
+mod notices;
+mod out;
 mod proto;
 mod proxy;
 mod read;
@@ -33,15 +35,15 @@ mod stats;
 mod tui;
 
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::output::escape::escaped_line;
+use notices::{Multiline, say};
+pub use notices::{flush, say_error};
+pub use out::is_closed_pipe;
 use settings::Settings;
 
 /// See the Ck interface of a QKD network (ITU-T Q.4164) as procedures, not packets
@@ -222,27 +224,6 @@ fn files(words: &[OsString], color: look::Color, config: Option<PathBuf>) -> any
     all.extend(command.iter().map(OsString::from));
     all.extend_from_slice(words);
     Cli::from_words(all)
-}
-
-/// Says `text` on stderr, a line whatever names stand in it. Whoever closed it does not want to know, so a failure is no reason to stop.
-pub fn say(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "ckscope: {}", escaped_line(&text.to_string()));
-}
-
-/// An error that takes several lines, because it shows the place it is about.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Multiline(pub String);
-
-/// Tells the user why nothing was done.
-pub fn say_error(error: &anyhow::Error) {
-    match error.downcast_ref::<Multiline>() {
-        None => say(format_args!("{error:#}")),
-        Some(Multiline(text)) => {
-            let lines: Vec<_> = text.lines().map(escaped_line).collect();
-            let _ = writeln!(std::io::stderr(), "ckscope: {}", lines.join("\n"));
-        }
-    }
 }
 
 /// 0: read whole; 1: read with problems that were said; above 128: ended by a signal.

@@ -16,7 +16,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::address::address;
 use super::live::{LiveArgs, Source};
 use super::record::{self, RecordArgs};
-use super::say;
+use super::{notices, say};
 use crate::capture::growing::Growing;
 use crate::capture::proxy::{self, Options, Party, Route, Running, Trust, Upstream};
 use crate::tui::SourcePanel;
@@ -176,6 +176,9 @@ impl ProxyArgs {
         let definitions = self.live.definitions()?;
         let growing = Growing::new();
         let headless = self.live.is_headless();
+        if headless {
+            notices::detach();
+        }
         // On the whole terminal, what is said stands in the panel.
         let told = move |text: &str| {
             if headless {
@@ -287,9 +290,22 @@ fn leads_back(listen: SocketAddr, to: Upstream) -> bool {
     here && listen.port() == to.port()
 }
 
+/// A number of connections, at the beginning of what was done to them.
+fn were(connections: u64) -> String {
+    if connections == 1 { "1 connection was".to_owned() } else { format!("{connections} connections were") }
+}
+
 impl Source for Running {
     fn stop(&self) {
         Running::stop(self);
+    }
+
+    fn patience(&self) -> Duration {
+        Running::patience(self)
+    }
+
+    fn is_needed(&self) -> bool {
+        true
     }
 
     fn lost(&self) -> u64 {
@@ -305,9 +321,11 @@ impl Source for Running {
             format!("{bytes} bytes and {events} events were passed on, but not recorded: the recorder fell behind; a larger --queue helps")
         });
         let turned = (panel.turned_away > 0)
-            .then(|| format!("{} connections were turned away; --max-connections allows for more", panel.turned_away));
+            .then(|| format!("{} turned away; --max-connections allows for more", were(panel.turned_away)));
+        let cut =
+            (panel.cut > 0).then(|| format!("{} reset with bytes under way when --drain was over", were(panel.cut)));
         let secrets = panel.key_log.iter().map(|problem| format!("secrets were not logged: {problem}"));
-        lost.into_iter().chain(turned).chain(record::problem(&panel.recording)).chain(secrets).collect()
+        lost.into_iter().chain(turned).chain(cut).chain(record::problem(&panel.recording)).chain(secrets).collect()
     }
 
     fn panel(&self) -> Option<SourcePanel> {

@@ -1,6 +1,6 @@
 //! `ckscope read`: one line per message.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
@@ -83,7 +83,7 @@ impl ReadArgs {
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let shown = wanted.of(analysis.view());
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = super::out::buffered();
         match self.format {
             Format::Text if fields.is_empty() => self.list(&mut out, &analysis, &shown)?,
             format => print_fields(&mut out, &analysis, &shown, self.input.threads(), format, &fields)?,

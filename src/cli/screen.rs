@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -109,7 +109,8 @@ pub fn show(
         move || analyse(&shared)
     });
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(&stop, Meaning::End, GRACE, terminal::leave)?;
+    let asked = Arc::clone(&stop);
+    stop_on_signals(Meaning::End, GRACE, move || asked.store(true, Ordering::Relaxed), terminal::leave)?;
     let memory = memory::usual_path(|name| std::env::var_os(name));
     let setup = Setup { remembered: memory.as_deref().map(recall).unwrap_or_default(), ..setup };
     let left = terminal::run(&**shared, setup, &stop);

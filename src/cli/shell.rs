@@ -1,7 +1,7 @@
 //! `ckscope completions` and `ckscope man`: what shells and manuals want to know, made from the definitions of the
 //! arguments.
 
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -58,7 +58,7 @@ impl CompletionsArgs {
         // To memory first: the generator panics where its writer fails.
         let mut script = Vec::new();
         clap_complete::generate(generator, &mut Cli::command(), "ckscope", &mut script);
-        io::stdout().write_all(&script)?;
+        super::out::out().write_all(&script)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -81,7 +81,7 @@ impl ManArgs {
         command.build();
         match self.directory {
             None => {
-                let mut out = BufWriter::new(io::stdout().lock());
+                let mut out = super::out::buffered();
                 Man::new(command).render(&mut out)?;
                 out.flush()?;
             }

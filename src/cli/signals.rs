@@ -1,8 +1,7 @@
 //! What a signal means: to stop, in good order if that is possible in time.
 
 use std::process::exit;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -29,19 +28,18 @@ pub fn ended() -> Option<u8> {
     (signal > 0).then_some(128 + signal)
 }
 
-/// Sets `stop` when the process is asked to end. Who has not ended `grace` later, or is asked again, is ended after
+/// Calls `stop` when the process is asked to end. Who has not ended `grace` later, or is asked again, is ended after
 /// `clean_up`.
 ///
 /// # Errors
 /// The system cannot watch for signals.
 pub fn stop_on_signals(
-    stop: &Arc<AtomicBool>,
     meaning: Meaning,
     grace: Duration,
+    stop: impl FnOnce() + Send + 'static,
     clean_up: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let stop = Arc::clone(stop);
     let wanted = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()];
     let signals = {
         let _inside = runtime.enter();
@@ -54,12 +52,13 @@ pub fn stop_on_signals(
             if meaning == Meaning::End {
                 ENDED_BY.store(signal, Ordering::Relaxed);
             }
-            stop.store(true, Ordering::Relaxed);
+            stop();
             tokio::select! {
                 _ = any(&mut signals) => {}
                 () = tokio::time::sleep(grace) => {}
             }
             clean_up();
+            super::flush();
             exit(ended().unwrap_or(STOPPED).into());
         });
     });

@@ -1,6 +1,6 @@
 //! `ckscope stats`: counts and durations.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
@@ -98,7 +98,7 @@ impl StatsArgs {
             let (message, procedure) = (|index| shown.message(index), |index| shown.procedure(index));
             Statistics::new(view, &identities, self.interval, message, procedure).context("--interval")?
         };
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = super::out::buffered();
         let clock = self.time.clock(&analysis, columns);
         let mut sheet = Sheet { columns, styles: styles(), clock, most: self.rows };
         for section in sections {

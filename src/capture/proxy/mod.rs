@@ -250,6 +250,9 @@ fn make_room(connections: usize) -> Option<String> {
     })
 }
 
+/// How long tasks that are left have, once all connections are gone.
+const LAST_TASKS: Duration = Duration::from_millis(100);
+
 /// The thread that ends the proxy when it is told to stop: relays, runtime, recording, in this order.
 fn supervise(context: Arc<Context>, runtime: Runtime, recorder: JoinHandle<()>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("proxy end".to_owned()).spawn(move || {
@@ -269,7 +272,7 @@ fn supervise(context: Arc<Context>, runtime: Runtime, recorder: JoinHandle<()>) 
             // Relays end by themselves within the time to drain; this is for what is still being set up.
             let _ = tokio::time::timeout(drain + 2 * leg::GOOD_BYE, gone).await;
         });
-        runtime.shutdown_timeout(Duration::from_millis(100));
+        runtime.shutdown_timeout(LAST_TASKS);
         context.queue.close();
         let _ = recorder.join(); // if it panicked, that was said
     })
@@ -298,6 +301,11 @@ impl Running {
     /// for that.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// How long it takes at most until it has stopped: less what the recorder needs for what waits.
+    pub fn patience(&self) -> Duration {
+        self.context.options.drain + 2 * leg::GOOD_BYE + LAST_TASKS
     }
 
     /// Stops it and waits for its end, which takes no longer than the time to drain, and what the recorder needs for

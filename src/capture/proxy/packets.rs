@@ -19,7 +19,7 @@ pub struct Conversation {
     clocks: [u32; 2],
     finished: [bool; 2],
     begun: bool,
-    established: bool,
+    answered: bool,
     identification: u16,
 }
 
@@ -35,7 +35,7 @@ impl Conversation {
             clocks: [0; 2],
             finished: [false; 2],
             begun: false,
-            established: false,
+            answered: false,
             identification: seed as u16,
         }
     }
@@ -50,16 +50,21 @@ impl Conversation {
         sink: Sink<'_>,
     ) {
         let mut out = Out { conversation: self, ends, sink };
+        // What found no room in the queue happened all the same.
         out.begin(opened);
-        match what {
-            What::Established(notes) => return out.establish(time, notes),
-            _ => out.establish(time, &[]),
+        if !matches!(what, What::Opened | What::Refused(_) | What::Reset(_)) {
+            out.answer(time);
         }
         for (next, missing) in out.conversation.next.iter_mut().zip(missing) {
             *next = next.wrapping_add(missing as u32); // sequence numbers are modulo 2^32 (RFC 9293 3.4)
         }
         match what {
-            What::Established(_) => {} // above
+            What::Opened | What::Answered => {} // above
+            What::Refused(why) => out.send(Side::Dialled, time, RST | ACK, &[], &[why]),
+            What::Noted(notes) => {
+                let notes: Vec<&str> = notes.iter().map(String::as_str).collect();
+                out.send(Side::Dialler, time, ACK, &[], &notes);
+            }
             What::Bytes(side, bytes) => {
                 bytes.chunks(PAYLOAD).for_each(|part| out.send(*side, time, PSH | ACK, part, &[]));
             }
@@ -79,14 +84,13 @@ impl Out<'_, '_> {
     fn begin(&mut self, opened: Timestamp) {
         if !std::mem::replace(&mut self.conversation.begun, true) {
             self.send(Side::Dialler, opened, SYN, &[], &[]);
-            self.send(Side::Dialled, opened, SYN | ACK, &[], &[]);
         }
     }
 
-    fn establish(&mut self, time: Timestamp, notes: &[String]) {
-        if !std::mem::replace(&mut self.conversation.established, true) || !notes.is_empty() {
-            let notes: Vec<&str> = notes.iter().map(String::as_str).collect();
-            self.send(Side::Dialler, time, ACK, &[], &notes);
+    fn answer(&mut self, time: Timestamp) {
+        if !std::mem::replace(&mut self.conversation.answered, true) {
+            self.send(Side::Dialled, time, SYN | ACK, &[], &[]);
+            self.send(Side::Dialler, time, ACK, &[], &[]);
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Panel {
     pub total: u64,
     /// Connections turned away because there were too many.
     pub turned_away: u64,
+    /// Connections that were reset with bytes under way, because the proxy was stopped.
+    pub cut: u64,
     /// By number: those that stand, and the last that ended.
     pub connections: Vec<Connection>,
     /// Bytes a second since the last snapshot: KM to controller, controller to KM.
@@ -122,6 +124,7 @@ struct State {
     ended: VecDeque<Arc<Entry>>,
     total: u64,
     turned_away: u64,
+    cut: u64,
     /// Bytes of connections that are no longer shown, or have ended.
     bytes: [u64; 2],
     measured: Option<(Instant, [u64; 2])>,
@@ -165,6 +168,11 @@ impl Board {
         }
     }
 
+    /// A connection is reset with bytes under way.
+    pub fn cut(&self) {
+        lock(&self.state).cut += 1;
+    }
+
     /// Connections that stand.
     pub fn standing(&self) -> usize {
         lock(&self.state).open.len()
@@ -194,6 +202,7 @@ impl Board {
             open: state.open.len(),
             total: state.total,
             turned_away: state.turned_away,
+            cut: state.cut,
             connections,
             rates: state.rates,
             bytes,

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +18,10 @@ use super::tap::{Side, Tap, What};
 
 /// Bytes read at once.
 const BUFFER: usize = 64 * 1024;
-/// How long nothing must have moved before a connection counts as drained.
-const QUIET: Duration = Duration::from_millis(100);
+/// How long nothing must have moved before a connection counts as drained: what is asked is answered by then.
+const QUIET: Duration = Duration::from_secs(1);
+/// How often that is looked at.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// Why a relay ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub enum Ended {
     Failed(Side, String),
     /// The proxy was stopped.
     Stopped,
+    /// The proxy was stopped, and so many bytes, or some that were still coming, did not arrive in time.
+    Cut(usize),
 }
 
 /// Bytes passed on, by the side they came from.
@@ -41,8 +45,10 @@ pub enum Ended {
 pub struct Counters {
     /// By side.
     pub bytes: [AtomicU64; 2],
-    /// Whether bytes were read of a side and not written yet.
-    held: [AtomicBool; 2],
+    /// Bytes that were read of a side and not written yet.
+    held: [AtomicUsize; 2],
+    /// When bytes moved last, in milliseconds since the relay began.
+    moved: AtomicU64,
 }
 
 impl Counters {
@@ -51,8 +57,8 @@ impl Counters {
         [0, 1].map(|side| self.bytes[side].load(Ordering::Relaxed))
     }
 
-    fn holds(&self) -> bool {
-        self.held.iter().any(|held| held.load(Ordering::Relaxed))
+    fn held(&self) -> usize {
+        self.held.iter().map(|held| held.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -100,12 +106,13 @@ pub struct Relay<'a> {
     ends: [Shared; 2],
     tap: &'a Tap,
     counters: &'a Counters,
+    began: Instant,
 }
 
 impl<'a> Relay<'a> {
     /// Between who dialled and who was dialled.
     pub fn new(dialler: Leg, dialled: Leg, tap: &'a Tap, counters: &'a Counters) -> Self {
-        Self { ends: [dialler, dialled].map(|leg| Shared(Mutex::new(leg))), tap, counters }
+        Self { ends: [dialler, dialled].map(|leg| Shared(Mutex::new(leg))), tap, counters, began: Instant::now() }
     }
 
     /// Passes bytes on until both sides have ended, or one broke, or `stop` says so: then what is under way still
@@ -114,7 +121,7 @@ impl<'a> Relay<'a> {
         let both = async { tokio::try_join!(self.pump(Side::Dialler), self.pump(Side::Dialled)) };
         let ended = tokio::select! {
             ended = both => ended.err().unwrap_or(Ended::Finished),
-            () = self.drained(stop, drain) => Ended::Stopped,
+            ended = self.drained(stop, drain) => ended,
         };
         self.end(&ended).await;
         ended
@@ -134,13 +141,15 @@ impl<'a> Relay<'a> {
                 }
                 Err(error) => return Err(broken(side, &error)),
             };
-            held.store(true, Ordering::Relaxed);
+            held.store(count, Ordering::Relaxed);
+            self.moved();
             if let Err(error) = to.write_all(&buffer[..count]).await {
                 // Whoever minds something and closes at once is found gone here, and heard by the other direction.
                 tokio::time::sleep(GOOD_BYE).await;
                 return Err(broken(side.other(), &error));
             }
-            held.store(false, Ordering::Relaxed);
+            held.store(0, Ordering::Relaxed);
+            self.moved();
             self.counters.bytes[side as usize].fetch_add(count as u64, Ordering::Relaxed);
             self.tap.put(now(), What::Bytes(side, buffer[..count].to_vec()));
         }
@@ -152,18 +161,27 @@ impl<'a> Relay<'a> {
         self.tap.put(now(), What::Finished(side));
     }
 
-    async fn drained(&self, stop: impl Future<Output = ()>, drain: Duration) {
+    fn moved(&self) {
+        self.counters.moved.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// How long nothing has moved, and nothing has had to.
+    fn quiet(&self) -> Duration {
+        let moved = Duration::from_millis(self.counters.moved.load(Ordering::Relaxed));
+        if self.counters.held() > 0 { Duration::ZERO } else { self.began.elapsed().saturating_sub(moved) }
+    }
+
+    /// Waits for `stop`, and then until it is quiet.
+    async fn drained(&self, stop: impl Future<Output = ()>, drain: Duration) -> Ended {
         stop.await;
         let end = Instant::now() + drain;
-        let mut before = self.counters.bytes();
-        while Instant::now() < end {
-            tokio::time::sleep(QUIET.min(drain)).await;
-            let after = self.counters.bytes();
-            if before == after && !self.counters.holds() {
-                return;
+        while self.quiet() < QUIET {
+            if Instant::now() >= end {
+                return if self.quiet() < GLANCE { Ended::Cut(self.counters.held()) } else { Ended::Stopped };
             }
-            before = after;
+            tokio::time::sleep(GLANCE).await;
         }
+        Ended::Stopped
     }
 
     /// What the sides get to see of it.
@@ -173,6 +191,10 @@ impl<'a> Relay<'a> {
             Ended::Finished => {}
             Ended::Reset(side) => {
                 self.tap.put(now, What::Reset(*side));
+                self.ends.iter().for_each(|end| end.leg().wire().reset_on_drop());
+            }
+            Ended::Cut(_) => {
+                [Side::Dialler, Side::Dialled].into_iter().for_each(|side| self.tap.put(now, What::Reset(side)));
                 self.ends.iter().for_each(|end| end.leg().wire().reset_on_drop());
             }
             Ended::Alert(side, _) | Ended::Failed(side, _) => {

@@ -61,6 +61,7 @@ impl Connection<'_> {
     }
 
     async fn relay(&self, stream: TcpStream, tap: &Tap) -> io::Result<String> {
+        tap.put(tap.opened(), What::Opened);
         let Ok(dialler) = Wire::new(stream) else {
             // Gone before it was accepted.
             tap.put(now(), What::Reset(Side::Dialler));
@@ -71,11 +72,12 @@ impl Connection<'_> {
             Err(error) => {
                 // As if it had been refused there.
                 dialler.reset_on_drop();
-                tap.put(now(), What::Established(vec![format!("cannot be dialled: {error}")]));
-                tap.put(now(), What::Reset(Side::Dialled));
-                return Err(io::Error::new(error.kind(), format!("cannot be dialled: {error}")));
+                let why = format!("cannot be dialled: {error}");
+                tap.put(now(), What::Refused(why.clone()));
+                return Err(io::Error::new(error.kind(), why));
             }
         };
+        tap.put(now(), What::Answered);
         let mut ends = [dialler, dialled];
         let options = &self.context.options;
         let kind = match detect(&mut ends, options.handshake).await {
@@ -118,17 +120,14 @@ impl Connection<'_> {
     /// Both sides' plain streams; none if TLS came to nothing.
     async fn legs(&self, ends: [Wire; 2], kind: Kind, tap: &Tap) -> Option<[Leg; 2]> {
         let (client, hello) = match kind {
-            Kind::Plain => {
-                tap.put(now(), What::Established(Vec::new()));
-                return Some(ends.map(Leg::Plain));
-            }
+            Kind::Plain => return Some(ends.map(Leg::Plain)),
             Kind::Tls(client, hello) => (client, hello),
         };
         let parties = Roles { client: self.party(client), server: self.party(client.other()) };
         let address = if client == Side::Dialler { self.goal.ip() } else { self.peer.ip() };
         let identities = self.context.identities.as_ref();
         let Some(mut shake) = identities.and_then(|all| Shake::new(all, &hello, parties, address)) else {
-            tap.put(now(), What::Established(vec!["TLS, passed on unopened".to_owned()]));
+            tap.put(now(), What::Noted(vec!["TLS, passed on unopened".to_owned()]));
             return Some(ends.map(Leg::Plain));
         };
         let [dialler, dialled] = ends;
@@ -154,7 +153,7 @@ impl Connection<'_> {
             });
         }
         let failed = report.refusal.as_ref().map(ToString::to_string);
-        tap.put(now(), What::Established(report.lines()));
+        tap.put(now(), What::Noted(report.lines()));
         self.entry.handed_off(Arc::new(report));
         if let Some(refusal) = failed {
             [Side::Dialler, Side::Dialled].into_iter().for_each(|side| tap.put(now(), What::Finished(side)));
@@ -181,6 +180,10 @@ impl Connection<'_> {
         let text = match ended {
             Ended::Finished => return "closed".to_owned(),
             Ended::Stopped => return "stopped".to_owned(),
+            Ended::Cut(held) => {
+                self.context.board.cut();
+                format!("reset when the time to drain was over, with {held} bytes or more under way")
+            }
             Ended::Reset(side) => return format!("reset by {}", self.party(*side).the()),
             Ended::Alert(side, alert) => {
                 let hint = alert_hint(self.party(*side), *alert).map(|hint| format!("; {hint}")).unwrap_or_default();

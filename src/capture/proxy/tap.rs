@@ -35,8 +35,14 @@ impl Side {
 /// What happened on a connection.
 #[derive(Debug)]
 pub enum What {
-    /// The connection stands; what there is to say about it.
-    Established(Vec<String>),
+    /// A side dialled.
+    Opened,
+    /// The other side was reached.
+    Answered,
+    /// The other side could not be reached, and why.
+    Refused(String),
+    /// There is something to say about the connection.
+    Noted(Vec<String>),
     /// A side's bytes were passed on.
     Bytes(Side, Vec<u8>),
     /// A side will send nothing more.
@@ -206,6 +212,11 @@ impl Tap {
     /// For the connection between these, which began at `opened`.
     pub fn new(queue: Arc<Queue>, dialler: SocketAddr, dialled: SocketAddr, opened: Timestamp) -> Self {
         Self { queue, flow: Arc::new(Flow::new(dialler, dialled, opened)), missing: Default::default() }
+    }
+
+    /// When the connection began.
+    pub fn opened(&self) -> Timestamp {
+        self.flow.opened
     }
 
     /// Hands on what happened at `time`, if there is room for it.

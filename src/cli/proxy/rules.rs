@@ -43,7 +43,7 @@ impl RulesArgs {
             destinations: self.to,
             spoof_source: self.spoof_source,
         };
-        let mut out = std::io::stdout().lock();
+        let mut out = crate::cli::out::out();
         if self.remove {
             write!(out, "{}", rules.removal())?;
         } else {
