@@ -1,13 +1,16 @@
 //! `ckscope proxy`, `ckscope ca` and `ckscope lab` together, as typed.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use ckscope::capture::proxy::authority;
 use serde_json::Value;
 
+use crate::harness::{read_exactly, until, write};
 use crate::support::Files;
+use crate::support::messages::{Written, one_of_each};
 use crate::support::peers::free_port;
 
 fn ckscope(arguments: &[&str]) -> Command {
@@ -47,6 +50,14 @@ impl Running {
         let said: Vec<String> = self.err.by_ref().map(Result::unwrap).collect();
         assert!(status.success(), "{said:?}");
         reader.join().unwrap()
+    }
+}
+
+impl Running {
+    /// Tells it to end, and gives its exit status, whether or not anyone reads what it prints.
+    fn status(&mut self) -> Option<i32> {
+        assert!(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap().success());
+        self.child.wait().unwrap().code()
     }
 }
 
@@ -200,9 +211,72 @@ fn rules_come_with_their_removal() {
     );
 }
 
+/// A proxy before `upstream`, which prints messages to `out`.
+fn printing_to(upstream: &str, out: Stdio) -> Running {
+    let arguments = ["proxy", "--headless", "--listen", "127.0.0.1:0", "--upstream", upstream, "--format", "jsonl"];
+    let mut child = ckscope(&arguments).stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+    let err = BufReader::new(child.stderr.take().unwrap()).lines();
+    Running { child, out: None, err }
+}
+
+/// Has the KMs of a lab talk to the controller behind `address`; whether all went well.
+fn lab_passes(address: &str) -> bool {
+    let lab = ckscope(&["lab", "km", "--connect", address]).output().unwrap();
+    if !lab.status.success() {
+        eprintln!("{}", String::from_utf8_lossy(&lab.stderr));
+    }
+    lab.status.success()
+}
+
+#[test]
+fn whoever_does_not_read_stderr_holds_nobody_up() {
+    let upstream = free_port().to_string();
+    let mut proxy = printing_to(&format!("127.0.0.1:{upstream}"), Stdio::null());
+    let address = proxy.address(false);
+    // More is said of them than a pipe and the queue hold.
+    for _ in 0..2500 {
+        let mut refused = TcpStream::connect(&address).unwrap();
+        assert!(refused.read(&mut [0]).is_err());
+    }
+    let _controller = Running::start(&mut ckscope(&["lab", "controller", "--listen", &format!("127.0.0.1:{upstream}")]));
+    until("the controller listens", || TcpStream::connect(("127.0.0.1", upstream.parse().unwrap())).is_ok());
+    assert!(lab_passes(&address));
+    assert!(proxy.status().is_some(), "a signal still ends it");
+}
+
+#[test]
+fn a_full_disk_under_stdout_stops_nothing() {
+    let mut controller = Running::start(&mut ckscope(&["lab", "controller", "--listen", "127.0.0.1:0"]));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut proxy = printing_to(&controller.address(true), full.into());
+    let address = proxy.address(false);
+    assert!(lab_passes(&address) && lab_passes(&address));
+    assert_eq!(proxy.status(), Some(1));
+    let said: Vec<String> = proxy.err.by_ref().map(Result::unwrap).collect();
+    assert!(said.iter().any(|line| line.contains("standard output: No space left on device")), "{said:?}");
+}
+
+#[test]
+fn whoever_does_not_read_stdout_holds_up_neither_connections_nor_the_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut proxy = printing_to(&listener.local_addr().unwrap().to_string(), Stdio::piped());
+    let mut km = TcpStream::connect(proxy.address(false)).unwrap();
+    let mut controller = listener.accept().unwrap().0;
+    // As lines, many times what a pipe holds.
+    let messages = one_of_each().iter().flat_map(Written::encode).collect::<Vec<u8>>().repeat(1000);
+    let writer = std::thread::spawn({
+        let messages = messages.clone();
+        move || write(&mut km, &messages)
+    });
+    assert!(read_exactly(&mut controller, messages.len()) == messages);
+    writer.join().unwrap();
+    assert_eq!(proxy.status(), Some(1));
+    assert!(proxy.err.by_ref().any(|line| line.unwrap().contains("stopped before everything was read and printed")));
+}
+
 #[test]
 fn who_cannot_listen_empties_no_file() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let files = Files::new();
     files.write("there.pcapng", b"what was recorded before");

@@ -4,12 +4,15 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
+use ckscope::capture::Batch;
+use ckscope::capture::file::Reader;
 use ckscope::capture::proxy::Options;
 use ckscope::capture::proxy::recorder::Record;
 use ckscope::capture::recording::RecordingStatus;
 use ckscope::capture::spool::Interface;
-use ckscope::time::Timestamp;
+use ckscope::time::{Span, Timestamp};
 
 use crate::harness::{Pair, Proxy, finish, noise, patient, read_to_end, reset, sent, write};
 use crate::support::Files;
@@ -108,6 +111,30 @@ fn what_found_no_room_is_a_gap_in_the_capture() {
     assert!(lost > 0 && missing == lost, "{missing} missing, {lost} lost");
     assert_eq!(bytes.len() as u64 + missing, (LENGTH + 13) as u64);
     assert!(bytes.ends_with(b"after the gap"));
+}
+
+#[test]
+fn a_connection_stands_in_the_recording_from_when_it_was_opened() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::before(listener.local_addr().unwrap(), Options::default());
+    let mut km = proxy.dial();
+    let mut controller = patient(listener.accept().unwrap().0);
+    let silent = proxy.dial();
+    crate::harness::until("both stand", || proxy.running.panel().open == 2);
+    let since: Vec<Timestamp> = proxy.running.panel().connections.iter().map(|connection| connection.since).collect();
+    thread::sleep(Duration::from_millis(100));
+    write(&mut km, b"late");
+    assert_eq!(crate::harness::read_exactly(&mut controller, 4), b"late");
+    drop((km, controller, silent));
+    assert_eq!(proxy.recorded().len(), 2, "who says nothing stands there, too");
+    let (mut reader, errors) = Reader::open(&[proxy.capture()]);
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut batch = Batch::default();
+    assert!(reader.read_batch(&mut batch, 1000));
+    let times: Vec<Timestamp> = batch.packets.iter().map(|packet| packet.time).collect();
+    assert_eq!(times.iter().copied().filter(|time| since.contains(time)).collect::<Vec<_>>(), since);
+    let before = since[1] + Span::from_millis(100);
+    assert_eq!(times.iter().filter(|&&time| time < before).count(), 6, "both hand-shakes are over: {times:?}");
 }
 
 #[test]

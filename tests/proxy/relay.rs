@@ -215,15 +215,31 @@ fn a_stop_lets_what_is_under_way_arrive() {
 }
 
 #[test]
-fn a_stop_waits_for_nobody_beyond_its_time() {
-    let Pair { proxy, mut km, controller } =
+fn what_has_not_arrived_when_a_stop_is_over_is_reset_and_said() {
+    let Pair { proxy, mut km, mut controller } =
         Pair::with(Options { drain: Duration::from_millis(100), ..Options::default() });
     // More than anyone takes: the controller does not read.
     km.set_nonblocking(true).unwrap();
     while km.write(&[1; 65536]).is_ok() || proxy.running.panel().bytes[0] == 0 {}
     proxy.running.finish();
-    assert_eq!(proxy.running.panel().open, 0);
-    drop(controller);
+    let panel = proxy.running.panel();
+    assert_eq!((panel.open, panel.cut), (0, 1));
+    assert!(proxy.said().contains("reset when the time to drain was over"), "{}", proxy.said());
+    km.set_nonblocking(false).unwrap();
+    assert!(is_reset(&mut controller) && is_reset(&mut km));
+}
+
+#[test]
+fn a_stop_waits_for_an_answer() {
+    let Pair { proxy, mut km, mut controller } = Pair::new();
+    write(&mut km, b"question");
+    assert_eq!(read_exactly(&mut controller, 8), b"question");
+    proxy.running.stop();
+    thread::sleep(Duration::from_millis(300));
+    write(&mut controller, b"answer");
+    assert_eq!(read_to_end(&mut km), b"answer");
+    proxy.running.finish();
+    assert_eq!(proxy.running.panel().cut, 0);
 }
 
 #[test]
