@@ -5,7 +5,7 @@ mod rules;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,13 +73,7 @@ struct ForwardArgs {
     #[arg(long, value_name = "ADDR", value_parser = address, required = true)]
     listen: Vec<SocketAddr>,
     /// Pass them on to this address
-    #[arg(
-        long,
-        value_name = "ADDR",
-        value_parser = address,
-        required_unless_present = "transparent",
-        conflicts_with = "transparent"
-    )]
+    #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with = "transparent")]
     upstream: Vec<SocketAddr>,
     /// Pass them on to where they were going before nftables brought them here; see ckscope proxy rules
     #[arg(long, value_name = "HOW")]
@@ -173,6 +167,9 @@ impl ProxyArgs {
         if key_log.is_some() && key_log == self.record.write {
             bail!("--keylog and -w name the same file; secrets and packets need one each");
         }
+        if key_log.as_deref() == Some(Path::new("-")) {
+            bail!("--keylog: secrets are appended to a file, not to standard output; give it a name");
+        }
         let definitions = self.live.definitions()?;
         let growing = Growing::new();
         let headless = self.live.is_headless();
@@ -262,6 +259,11 @@ impl ForwardArgs {
             Some(Transparent::Tproxy) => vec![Upstream::Intercepted; self.listen.len()],
             None => self.upstream.iter().copied().map(Upstream::To).collect(),
         };
+        if upstream.is_empty() {
+            bail!(
+                "where connections go on to is missing: --upstream ADDR, or --transparent HOW where nftables brings them here"
+            );
+        }
         if upstream.len() != self.listen.len() {
             bail!("{} --listen, but {} --upstream; they go in pairs", self.listen.len(), upstream.len());
         }

@@ -1,6 +1,6 @@
 //! Where live traffic is recorded.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -39,6 +39,9 @@ impl RecordArgs {
     pub fn begin(&self, growing: &Arc<Growing>) -> anyhow::Result<Recording> {
         if self.files.is_some() && !self.rotates() {
             bail!("--files: a ring needs --file-size, --file-duration or --file-packets to turn");
+        }
+        if self.write.as_deref() == Some(Path::new("-")) {
+            bail!("-w: what is recorded is read back from a file, which standard output is not; give it a name");
         }
         let options = Options {
             path: self.write.clone(),

@@ -200,14 +200,27 @@ fn rules_come_with_their_removal() {
     let redirect = rules(&["--transparent", "redirect", "--to", "192.0.2.10"]);
     assert!(redirect.contains("meta nfproto ipv4 ip daddr { 192.0.2.10 } tcp dport { 4164 } redirect to :4165"));
     assert!(redirect.contains("#   nft delete table inet ckscope"));
+    let at = |listen: &str| {
+        let output = ckscope(&["proxy", "rules", "--port", "4164", "--transparent", "redirect", "--listen", listen]);
+        let output = { output }.output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    assert!(at("192.0.2.9:4165").1.contains("tcp dport { 4164 } dnat ip to 192.0.2.9:4165"));
+    assert!(at("[2001:db8::9]:4165").1.contains("tcp dport { 4164 } dnat ip6 to [2001:db8::9]:4165"));
+    let (status, nowhere) = at("127.0.0.1:4165");
+    assert!(status == Some(2) && nowhere.contains("listen on 0.0.0.0:4165"), "{nowhere}");
     let tproxy = rules(&["--transparent", "tproxy"]);
     assert!(tproxy.contains("tproxy ip to :4165 meta mark set 0x4164 accept"));
-    assert!(tproxy.contains("ip -4 route add local 0.0.0.0/0 dev lo table 4164"));
+    assert!(tproxy.contains("ip -4 route replace local 0.0.0.0/0 dev lo table 4164"));
     let removal = rules(&["--transparent", "tproxy", "--remove"]);
     let lines: Vec<&str> = removal.lines().collect();
     assert_eq!(
         lines,
-        ["nft delete table inet ckscope", "ip -4 rule del fwmark 0x4164 lookup 4164", "ip -4 route flush table 4164"]
+        [
+            "nft delete table inet ckscope",
+            "while ip -4 rule del fwmark 0x4164 lookup 4164 2>/dev/null; do :; done",
+            "ip -4 route flush table 4164"
+        ]
     );
 }
 
@@ -238,7 +251,8 @@ fn whoever_does_not_read_stderr_holds_nobody_up() {
         let mut refused = TcpStream::connect(&address).unwrap();
         assert!(refused.read(&mut [0]).is_err());
     }
-    let _controller = Running::start(&mut ckscope(&["lab", "controller", "--listen", &format!("127.0.0.1:{upstream}")]));
+    let _controller =
+        Running::start(&mut ckscope(&["lab", "controller", "--listen", &format!("127.0.0.1:{upstream}")]));
     until("the controller listens", || TcpStream::connect(("127.0.0.1", upstream.parse().unwrap())).is_ok());
     assert!(lab_passes(&address));
     assert!(proxy.status().is_some(), "a signal still ends it");
@@ -298,7 +312,7 @@ fn what_does_not_go_together_is_said() {
     };
     let listen = ["--listen", "127.0.0.1:0"];
     assert!(error(&[&listen[..], &listen, &["--upstream", "127.0.0.1:1"]].concat()).contains("they go in pairs"));
-    assert!(error(&listen).contains("--upstream"));
+    assert!(error(&listen).contains("--upstream ADDR, or --transparent HOW"));
     let one = |more: &[&str]| error(&[&listen[..], &["--upstream", "127.0.0.1:1"], more].concat());
     assert!(one(&["--ca", "no-such-directory"]).contains("ckscope ca init no-such-directory"));
     let files = Files::new();
@@ -311,6 +325,7 @@ fn what_does_not_go_together_is_said() {
     assert!(one(&["--keylog", "keys.log"]).contains("--keylog is about TLS, which is not opened without --ca"));
     let same = ["--ca", directory.to_str().unwrap(), "-w", "x.pcapng", "--keylog", "x.pcapng"];
     assert!(one(&same).contains("--keylog and -w name the same file"));
+    assert!(one(&["-w", "-"]).contains("-w: what is recorded is read back from a file"));
     assert!(one(&["--max-connections", "0"]).contains("--max-connections"));
     assert!(error(&["--listen", "[::]:4164", "--upstream", "[::1]:4164"]).contains("pass on to itself"));
     assert!(error(&["--listen", "nowhere", "--upstream", "[::1]:4164"]).contains("like 192.0.2.10:4164"));

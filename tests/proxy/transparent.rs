@@ -90,11 +90,13 @@ impl Drop for Running {
 }
 
 const CKSCOPE: &str = env!("CARGO_BIN_EXE_ckscope");
-const LISTEN: [&str; 4] = ["--listen", "0.0.0.0:4165", "--listen", "[::]:4165"];
+/// At every address of the proxy, and at those that do not face the KM.
+const ANYWHERE: [&str; 2] = ["0.0.0.0:4165", "[::]:4165"];
+const BEHIND: [&str; 2] = ["10.41.2.1:4165", "[fd41:2::1]:4165"];
 
 fn rules(network: &Network, options: &[&str], remove: bool) {
     let mut command = Command::new(CKSCOPE);
-    command.args(["proxy", "rules", "--port", PORT]).args(LISTEN).args(options);
+    command.args(["proxy", "rules", "--port", PORT]).args(options);
     if remove {
         command.arg("--remove");
     }
@@ -104,12 +106,15 @@ fn rules(network: &Network, options: &[&str], remove: bool) {
 }
 
 /// Has a KM speak to the controller, over IPv4 and IPv6, and gives what the controller said.
-fn conversation(network: &Network, options: &[&str], capture: &Path) -> String {
+fn conversation(network: &Network, listen: [&str; 2], options: &[&str], capture: &Path) -> String {
+    let options = &[&["--listen", listen[0], "--listen", listen[1]], options].concat();
+    // Whoever does it twice has it once.
+    rules(network, options, false);
     rules(network, options, false);
     let mut proxy = network.on(PROXY, CKSCOPE);
-    proxy.args(["proxy", "--headless", "--write"]).arg(capture).args(LISTEN).args(options);
+    proxy.args(["proxy", "--headless", "--write"]).arg(capture).args(options);
     let mut proxy = Running(proxy.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
-    wait_for_line(proxy.0.stderr.take().unwrap(), "listening on [::]:4165");
+    wait_for_line(proxy.0.stderr.take().unwrap(), &format!("listening on {}", listen[1]));
     let mut said = String::new();
     for address in ["10.41.2.2:4164", "[fd41:2::2]:4164"] {
         let mut controller = network.on(CONTROLLER, CKSCOPE);
@@ -130,6 +135,10 @@ fn conversation(network: &Network, options: &[&str], capture: &Path) -> String {
     rules(network, options, true);
     let left = network.on(PROXY, "nft").args(["list", "ruleset"]).output().unwrap();
     assert!(!String::from_utf8_lossy(&left.stdout).contains("ckscope"), "the rules are gone");
+    for version in ["-4", "-6"] {
+        let left = network.on(PROXY, "ip").args([version, "rule", "list"]).output().unwrap();
+        assert!(!String::from_utf8_lossy(&left.stdout).contains("4164"), "so are those for routing");
+    }
     said
 }
 
@@ -142,12 +151,12 @@ fn wait_for_line(pipe: impl std::io::Read + Send + 'static, wanted: &str) {
     std::thread::spawn(move || lines.for_each(drop));
 }
 
-fn check(how: &str, spoof: bool) {
+fn check(how: &str, listen: [&str; 2], spoof: bool) {
     let Some(network) = Network::new() else { return };
     let files = Files::new();
     let capture = files.path().join("out.pcapng");
     let options = [&["--transparent", how][..], if spoof { &["--spoof-source"] } else { &[] }].concat();
-    let said = conversation(&network, &options, &capture);
+    let said = conversation(&network, listen, &options, &capture);
     // Whom the controller saw: the KM's own address, or the proxy's.
     let (seen, hidden) = ([" 10.41.1.2:", " [fd41:1::2]:"], [" 10.41.2.1:", " [fd41:2::1]:"]);
     let (expected, never) = if spoof { (seen, hidden) } else { (hidden, seen) };
@@ -165,20 +174,25 @@ fn check(how: &str, spoof: bool) {
 
 #[test]
 fn redirected_connections_go_on_to_where_they_were_going() {
-    check("redirect", false);
+    check("redirect", ANYWHERE, false);
+}
+
+#[test]
+fn redirected_connections_come_to_an_address_that_does_not_face_the_kms() {
+    check("redirect", BEHIND, false);
 }
 
 #[test]
 fn intercepted_connections_go_on_to_where_they_were_going() {
-    check("tproxy", false);
+    check("tproxy", ANYWHERE, false);
 }
 
 #[test]
 fn the_controller_of_redirected_connections_can_see_the_kms_address() {
-    check("redirect", true);
+    check("redirect", ANYWHERE, true);
 }
 
 #[test]
 fn the_controller_of_intercepted_connections_can_see_the_kms_address() {
-    check("tproxy", true);
+    check("tproxy", ANYWHERE, true);
 }

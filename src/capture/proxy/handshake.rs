@@ -331,7 +331,9 @@ impl<'a> Shake<'a> {
             _ => "TLS 1.2",
         };
         let mut parts = vec![version.to_owned()];
-        parts.extend(connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())));
+        // The registry's names, where rustls has its own (RFC 8446 B.4).
+        let suite = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+        parts.extend(suite.map(|name| name.replacen("TLS13_", "TLS_", 1)));
         parts.extend(connection.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name())));
         parts.extend(connection.alpn_protocol().map(|name| format!("ALPN {}", name.escape_ascii())));
         self.half(party).negotiated = parts.join(", ");

@@ -120,6 +120,16 @@ fn redirected(stream: &TcpStream) -> io::Result<SocketAddr> {
     Ok(original.ok().and_then(|address| address.as_socket()).unwrap_or(local))
 }
 
+/// Whether a connection can have another's address as its source.
+pub fn check_spoofing(v6: bool) -> io::Result<()> {
+    let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    set_transparent(&socket, v6).map_err(|error| {
+        let text = format!("--spoof-source needs the capability CAP_NET_ADMIN: {error}");
+        io::Error::new(error.kind(), text)
+    })
+}
+
 /// A socket to dial `goal` with; with `source`, from that address.
 pub fn dialler(goal: SocketAddr, source: Option<SocketAddr>) -> io::Result<tokio::net::TcpSocket> {
     let socket = Socket::new(Domain::for_address(goal), Type::STREAM, Some(Protocol::TCP))?;

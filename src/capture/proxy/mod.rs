@@ -106,6 +106,16 @@ pub struct Route {
     pub dialler: Party,
 }
 
+impl Route {
+    /// Whether connections go on by IPv6.
+    fn is_dialled_by_v6(&self) -> bool {
+        match self.upstream {
+            Upstream::To(address) => address.is_ipv6(),
+            Upstream::Redirected | Upstream::Intercepted => self.listen.is_ipv6(),
+        }
+    }
+}
+
 /// What is believed of one party, and what it is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
@@ -208,6 +218,9 @@ pub fn start<R: Record + 'static>(
     let (identities, mut warnings) = Identities::read(&options)?;
     warnings.extend(make_room(options.connections));
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("proxy").enable_all().build()?;
+    if options.spoof_source {
+        options.routes.iter().try_for_each(|route| listen::check_spoofing(route.is_dialled_by_v6()))?;
+    }
     let inside = runtime.enter();
     let listeners = options.routes.iter().map(listen::listen).collect::<io::Result<Vec<_>>>()?;
     drop(inside);

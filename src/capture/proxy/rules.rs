@@ -27,13 +27,17 @@ pub struct Rules {
 impl Rules {
     /// Commands that bring connections here.
     pub fn setting(&self) -> String {
-        let mut out = format!("nft -f - <<'END'\ntable inet {TABLE} {{\n");
+        // A table that is not there cannot be deleted, and one that is there would keep its rules.
+        let anew = format!("table inet {TABLE}\ndelete table inet {TABLE}\n");
+        let mut out = format!("nft -f - <<'END'\n{anew}table inet {TABLE} {{\n");
         if self.tproxy {
             let rules = [
                 // What the proxy itself dials on this host: taken again, it would lead here for ever.
                 vec!["iif lo accept".to_owned()],
                 self.answers(),
-                self.by_version(|version, port| format!("tproxy {version} to :{port} meta mark set {MARK} accept")),
+                self.by_version(|version, listen| {
+                    format!("tproxy {version} to :{} meta mark set {MARK} accept", listen.port())
+                }),
             ]
             .concat();
             chain(&mut out, "to_proxy", "filter hook prerouting priority mangle", &rules);
@@ -41,14 +45,19 @@ impl Rules {
             if self.spoof_source {
                 chain(&mut out, "answers", "filter hook prerouting priority mangle", &self.answers());
             }
-            let rules = self.by_version(|_, port| format!("redirect to :{port}"));
+            let rules = self.by_version(|version, listen| match listen.ip().is_unspecified() {
+                true => format!("redirect to :{}", listen.port()),
+                // A redirection leads to the address of the interface, where nobody may listen.
+                false => format!("dnat {version} to {listen}"),
+            });
             chain(&mut out, "to_proxy", "nat hook prerouting priority dstnat", &rules);
         }
         out.push_str("}\nEND\n");
         for version in self.routed() {
             let all = if version == "-4" { "0.0.0.0/0" } else { "::/0" };
-            let _ = writeln!(out, "ip {version} rule add fwmark {MARK} lookup {ROUTES}"); // a String takes all
-            let _ = writeln!(out, "ip {version} route add local {all} dev lo table {ROUTES}");
+            let _ = writeln!(out, "{}", unruled(version)); // a String takes all
+            let _ = writeln!(out, "ip {version} rule add fwmark {MARK} lookup {ROUTES}");
+            let _ = writeln!(out, "ip {version} route replace local {all} dev lo table {ROUTES}");
         }
         out
     }
@@ -57,7 +66,7 @@ impl Rules {
     pub fn removal(&self) -> String {
         let mut out = format!("nft delete table inet {TABLE}\n");
         for version in self.routed() {
-            let _ = writeln!(out, "ip {version} rule del fwmark {MARK} lookup {ROUTES}");
+            let _ = writeln!(out, "{}", unruled(version));
             let _ = writeln!(out, "ip {version} route flush table {ROUTES}");
         }
         out
@@ -79,7 +88,7 @@ impl Rules {
     }
 
     /// A rule for each listener.
-    fn by_version(&self, verdict: impl Fn(&str, u16) -> String) -> Vec<String> {
+    fn by_version(&self, verdict: impl Fn(&str, &SocketAddr) -> String) -> Vec<String> {
         let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
         let rule = |listen: &SocketAddr| {
             let (version, family) = if listen.is_ipv6() { ("ip6", "ipv6") } else { ("ip", "ipv4") };
@@ -89,11 +98,16 @@ impl Rules {
                 return None;
             }
             let to = if to.is_empty() { String::new() } else { format!("{version} daddr {{ {} }} ", to.join(", ")) };
-            let verdict = verdict(version, listen.port());
+            let verdict = verdict(version, listen);
             Some(format!("meta nfproto {family} {to}tcp dport {{ {} }} {verdict}", ports.join(", ")))
         };
         self.listen.iter().filter_map(rule).collect()
     }
+}
+
+/// Removes our routing rule, however often it was added.
+fn unruled(version: &str) -> String {
+    format!("while ip {version} rule del fwmark {MARK} lookup {ROUTES} 2>/dev/null; do :; done")
 }
 
 fn chain(out: &mut String, name: &str, hook: &str, rules: &[String]) {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 
 use super::Transparent;
@@ -34,8 +35,9 @@ pub struct RulesArgs {
 
 impl RulesArgs {
     /// # Errors
-    /// Nobody takes the text.
+    /// The rules would lead nowhere, or nobody takes the text.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        self.check()?;
         let rules = Rules {
             tproxy: self.transparent == Transparent::Tproxy,
             listen: self.listen,
@@ -50,11 +52,31 @@ impl RulesArgs {
             let undo: Vec<String> = rules.removal().lines().map(|line| format!("#   {line}\n")).collect();
             write!(
                 out,
-                "# As root, on the host of the proxy, which must forward between KM and controller.\n{}",
+                "# As root, on the host of the proxy, which must forward between KM and controller.\n\
+                 # What an earlier call has set is replaced.\n{}",
                 rules.setting()
             )?;
             write!(out, "# To remove them (or pass --remove):\n{}", undo.concat())?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Each rule has to lead to somebody.
+    fn check(&self) -> anyhow::Result<()> {
+        for (at, listen) in self.listen.iter().enumerate() {
+            if let Some(other) = self.listen[..at].iter().find(|other| other.is_ipv4() == listen.is_ipv4()) {
+                bail!(
+                    "--listen {listen}: nothing would come there, for all goes to {other}; give one for IPv4 and one for IPv6"
+                );
+            }
+            if self.transparent == Transparent::Redirect && listen.ip().is_loopback() {
+                let any = if listen.is_ipv4() { "0.0.0.0" } else { "[::]" };
+                bail!(
+                    "--listen {listen}: what comes from other hosts cannot be redirected there; listen on {any}:{}, here and in ckscope proxy, or use --transparent tproxy",
+                    listen.port()
+                );
+            }
+        }
+        Ok(())
     }
 }
