@@ -381,8 +381,8 @@ impl Printer<'_> {
                 Format::Text => listing.write(&mut out, view, index)?,
             }
         }
-        *printed = most;
         out.flush()?;
+        *printed = most;
         Ok(())
     }
 }
