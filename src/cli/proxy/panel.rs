@@ -17,6 +17,7 @@ pub fn shown(panel: &Panel, problems: Vec<String>) -> SourcePanel {
 fn facts(panel: &Panel) -> Vec<(String, String)> {
     let Panel { open, total, turned_away, bytes, rates, queue, .. } = panel;
     let [up, down] = rates.map(|rate| rate.round());
+    let latest = panel.notices.last().map(|(_, text)| ("Latest notice", text.clone()));
     let facts = [
         ("Connections", format!("{open} open, {total} in all, {turned_away} turned away")),
         ("KM to controller", format!("{} bytes, {up} bytes/s", bytes[0])),
@@ -24,7 +25,7 @@ fn facts(panel: &Panel) -> Vec<(String, String)> {
         ("Queue", format!("{} of {} bytes, {} events", queue.bytes, queue.limit, queue.events)),
         ("Lost in the queue", format!("{} bytes, {} events", queue.lost_bytes, queue.lost_events)),
     ];
-    let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let facts = latest.into_iter().chain(facts).map(|(name, value)| (name.to_owned(), value));
     facts.chain(record::facts(&panel.recording)).collect()
 }
 
@@ -36,7 +37,8 @@ fn listeners(panel: &Panel) -> SourceTable {
 fn connections(panel: &Panel) -> SourceTable {
     let newest_first = || panel.connections.iter().rev();
     let details = newest_first().map(details).collect();
-    let columns = ["No", "KM", "Controller", "KM's identity", "Controller's identity", "Bytes", "State"];
+    // What a narrow screen cuts off stands in the details.
+    let columns = ["No", "KM", "Controller", "State", "KM's identity", "Controller's identity", "Bytes"];
     table("Connections", &columns, newest_first().map(row).collect(), details)
 }
 
@@ -50,15 +52,21 @@ fn row(connection: &Connection) -> Vec<String> {
         connection.number.to_string(),
         connection.km.to_string(),
         connection.controller.to_string(),
+        state(connection).split(';').next().unwrap_or_default().to_owned(),
         subject(hand_off.and_then(|hand_off| hand_off.km.presented.as_ref())),
         subject(hand_off.and_then(|hand_off| hand_off.controller.presented.as_ref())),
         format!("{up} / {down}"),
-        connection.ended.clone().unwrap_or_else(|| "open".to_owned()),
     ]
 }
 
+fn state(connection: &Connection) -> &str {
+    connection.ended.as_deref().unwrap_or("open")
+}
+
 fn details(connection: &Connection) -> Vec<String> {
-    connection.hand_off.as_ref().map_or_else(|| vec!["no TLS was opened".to_owned()], |hand_off| hand_off.lines())
+    let no_tls = || vec!["no TLS was opened".to_owned()];
+    let hand_off = connection.hand_off.as_ref().map_or_else(no_tls, |hand_off| hand_off.lines());
+    std::iter::once(state(connection).to_owned()).chain(hand_off).collect()
 }
 
 fn notices(panel: &Panel) -> SourceTable {
