@@ -50,7 +50,7 @@ fn lines(criterion: &mut Criterion) {
     group.bench_function("text", |bencher| {
         bencher.iter(|| {
             out.clear();
-            let identities = Identities::new(view);
+            let identities = Identities::new(view, 1);
             let kms = identities.kms();
             let mut listing = flows::Listing::new(view, (&identities, &kms), clock(), Styles::plain(), COLUMNS);
             (0..procedures).for_each(|index| listing.write(&mut out, index).expect("memory"));

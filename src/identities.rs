@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::panic::resume_unwind;
 
 use foldhash::fast::RandomState;
 
@@ -26,6 +27,8 @@ const SESSION_CREATION_RESPONSE: CommandCode = CommandCode(0x4107);
 const SESSION_CREATION_NOTIFICATION: CommandCode = CommandCode(0x4108);
 /// Sessions looked at to learn one KM's ID: payloads are decoded for it.
 const MOST_SESSIONS: u8 = 4;
+/// Messages that are not worth a thread.
+const FEW: usize = 10_000;
 
 /// One vertical line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ pub struct Learned {
 impl Learned {
     /// Learns from every message.
     pub fn new(view: View<'_>) -> Self {
-        Identities::new(view).learned.into_owned()
+        Identities::new(view, 1).learned.into_owned()
     }
 
     /// A controller that listens is known by its address and port. One that dials has another port each time, so it is
@@ -119,10 +122,22 @@ struct Said {
 }
 
 impl Said {
-    fn of(view: View<'_>) -> Self {
+    /// What all messages say; looked at in as many parts as there are threads.
+    fn of(view: View<'_>, threads: usize) -> Self {
+        let all = view.journal.records.len();
+        let part = all.div_ceil(threads.max(1)).max(FEW);
+        let parts: Vec<usize> = (0..all).step_by(part).collect();
+        let parts = mapped(&parts, parts.len(), |&start| Self::of_part(view, start, part));
+        let mut parts = parts.into_iter();
+        let mut said = parts.next().unwrap_or_else(|| Self::of_part(view, 0, 0));
+        parts.for_each(|later| said.add(later));
+        said
+    }
+
+    fn of_part(view: View<'_>, start: usize, count: usize) -> Self {
         let kmas = vec![TextId::NONE; view.journal.connections.len()];
         let mut said = Self { kmas, several: HashSet::default(), sessions: Vec::new() };
-        for (index, record) in (0..).zip(&view.journal.records) {
+        for (index, record) in (0..).zip(&view.journal.records).skip(start).take(count) {
             if matches!(record.code, SESSION_CREATION_NOTIFICATION | SESSION_CREATION_RESPONSE) {
                 said.sessions.push(index);
             }
@@ -137,15 +152,44 @@ impl Said {
         }
         said
     }
+
+    /// Adds what was said after it.
+    fn add(&mut self, later: Self) {
+        for (connection, (known, id)) in (0..).zip(self.kmas.iter_mut().zip(later.kmas)) {
+            if !id.is_some() {
+                continue;
+            }
+            if known.is_some() && *known != id {
+                self.several.insert(connection);
+            }
+            *known = id;
+        }
+        self.several.extend(later.several);
+        self.sessions.extend(later.sessions);
+    }
+}
+
+/// `make` of each item, in order, made on `threads` threads.
+fn mapped<T: Sync, R: Send>(items: &[T], threads: usize, make: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let part = items.len().div_ceil(threads.max(1)).max(1);
+    let make = |part: &[T]| part.iter().map(&make).collect::<Vec<R>>();
+    if threads <= 1 || part == items.len() {
+        return make(items);
+    }
+    std::thread::scope(|scope| {
+        let make = &make;
+        let parts: Vec<_> = items.chunks(part).map(|part| scope.spawn(move || make(part))).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 impl<'a> Identities<'a> {
-    /// Learns from every message.
-    pub fn new(view: View<'a>) -> Self {
+    /// Learns from every message, on `threads` threads.
+    pub fn new(view: View<'a>, threads: usize) -> Self {
         let mut identities = Self { view, learned: Cow::default() };
-        let said = Said::of(view);
+        let said = Said::of(view, threads);
         identities.learn_kmas(&said);
-        identities.learn_kms(&said);
+        identities.learn_kms(&said, threads);
         identities.learn_controllers();
         identities
     }
@@ -228,7 +272,7 @@ impl<'a> Identities<'a> {
         }
     }
 
-    fn learn_kms(&mut self, said: &Said) {
+    fn learn_kms(&mut self, said: &Said, threads: usize) {
         let journal = self.view.journal;
         let silent = |(connection, id): (&Connection, &TextId)| {
             connection.messages > 0 && !id.is_some() && !self.is_settled(&connection.end(Self::km_side(connection)))
@@ -236,30 +280,35 @@ impl<'a> Identities<'a> {
         if !journal.connections.iter().zip(&said.kmas).any(silent) {
             return;
         }
-        let mut looked_at: HashMap<Endpoint, u8, RandomState> = HashMap::default();
         let [source, destination] =
             ["source_km_id", "destination_km_id"].map(|name| journal.definitions.parameter_named(name));
-        for &index in &said.sessions {
+        let threads = if said.sessions.len() < FEW { 1 } else { threads };
+        let ends = mapped(&said.sessions, threads, |&index| self.told_about(index, said));
+        let mut looked_at: HashMap<Endpoint, u8, RandomState> = HashMap::default();
+        let mut telling: Vec<(Endpoint, &Record, ParameterId)> = Vec::new();
+        for (&index, end) in said.sessions.iter().zip(ends) {
             let record = self.view.record(index);
-            let (parameter, partner) = match record.code {
-                SESSION_CREATION_NOTIFICATION => (source, SESSION_CREATION_REQUEST),
-                _ => (destination, SESSION_CREATION_NOTIFICATION),
-            };
-            let Some(parameter) = parameter else { continue };
-            let Some(partner) = self.partner(index, partner) else { continue };
-            if said.kmas[partner.connection as usize].is_some() {
-                continue;
-            }
-            let end = self.km_end(partner);
-            if self.is_settled(&end) {
-                continue;
-            }
+            let parameter = if record.code == SESSION_CREATION_NOTIFICATION { source } else { destination };
+            let Some((end, parameter)) = end.zip(parameter) else { continue };
             let looks = looked_at.entry(end).or_default();
-            *looks += 1;
+            *looks = looks.saturating_add(1);
             if *looks <= MOST_SESSIONS {
-                self.learn_km(end, record, parameter);
+                telling.push((end, record, parameter));
             }
         }
+        let names = mapped(&telling, threads, |&(_, record, parameter)| self.view.value_of(record, parameter));
+        telling.into_iter().zip(names).for_each(|((end, ..), name)| self.learn_km(end, name.as_deref().unwrap_or("")));
+    }
+
+    /// The KM at another connection that the session message `index` tells the name of, if that is not known.
+    fn told_about(&self, index: u32, said: &Said) -> Option<Endpoint> {
+        let partner = match self.view.record(index).code {
+            SESSION_CREATION_NOTIFICATION => SESSION_CREATION_REQUEST,
+            _ => SESSION_CREATION_NOTIFICATION,
+        };
+        let partner = self.partner(index, partner)?;
+        let is_silent = !said.kmas[partner.connection as usize].is_some();
+        is_silent.then(|| self.km_end(partner)).filter(|end| !self.is_settled(end))
     }
 
     /// Whether no KM ID can change what a KM is called.
@@ -267,9 +316,8 @@ impl<'a> Identities<'a> {
         matches!(self.learned.names.get(end), Some(Name::Kma(_) | Name::Several))
     }
 
-    fn learn_km(&mut self, end: Endpoint, record: &Record, parameter: ParameterId) {
-        let Some(shown) = self.view.value_of(record, parameter) else { return };
-        let name = escaped(shown.trim()).into_owned();
+    fn learn_km(&mut self, end: Endpoint, told: &str) {
+        let name = escaped(told.trim()).into_owned();
         if name.is_empty() {
             return;
         }

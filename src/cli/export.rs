@@ -176,7 +176,7 @@ impl ExportArgs {
     }
 
     fn write(&self, out: &mut impl Write, kind: Kind, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<()> {
-        let (view, identities) = (analysis.view(), Identities::new(analysis.view()));
+        let (view, identities) = (analysis.view(), Identities::new(analysis.view(), self.input.threads()));
         let definitions = &view.journal.definitions;
         let mut messages = (0..view.journal.records.len() as u32).filter(|&index| shown.message(index));
         match kind {

@@ -86,7 +86,7 @@ impl FlowsArgs {
                 })?;
             }
             Format::Mermaid => {
-                let (view, identities) = (analysis.view(), Identities::new(analysis.view()));
+                let (view, identities) = (analysis.view(), Identities::new(analysis.view(), self.input.threads()));
                 let procedures = self.procedure(view)?;
                 mermaid::write(&mut out, view, || ladders(view, &identities, &shown, procedures))?;
             }
@@ -99,7 +99,7 @@ impl FlowsArgs {
 
     fn list(&self, out: &mut impl Write, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<()> {
         let (view, columns) = (analysis.view(), self.look.width());
-        let identities = Identities::new(view);
+        let identities = Identities::new(view, self.input.threads());
         let (kms, clock) = (identities.kms(), self.time.clock(analysis, columns));
         let listing = Listing::new(view, (&identities, &kms), clock, styles(), columns);
         listing.header(out)?;
@@ -121,7 +121,7 @@ impl FlowsArgs {
         let glyphs = if self.ascii { Glyphs::Ascii } else { Glyphs::Unicode };
         let clock = self.time.clock(analysis, columns);
         let mut drawing = Drawing { columns, glyphs, styles: styles(), clock };
-        let identities = Identities::new(analysis.view());
+        let identities = Identities::new(analysis.view(), self.input.threads());
         for ladder in ladders(analysis.view(), &identities, shown, self.procedure(analysis.view())?) {
             drawing.write(out, analysis.view(), &ladder)?;
         }

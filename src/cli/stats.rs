@@ -92,7 +92,7 @@ impl StatsArgs {
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
         let analysis = self.input.analyze()?;
         let (view, columns) = (analysis.view(), self.look.width());
-        let identities = Identities::new(view);
+        let identities = Identities::new(view, self.input.threads());
         let statistics = {
             let shown = wanted.of(view);
             let (message, procedure) = (|index| shown.message(index), |index| shown.procedure(index));

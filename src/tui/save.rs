@@ -237,7 +237,7 @@ fn list(feed: &dyn Feed, order: &Order, out: &mut impl Write) -> io::Result<()> 
 fn ladders(view: View<'_>, order: &Order) -> io::Result<Vec<u8>> {
     let groups = groups_of(view, &order.messages(view, 0, order.messages.len()));
     let count: usize = groups.iter().map(Vec::len).sum();
-    let identities = Identities::new(view);
+    let identities = Identities::new(view, 1);
     let ladder = |group: &Vec<u32>| Ladder::new(view, &identities, group.clone());
     let mut text = Vec::new();
     match (order.kind(), &groups[..]) {
