@@ -1,6 +1,6 @@
 //! Plain connections: every byte, and every way to end.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -49,6 +49,31 @@ fn both_ways_at_once_arrive_whole_and_are_recorded_so() {
     assert!(sides == [(noise(LENGTH, 7), 0), (noise(LENGTH, 11), 0)]);
     let panel = proxy.running.panel();
     assert_eq!((panel.bytes, panel.open, panel.total), ([LENGTH as u64; 2], 0, 1));
+}
+
+#[test]
+fn a_reset_behind_an_end_reaches_the_other_side_unasked() {
+    for km_resets in [true, false] {
+        let Pair { proxy, km, controller } = Pair::new();
+        let (ending, mut other) = if km_resets { (km, controller) } else { (controller, km) };
+        finish(&ending);
+        assert_eq!(other.read(&mut [0]).unwrap(), 0);
+        reset(ending);
+        until("it is closed", || proxy.running.panel().open == 0);
+        assert!(other.write(b"into nothing").is_err());
+        assert_eq!(proxy.recorded().len(), 1);
+    }
+}
+
+#[test]
+fn urgent_bytes_stay_in_their_place() {
+    let Pair { proxy, mut km, mut controller } = Pair::new();
+    write(&mut km, b"abc");
+    socket2::SockRef::from(&km).send_out_of_band(b"!").unwrap();
+    write(&mut km, b"def");
+    assert_eq!(read_exactly(&mut controller, 7), b"abc!def");
+    drop((km, controller));
+    assert_eq!(sent(&proxy.recorded()[0], 0), (b"abc!def".to_vec(), 0));
 }
 
 #[test]
@@ -220,7 +245,15 @@ fn what_has_not_arrived_when_a_stop_is_over_is_reset_and_said() {
         Pair::with(Options { drain: Duration::from_millis(100), ..Options::default() });
     // More than anyone takes: the controller does not read.
     km.set_nonblocking(true).unwrap();
-    while km.write(&[1; 65536]).is_ok() || proxy.running.panel().bytes[0] == 0 {}
+    let mut refused = 0;
+    while refused < 10 {
+        if km.write(&[1; 65536]).is_ok() {
+            refused = 0;
+        } else {
+            refused += 1;
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
     proxy.running.finish();
     let panel = proxy.running.panel();
     assert_eq!((panel.open, panel.cut), (0, 1));

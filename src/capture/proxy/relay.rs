@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::AlertDescription;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::leg::{GOOD_BYE, Leg};
@@ -107,12 +108,20 @@ pub struct Relay<'a> {
     tap: &'a Tap,
     counters: &'a Counters,
     began: Instant,
+    /// A side has sent all it will.
+    finished: [Notify; 2],
 }
 
 impl<'a> Relay<'a> {
     /// Between who dialled and who was dialled.
     pub fn new(dialler: Leg, dialled: Leg, tap: &'a Tap, counters: &'a Counters) -> Self {
-        Self { ends: [dialler, dialled].map(|leg| Shared(Mutex::new(leg))), tap, counters, began: Instant::now() }
+        Self {
+            ends: [dialler, dialled].map(|leg| Shared(Mutex::new(leg))),
+            tap,
+            counters,
+            began: Instant::now(),
+            finished: Default::default(),
+        }
     }
 
     /// Passes bytes on until both sides have ended, or one broke, or `stop` says so: then what is under way still
@@ -122,6 +131,8 @@ impl<'a> Relay<'a> {
         let ended = tokio::select! {
             ended = both => ended.err().unwrap_or(Ended::Finished),
             ended = self.drained(stop, drain) => ended,
+            ended = self.broken_behind_its_end(Side::Dialler) => ended,
+            ended = self.broken_behind_its_end(Side::Dialled) => ended,
         };
         self.end(&ended).await;
         ended
@@ -159,6 +170,18 @@ impl<'a> Relay<'a> {
     /// A side has come to its end and the other was told; if that side is gone already, it needs no telling.
     fn finished(&self, side: Side, _told: io::Result<()>) {
         self.tap.put(now(), What::Finished(side));
+        self.finished[side as usize].notify_one();
+    }
+
+    /// A side that has sent its end can still break off what it receives, which no reading would tell.
+    async fn broken_behind_its_end(&self, side: Side) -> Ended {
+        self.finished[side as usize].notified().await;
+        let watched = self.ends[side as usize].leg().wire().watched();
+        match watched {
+            Ok(watched) => _ = watched.ready(Interest::ERROR).await, // an error of it means that the runtime is gone
+            Err(_) => std::future::pending().await,                  // without a descriptor more, writing will tell
+        }
+        Ended::Reset(side)
     }
 
     fn moved(&self) {

@@ -1,7 +1,9 @@
 //! A TCP connection of which bytes were read ahead, to see what they are. In: a socket. Out: the same, which gives
 //! those bytes again.
 
+use std::future::poll_fn;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -34,28 +36,40 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Small messages go out at once, and a peer that vanished is noticed.
+    /// Small messages go out at once, urgent bytes stay where they are among the others, and a peer that vanished is
+    /// noticed.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_out_of_band_inline(true)?;
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
         Ok(Self { stream, ahead: Vec::new(), given: 0, ended: false, gate: None })
     }
 
     /// Waits for more, to be looked at and given later.
     pub async fn look(&mut self) -> io::Result<()> {
-        if self.stream.read_buf(&mut self.ahead).await? == 0 {
-            self.ended = true;
-        }
-        Ok(())
+        poll_fn(|cx| self.poll_look(cx)).await.map(drop)
     }
 
     /// All that still comes, as long as it comes at once: a peer's last words, when writing to it failed.
     pub async fn last_words(&mut self) -> Vec<u8> {
         let mut said = Vec::new();
-        let listen =
-            async { while matches!(self.stream.read_buf(&mut said).await, Ok(1..)) && said.len() < LAST_WORDS {} };
+        let mut chunk = vec![0; LAST_WORDS];
+        let listen = async {
+            while said.len() < LAST_WORDS {
+                let mut buffer = ReadBuf::new(&mut chunk);
+                if poll_fn(|cx| self.poll_stream(cx, &mut buffer)).await.is_err() || buffer.filled().is_empty() {
+                    return;
+                }
+                said.extend_from_slice(buffer.filled());
+            }
+        };
         let _ = tokio::time::timeout(GOOD_BYE, listen).await; // then that was all
         said
+    }
+
+    /// The same socket once more: what it is ready for, an error alone, disturbs no reading and writing.
+    pub fn watched(&self) -> io::Result<TcpStream> {
+        TcpStream::from_std(self.stream.as_fd().try_clone_to_owned()?.into())
     }
 
     /// From here on `gate` decides what is given.
@@ -83,11 +97,23 @@ impl Wire {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
+    /// Reads what the socket has. A short read does not mean that it has no more, as tokio's own `poll_read` takes it:
+    /// the system stops at urgent bytes, and would not tell of what follows (tcp(7)).
+    fn poll_stream(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read(buffer.initialize_unfilled()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(|count| buffer.advance(count))),
+            }
+        }
+    }
+
     /// Reads ahead; false at the end.
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut chunk = [0; 4096];
         let mut buffer = ReadBuf::new(&mut chunk);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        ready!(self.poll_stream(cx, &mut buffer))?;
         self.ahead.extend_from_slice(buffer.filled());
         self.ended |= buffer.filled().is_empty();
         Poll::Ready(Ok(!buffer.filled().is_empty()))
@@ -123,7 +149,7 @@ impl AsyncRead for Wire {
         if self.ended {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        self.poll_stream(cx, buffer)
     }
 }
 
