@@ -32,9 +32,15 @@ pub struct Segment {
     pub flags: u8,
     /// TSval and TSecr (RFC 7323 3.2), in milliseconds.
     pub timestamps: (u32, u32),
+    /// The window as it is advertised, scaled by 128; that of a SYN, which is not scaled (RFC 7323 2.2), is always the
+    /// same.
+    pub window: u16,
     /// What it carries.
     pub payload: Vec<u8>,
 }
+
+/// A window as good as any.
+pub const WINDOW: u16 = 502;
 
 /// Bytes of the TCP header with the options of all segments but SYN.
 pub const HEADER: usize = 32;
@@ -44,8 +50,7 @@ impl Segment {
     pub fn encode(&self) -> Vec<u8> {
         let options = self.options();
         let offset = (20 + options.len()) / 4;
-        // A SYN's window is not scaled (RFC 7323 2.2); the others' is, by 128.
-        let window: u16 = if self.flags & SYN != 0 { 64_240 } else { 502 };
+        let window: u16 = if self.flags & SYN != 0 { 64_240 } else { self.window };
         let mut bytes = Vec::with_capacity(offset * 4 + self.payload.len());
         bytes.extend(self.source.port().to_be_bytes());
         bytes.extend(self.destination.port().to_be_bytes());

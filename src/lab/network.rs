@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use super::random::Random;
-use super::tcp::{ACK, FIN, HEADER, PSH, RST, SYN, Segment};
+use super::tcp::{ACK, FIN, HEADER, PSH, RST, SYN, Segment, WINDOW};
 use crate::time::{Span, Timestamp};
 
 /// Bytes of stream in one segment at most: an Ethernet packet less IP and TCP headers.
@@ -203,6 +203,7 @@ impl Network {
             acknowledgment: if flags & ACK == 0 { 0 } else { source.heard },
             flags,
             timestamps: (value, source.echo),
+            window: WINDOW,
             payload: payload.to_vec(),
         };
         destination.echo = value;

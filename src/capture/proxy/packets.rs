@@ -4,11 +4,14 @@
 use std::net::SocketAddr;
 
 use super::tap::{Side, What};
-use crate::capture::tcp::{ACK, FIN, Ip, PSH, RST, SYN, Segment};
+use crate::capture::tcp::{ACK, FIN, Ip, PSH, RST, SYN, Segment, WINDOW};
 use crate::time::Timestamp;
 
 /// Most bytes in one packet, which with its headers must be below 65,536 (RFC 791 3.1).
 const PAYLOAD: usize = 60_000;
+
+/// The window where there is something to say: what carries no bytes is an update of it, not an ACK once more.
+const NOTED: u16 = WINDOW - 1;
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -118,6 +121,7 @@ impl Out<'_, '_> {
             acknowledgment: if acknowledges { this.next[to] } else { 0 },
             flags,
             timestamps: (this.clocks[from], if acknowledges { this.clocks[to] } else { 0 }),
+            window: if notes.is_empty() { WINDOW } else { NOTED },
             payload: payload.to_vec(),
         };
         let counted = payload.len() as u32 + u32::from(flags & (SYN | FIN) != 0);

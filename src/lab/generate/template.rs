@@ -8,7 +8,7 @@ use crate::lab::dialect::{Dialect, Message, Outcome, Parameter as P};
 use crate::lab::link::Link;
 use crate::lab::random::Random;
 use crate::lab::setup::PORT;
-use crate::lab::tcp::{ACK, Ip, PSH, SYN, Segment, fold, sum};
+use crate::lab::tcp::{ACK, Ip, PSH, SYN, Segment, WINDOW, fold, sum};
 use crate::lab::wire::{Code, Pdu};
 use crate::time::Timestamp;
 
@@ -116,7 +116,8 @@ impl Template {
         let (sequence, acknowledgment, timestamps) = (0, 0, (0, 0));
         let syn = flags & SYN != 0;
         let occupies = payload.len() as u32 + u32::from(syn);
-        let segment = Segment { time, source, destination, sequence, acknowledgment, flags, timestamps, payload };
+        let segment =
+            Segment { time, source, destination, sequence, acknowledgment, flags, timestamps, window: WINDOW, payload };
         let frame = Link::Ethernet.frame(source.ip(), destination.ip(), &Ip::default().packets(&segment, 0)[0]);
         let length = frame.len() - (TCP - PACKET);
         let slots = slots(&segment.payload).map(|(slot, offset)| (slot, PAYLOAD + offset)).collect();

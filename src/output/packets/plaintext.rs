@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::choice::Choice;
 use crate::analyzer::{Layer, Part, Tap, Tapped};
-use crate::capture::tcp::{ACK, FIN, Ip, PSH, RST, SYN, Segment};
+use crate::capture::tcp::{ACK, FIN, Ip, PSH, RST, SYN, Segment, WINDOW};
 use crate::journal::{Connection, Journal, Side};
 use crate::packet::Endpoint;
 use crate::stream::Located;
@@ -285,6 +285,7 @@ impl Stream {
             acknowledgment: if opens { 0 } else { self.next[other] },
             flags: if opens { flags } else { flags | ACK },
             timestamps: (milliseconds, if opens { 0 } else { milliseconds }),
+            window: WINDOW,
             payload: bytes.to_vec(),
         }
     }
