@@ -283,7 +283,7 @@ fn of_a_file_that_grows_the_same_is_written_as_of_one_that_is_whole() {
         let source = sample(name);
         let (capture, bytes) = (Capture::file(&source), std::fs::read(&source).unwrap());
         let growing = Growing::new();
-        growing.begin(name.to_owned(), Arc::new(std::fs::File::open(&source).unwrap()));
+        growing.begin(name.to_owned(), Arc::new(std::fs::File::open(&source).unwrap()), None);
         growing.grow(bytes.len() as u64);
         let (whole, grown) = (Replay::of_files(&capture.reader), Replay::of_growing(&growing));
         for wanted in [|_| true, |index: u32| index % 3 == 1] {

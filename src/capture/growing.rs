@@ -2,16 +2,20 @@
 //! Out: the same, to the [`Tail`](super::file::Tail) that reads what was appended. Refuses to know what is in them.
 //!
 //! The files stand between the two, so the writer never waits for the reader, and what the reader has not got to yet
-//! takes disk and no memory. Files that nobody is to have any more are closed, and what they held is gone for the reader,
-//! too: a ring of files takes no more of the disk, and of open files, than it should.
+//! takes disk and no memory. However many files there are, few are open: older ones are opened by their names when they
+//! are looked at again. Those that nobody is to have any more are gone for the reader, too, as soon as it has read them.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// The newest files stay open.
+const OPEN: usize = 8;
 /// Files that were removed unread and stay open for the reader, at most.
 const UNREAD_FILES: usize = 32;
 /// Their bytes, at most.
@@ -22,12 +26,55 @@ const UNREAD_BYTES: u64 = 64 << 20;
 pub struct Grown {
     /// What it is called.
     pub name: String,
-    /// Its bytes, up to `length`; none once it was removed.
-    pub file: Option<Arc<File>>,
+    held: Held,
     /// Bytes that may be read; they change no more.
     pub length: u64,
     /// Whether it grows no more.
     pub ended: bool,
+}
+
+/// Where a file's bytes are.
+#[derive(Clone, Debug)]
+enum Held {
+    /// In an open file; it can be opened again, if it has a name.
+    Open(Arc<File>, Option<Name>),
+    /// In the file that has this name.
+    Closed(Name),
+    /// Nowhere any more.
+    Removed,
+}
+
+/// The name of a file, and what tells it from another that has the name later: device and inode.
+#[derive(Clone, Debug)]
+struct Name {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Name {
+    fn of(path: PathBuf, file: &File) -> Option<Self> {
+        Some(Self { path, identity: identity(file).ok()? })
+    }
+
+    fn open(&self) -> Option<Arc<File>> {
+        let file = File::open(&self.path).ok()?;
+        identity(&file).is_ok_and(|identity| identity == self.identity).then(|| Arc::new(file))
+    }
+}
+
+fn identity(file: &File) -> io::Result<(u64, u64)> {
+    file.metadata().map(|data| (data.dev(), data.ino()))
+}
+
+impl Grown {
+    /// Its bytes, up to `length`; none once it was removed.
+    pub fn open(&self) -> Option<Arc<File>> {
+        match &self.held {
+            Held::Open(file, _) => Some(Arc::clone(file)),
+            Held::Closed(name) => name.open(),
+            Held::Removed => None,
+        }
+    }
 }
 
 /// Files that grow one after the other, each when the one before it has ended.
@@ -56,24 +103,38 @@ impl Growing {
         Arc::default()
     }
 
-    /// From here on a new file grows; the one before has ended. Its number, for [`Growing::remove`].
-    pub fn begin(&self, name: String, file: Arc<File>) -> usize {
+    /// From here on a new file grows; the one before has ended. Its number, for [`Growing::remove`]. With a `path`, it
+    /// can be found there as long as it is not removed.
+    pub fn begin(&self, name: String, file: Arc<File>, path: Option<PathBuf>) -> usize {
+        let named = path.and_then(|path| Name::of(path, &file));
         let mut files = self.lock();
         if let Some(last) = files.all.last_mut() {
             last.ended = true;
         }
-        files.all.push(Grown { name, file: Some(file), length: 0, ended: false });
+        files.all.push(Grown { name, held: Held::Open(file, named), length: 0, ended: false });
         let number = files.all.len() - 1;
+        files.close(number.checked_sub(OPEN));
         drop(files);
         self.news.notify_all();
         number
     }
 
-    /// File `number` is to take no more room: it is closed as soon as it has been read, or others wait for that, too.
+    /// File `number` is to take no more room: it is closed as soon as it has been read, or many others wait for that,
+    /// too. It has to have its name still.
     pub fn remove(&self, number: usize) {
+        let file = self.file(number).0.and_then(|file| file.open());
         let mut files = self.lock();
+        files.all[number].held = file.map_or(Held::Removed, |file| Held::Open(file, None));
         files.unread.push_back(number);
         files.close_removed();
+    }
+
+    /// Closes what was removed, read or not; whether there was any.
+    pub fn give_up_removed(&self) -> bool {
+        let mut files = self.lock();
+        let unread = std::mem::take(&mut files.unread);
+        unread.iter().for_each(|&number| files.all[number].held = Held::Removed);
+        !unread.is_empty()
     }
 
     /// The files before file number `index` have been read.
@@ -81,11 +142,6 @@ impl Growing {
         let mut files = self.lock();
         files.read = index;
         files.close_removed();
-    }
-
-    /// Whether there still is all that was written.
-    pub fn is_whole(&self) -> bool {
-        self.lock().all.iter().all(|file| file.file.is_some())
     }
 
     /// The last file is `length` bytes long by now.
@@ -141,10 +197,14 @@ impl Growing {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes `start..start + length` of `file`, or none: of one that was removed, or, which is counted, where they
-    /// cannot be read.
-    pub(super) fn read(&self, file: &Weak<File>, start: u64, length: usize) -> Vec<u8> {
-        let Some(file) = file.upgrade() else { return Vec::new() };
+    /// Bytes `start..start + length` of file `number`, or none if it was removed.
+    pub(super) fn read_again(&self, number: usize, start: u64, length: usize) -> Vec<u8> {
+        let file = self.file(number).0.and_then(|grown| grown.open());
+        file.map_or_else(Vec::new, |file| self.read(&file, start, length))
+    }
+
+    /// Bytes `start..start + length` of `file`, or none, which is counted, if they cannot be read.
+    pub(super) fn read(&self, file: &File, start: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         match file.read_exact_at(&mut bytes, start) {
             Ok(()) => bytes,
@@ -157,13 +217,21 @@ impl Growing {
 }
 
 impl Files {
+    /// Closes a file that can be opened again.
+    fn close(&mut self, number: Option<usize>) {
+        let Some(number) = number else { return };
+        if let Held::Open(_, Some(name)) = &self.all[number].held {
+            self.all[number].held = Held::Closed(name.clone());
+        }
+    }
+
     fn close_removed(&mut self) {
         while let Some(&oldest) = self.unread.front() {
             let bytes: u64 = self.unread.iter().map(|&number| self.all[number].length).sum();
             if oldest >= self.read && self.unread.len() <= UNREAD_FILES && bytes <= UNREAD_BYTES {
                 return;
             }
-            self.all[oldest].file = None;
+            self.all[oldest].held = Held::Removed;
             self.unread.pop_front();
         }
     }

@@ -159,9 +159,7 @@ impl Recording {
         let packets = std::mem::take(self.encoder.get_mut());
         let waiting = std::mem::take(&mut self.waiting);
         let needed = self.needed.len() as u64;
-        let written = self.file.write_all_at(&self.needed, self.length);
-        let written = written.and_then(|()| self.file.write_all_at(&packets, self.length + needed));
-        match written {
+        match self.write(&packets) {
             Ok(()) => {
                 self.length += needed + packets.len() as u64;
                 self.status.bytes += needed + packets.len() as u64;
@@ -176,6 +174,19 @@ impl Recording {
                 // the next block that can be written goes over it.
                 let _ = self.file.set_len(self.length);
             }
+        }
+    }
+
+    /// Writes what is needed, and `packets`. On a full disk, what the ring removed goes even if nobody has read it.
+    fn write(&self, packets: &[u8]) -> io::Result<()> {
+        let (needed, after) = (&self.needed, self.length + self.needed.len() as u64);
+        let write = || {
+            self.file.write_all_at(needed, self.length)?;
+            self.file.write_all_at(packets, after)
+        };
+        match write() {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.growing.give_up_removed() => write(),
+            written => written,
         }
     }
 
@@ -262,11 +273,9 @@ impl Recording {
         let Some(most) = self.options.files else { return };
         while self.ring.len() > most.max(1) {
             let Some((number, oldest)) = self.ring.pop_front() else { return };
-            match std::fs::remove_file(&oldest) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    self.status.problem = Some(format!("{}: cannot be removed: {error}", oldest.display()));
-                }
-                _ => self.growing.remove(number),
+            self.growing.remove(number);
+            if let Err(error) = std::fs::remove_file(&oldest).or_else(missing) {
+                self.status.problem = Some(format!("{}: cannot be removed: {error}", oldest.display()));
             }
         }
     }
@@ -277,6 +286,11 @@ impl Drop for Recording {
         self.flush();
         self.growing.end();
     }
+}
+
+/// What is not there need not be removed.
+fn missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// What a file without a name is called.
@@ -298,7 +312,7 @@ struct Created {
 fn create(options: &Options, number: usize, growing: &Growing) -> io::Result<Created> {
     let Some(path) = &options.path else {
         let file = Arc::new(tempfile::tempfile()?);
-        let number = growing.begin(TEMPORARY.to_owned(), Arc::clone(&file));
+        let number = growing.begin(TEMPORARY.to_owned(), Arc::clone(&file), None);
         return Ok(Created { file, path: None, number });
     };
     let path = if options.rotates() { numbered(path, number) } else { path.clone() };
@@ -307,7 +321,7 @@ fn create(options: &Options, number: usize, growing: &Growing) -> io::Result<Cre
         return Err(io::Error::other("is no regular file; what is recorded is read back from there"));
     }
     let file = Arc::new(file);
-    let number = growing.begin(path.display().to_string(), Arc::clone(&file));
+    let number = growing.begin(path.display().to_string(), Arc::clone(&file), Some(path.clone()));
     Ok(Created { file, path: Some(path), number })
 }
 

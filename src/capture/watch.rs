@@ -38,7 +38,7 @@ impl Watch {
         growing: &Arc<Growing>,
     ) -> io::Result<Self> {
         let file = Arc::new(copy.map_or_else(tempfile::tempfile, Ok)?);
-        growing.begin(name.to_owned(), Arc::clone(&file));
+        growing.begin(name.to_owned(), Arc::clone(&file), None);
         let name = name.to_owned();
         Self::start(growing, move |growing, stop| match spool(input, &file, growing, stop) {
             Ok(None) => None,
@@ -58,7 +58,7 @@ impl Watch {
         }
         let (file, path) = (Arc::new(file), path.to_owned());
         let name = path.display().to_string();
-        growing.begin(name.clone(), Arc::clone(&file));
+        growing.begin(name.clone(), Arc::clone(&file), None);
         Self::start(growing, move |growing, stop| {
             follow(&file, &path, growing, stop).err().map(|error| format!("{name}: {error}"))
         })

@@ -1,8 +1,7 @@
 //! The reader of growing files: what was appended since the last look, read with `pread` and never mapped, because a
 //! mapped file that is truncated kills the process.
 
-use std::fs::File;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::fault::{Fault, FaultKind};
@@ -62,8 +61,8 @@ pub struct Tail {
 /// Bytes of a file, read when they are looked at.
 struct Stretch {
     growing: Arc<Growing>,
-    /// It is closed when it is removed.
-    file: Weak<File>,
+    /// The file's number there.
+    file: usize,
     start: u64,
     length: usize,
     place: Place,
@@ -76,7 +75,7 @@ struct Look(Arc<Stretch>);
 impl AsRef<[u8]> for Look {
     fn as_ref(&self) -> &[u8] {
         let Stretch { growing, file, start, length, bytes, .. } = &*self.0;
-        bytes.get_or_init(|| growing.read(file, *start, *length))
+        bytes.get_or_init(|| growing.read_again(*file, *start, *length))
     }
 }
 
@@ -87,8 +86,8 @@ impl Stretch {
 
     /// The same without its bytes in memory.
     fn forgotten(&self) -> Self {
-        let (growing, file) = (Arc::clone(&self.growing), Weak::clone(&self.file));
-        let Self { start, length, place, .. } = *self;
+        let growing = Arc::clone(&self.growing);
+        let Self { file, start, length, place, .. } = *self;
         Self { growing, file, start, length, place, bytes: OnceLock::new() }
     }
 }
@@ -144,17 +143,17 @@ impl Tail {
         let (grown, over) = self.growing.file(self.file);
         let Some(grown) = grown else { return if over { News::Over } else { News::None } };
         self.seen = grown.length;
-        let Some(file) = grown.file.as_ref().map(Arc::downgrade) else { return self.miss(&grown) };
         if self.read == grown.length {
             return if grown.ended { self.end_file(&grown, None) } else { News::None };
         }
+        let Some(file) = grown.open() else { return self.miss(&grown) };
         let start = self.resume();
         let mut most = (self.read - start + STRETCH / 2).max(STRETCH);
         loop {
             let bytes = self.growing.read(&file, start, most.min(grown.length - start) as usize);
             let fault = self.walk(&grown, start, &bytes, batch);
             if !batch.packets.is_empty() {
-                self.keep(&file, start, bytes, batch);
+                self.keep(start, bytes, batch);
             }
             return match fault {
                 None => News::Some,
@@ -293,9 +292,9 @@ impl Tail {
     }
 
     /// Keeps `bytes`, which lie at `start`, as far as they were walked, for `batch` and for later.
-    fn keep(&mut self, file: &Weak<File>, start: u64, mut bytes: Vec<u8>, batch: &mut Batch) {
+    fn keep(&mut self, start: u64, mut bytes: Vec<u8>, batch: &mut Batch) {
         bytes.truncate((self.read - start) as usize);
-        let (growing, file) = (Arc::clone(&self.growing), Weak::clone(file));
+        let (growing, file) = (Arc::clone(&self.growing), self.file);
         let (length, place) = (bytes.len(), self.place.plus(start));
         let stretch = Arc::new(Stretch { growing, file, start, length, place, bytes: OnceLock::from(bytes) });
         batch.blocks.push(stretch.block());
@@ -313,11 +312,9 @@ impl Tail {
             return News::Over;
         }
         let (name, left) = (&grown.name, grown.length - self.read);
-        if left > 0 {
-            self.refused.push(format!(
-                "{name}: removed from the ring with {left} bytes unread; a larger ring holds them for longer"
-            ));
-        }
+        self.refused.push(format!(
+            "{name}: removed with {left} bytes unread, which are not analysed; a larger ring holds them for longer"
+        ));
         self.next_file();
         News::Some
     }

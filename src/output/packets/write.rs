@@ -131,7 +131,9 @@ fn check(replay: &Replay) -> io::Result<()> {
         return Ok(());
     }
     let advice = "the files that are left of it can be read with ckscope export";
-    Err(io::Error::other(format!("files of the ring were removed, so packets cannot be picked out any more; {advice}")))
+    Err(io::Error::other(format!(
+        "files of the recording were removed, so packets cannot be picked out any more; {advice}"
+    )))
 }
 
 /// The interfaces of all files; the number of each file's first.
