@@ -16,7 +16,7 @@ use super::report::{report_leftovers, report_undecoded};
 use super::secrets::KeyLogs;
 use super::shared::Shared;
 use super::signals::{Meaning, stop_on_signals};
-use super::{is_closed_pipe, say, screen};
+use super::{say, screen};
 use crate::analyzer::{Analyzer, Options};
 use crate::capture::file::{News, Tail};
 use crate::capture::growing::Growing;
@@ -32,7 +32,7 @@ use crate::tui::{Setup, SourcePanel};
 /// How long to wait for something new before looking whether to stop.
 const WAIT: Duration = Duration::from_millis(100);
 /// How long what was recorded until the source stopped may take to be printed.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// A time to wait in seconds, more than none.
 fn some_seconds(text: &str) -> Result<Span, String> {
@@ -342,14 +342,11 @@ impl Printer<'_> {
             return Ok(());
         }
         match self.print(view) {
-            Err(error) if source.is_needed() && !is_closed_pipe(&error) => {
+            Err(error) if source.is_needed() => {
                 self.failed = Some(format!("{error:#}"));
                 Ok(())
             }
             Err(error) => {
-                if is_closed_pipe(&error) {
-                    say("nobody reads standard output any more: that was all");
-                }
                 source.stop();
                 Err(error)
             }

@@ -18,9 +18,7 @@ pub fn buffered() -> BufWriter<Out> {
 }
 
 fn named(error: io::Error) -> io::Error {
-    // Whoever writes tries again after this, and looks at nothing but the kind.
-    let is_momentary = matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock);
-    if is_momentary { error } else { io::Error::new(error.kind(), format!("standard output: {error}")) }
+    io::Error::new(error.kind(), format!("standard output: {error}"))
 }
 
 impl Write for Out {

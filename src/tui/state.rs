@@ -325,15 +325,17 @@ impl State {
         for tab in [Tab::Procedures, Tab::Messages, Tab::Connections, Tab::Findings] {
             self.rebuild_list(tab, view);
         }
-        if self.tail && self.status.phase == Phase::Growing && !self.paused {
-            self.go_to_newest();
-        }
+        self.go_along();
         self.flow.forget();
         self.rebuilt += 1;
     }
 
-    /// Puts the cursor of the list in front on what is newest; what another view was opened from stays selected.
-    fn go_to_newest(&mut self) {
+    /// While what is new is followed, puts the cursor of the list in front on what is newest; what another view was
+    /// opened from stays selected.
+    pub fn go_along(&mut self) {
+        if !self.tail || self.status.phase != Phase::Growing || self.paused {
+            return;
+        }
         match self.tab {
             Tab::Procedures => self.procedures.cursor.at = self.procedures.rows.len().saturating_sub(1),
             Tab::Messages => self.messages.cursor.at = self.messages.count.saturating_sub(1),

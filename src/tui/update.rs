@@ -234,6 +234,7 @@ impl State {
             return;
         }
         self.zoomed = false;
+        let chosen = matches!(self.tab, Tab::Flow | Tab::Connections | Tab::Findings);
         self.tab = tab;
         match tab {
             Tab::Messages => {
@@ -257,6 +258,9 @@ impl State {
                 }
             }
             Tab::Findings | Tab::Statistics | Tab::Source => {}
+        }
+        if !chosen {
+            self.go_along();
         }
     }
 

@@ -273,6 +273,22 @@ fn a_full_disk_under_stdout_stops_nothing() {
 }
 
 #[test]
+fn whoever_stops_reading_stdout_stops_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut proxy = printing_to(&listener.local_addr().unwrap().to_string(), Stdio::piped());
+    drop(proxy.child.stdout.take());
+    let mut km = TcpStream::connect(proxy.address(false)).unwrap();
+    let mut controller = listener.accept().unwrap().0;
+    let messages: Vec<u8> = one_of_each().iter().flat_map(Written::encode).collect();
+    write(&mut km, &messages);
+    let told = "standard output: Broken pipe (os error 32); messages from #1 on are passed on and recorded";
+    assert!(proxy.err.by_ref().any(|line| line.unwrap().contains(told)));
+    write(&mut km, &messages);
+    assert_eq!(read_exactly(&mut controller, 2 * messages.len()), messages.repeat(2));
+    assert_eq!(proxy.status(), Some(1));
+}
+
+#[test]
 fn whoever_does_not_read_stdout_holds_up_neither_connections_nor_the_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut proxy = printing_to(&listener.local_addr().unwrap().to_string(), Stdio::piped());

@@ -260,6 +260,23 @@ fn in_a_ladder_of_deltas_each_stands_once() {
 }
 
 #[test]
+fn what_came_while_another_view_was_open_is_followed_when_the_list_is() {
+    let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
+    screen.state = State::new(Setup { tail: true, ..Setup::default() }, (80, 24)).unwrap();
+    let mut screen = screen.keys("6");
+    screen.look(|state, view| state.refresh(view, Status { generation: 2, ..Status::default() }));
+    let mut screen = screen.keys("3");
+    let mut messages = 0;
+    screen.look(|_, view| messages = view.journal.records.len());
+    assert_eq!(screen.state.messages.cursor.at, messages - 1);
+    let screen = screen.keys("1");
+    let last = screen.state.procedures.rows.len() - 1;
+    assert_eq!(screen.state.procedures.cursor.at, last);
+    let moved = screen.keys("k k 6 1");
+    assert_eq!(moved.state.procedures.cursor.at, last - 2, "whoever moves is not moved");
+}
+
+#[test]
 fn what_is_paused_is_not_said_to_follow() {
     let mut screen = Screen::of("all-procedures.pcapng", (80, 24));
     screen.state = State::new(Setup { tail: true, ..Setup::default() }, (80, 24)).unwrap();
