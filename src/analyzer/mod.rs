@@ -249,6 +249,13 @@ impl Analyzer {
 
     /// The capture is over. The journal is final after this.
     pub fn finish(&mut self) -> &Journal {
+        self.close();
+        self.settle();
+        &self.journal
+    }
+
+    /// The capture is over: the journal has all that there is, the last of it behind what was there before.
+    pub fn close(&mut self) {
         let stamp = Stamp { packet: self.packets, time: self.last };
         self.settle_secrets(stamp);
         let mut works = self.works(&[]);
@@ -259,8 +266,11 @@ impl Analyzer {
         }
         self.release(u32::MAX);
         self.correlator.finish(&mut self.journal, self.last);
+    }
+
+    /// Puts the journal of a capture that is over into its final order.
+    pub fn settle(&mut self) {
         self.journal.settle();
-        &self.journal
     }
 
     /// Lets every worker know all secrets before the end, for one's may open another's.

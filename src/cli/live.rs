@@ -77,7 +77,8 @@ pub struct LiveArgs {
 enum Format {
     /// A line for people
     Text,
-    /// A JSON object on each line, as `read --format jsonl` has it; with what is known when the message comes
+    /// A JSON object on each line, as `read --format jsonl` has it; with what is known when the message comes, and numbers
+    /// in the order in which it does
     Jsonl,
 }
 
@@ -284,9 +285,11 @@ impl LiveArgs {
                 source.stop();
             }
         }
-        analyzer.finish();
+        // What is printed has its number, and what is not is behind it: until all is put into order.
+        analyzer.close();
+        printer.print_for(&**source, View { journal: analyzer.journal(), blocks: &blocks })?;
+        analyzer.settle();
         let view = View { journal: analyzer.journal(), blocks: &blocks };
-        printer.print_for(&**source, view)?;
         let problems = live.problems(&analyzer).into_iter().chain(source.problems());
         let problems: Vec<String> = problems.chain(printer.problem()).collect();
         told.say_last(&problems);

@@ -8,7 +8,7 @@ mod finding;
 mod text;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use arena::Arena;
@@ -176,7 +176,10 @@ pub struct Journal {
     pub end: Timestamp,
     /// What is known of TLS, by index of connection.
     pub tls: HashMap<u32, tls::Facts>,
+    /// By message, ascending.
     findings: Vec<(u32, Finding)>,
+    /// Those of messages before the last of `findings`, until [`Journal::settle`] puts them into their place.
+    late_findings: BTreeMap<u32, Vec<Finding>>,
     /// Messages that more than one packet carries, and the first of those.
     begun: Vec<(u32, u32)>,
     troubles: HashMap<u32, Vec<Trouble>>,
@@ -212,6 +215,7 @@ impl Journal {
             end: Timestamp::default(),
             tls: HashMap::new(),
             findings: Vec::new(),
+            late_findings: BTreeMap::new(),
             begun: Vec::new(),
             troubles: HashMap::new(),
             long: HashMap::new(),
@@ -356,18 +360,26 @@ impl Journal {
         let record = &mut self.records[message as usize];
         record.codes.insert(code);
         record.worst = record.worst.max(Some(severity));
-        self.findings.push((message, finding));
+        match self.findings.last() {
+            Some((last, _)) if *last > message => self.late_findings.entry(message).or_default().push(finding),
+            _ => self.findings.push((message, finding)),
+        }
     }
 
-    /// The findings of a message; valid once [`Journal::settle`] ran.
+    /// The findings of a message.
     pub fn findings(&self, message: u32) -> impl Iterator<Item = Finding> {
         let start = self.findings.partition_point(|(of, _)| *of < message);
-        self.findings[start..].iter().take_while(move |(of, _)| *of == message).map(|&(_, finding)| finding)
+        let in_time = self.findings[start..].iter().take_while(move |(of, _)| *of == message);
+        let late = self.late_findings.get(&message).into_iter().flatten();
+        in_time.map(|(_, finding)| finding).chain(late).copied()
     }
 
     /// Puts everything into its final order: messages by the packet that completed them, procedures by their first
     /// message.
     pub fn settle(&mut self) {
+        for (message, findings) in std::mem::take(&mut self.late_findings) {
+            self.findings.extend(findings.into_iter().map(|finding| (message, finding)));
+        }
         let in_order = self.records.iter().is_sorted_by_key(|record| record.packet);
         if !in_order {
             self.renumber();

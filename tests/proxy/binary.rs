@@ -273,6 +273,46 @@ fn a_full_disk_under_stdout_stops_nothing() {
 }
 
 #[test]
+fn a_message_that_was_cut_is_printed_late_and_every_other_once() {
+    let (listener, files) = (TcpListener::bind("127.0.0.1:0").unwrap(), Files::new());
+    let (upstream, capture) = (listener.local_addr().unwrap().to_string(), files.path().join("out.pcapng"));
+    let options = ["--listen", "127.0.0.1:0", "--upstream", &upstream, "--format", "jsonl", "--drain", "0", "-w"];
+    let mut proxy = Running::start(ckscope(&["proxy", "--headless"]).args(options).arg(&capture));
+    let address = proxy.address(false);
+    let pair = || {
+        let km = TcpStream::connect(&address).unwrap();
+        (km, listener.accept().unwrap().0)
+    };
+    let (mut cut, mut heard) = pair();
+    let (mut whole, mut answering) = pair();
+    let sent: Vec<Vec<u8>> = one_of_each().iter().map(Written::encode).collect();
+    let first = &sent[0];
+    // What is whole shows that it is Ck; the rest of the next one never comes.
+    write(&mut cut, &[&first[..], &first[..20]].concat());
+    read_exactly(&mut heard, first.len() + 20);
+    for message in &sent[1..4] {
+        write(&mut whole, message);
+        read_exactly(&mut answering, message.len());
+    }
+    let mut out = proxy.out.take().unwrap().map(Result::unwrap);
+    let mut live: Vec<String> = out.by_ref().take(4).collect();
+    crate::harness::reset(cut);
+    proxy.status();
+    live.extend(out);
+    // Only numbers tell whether it came when it did, or was put into order.
+    let ids = |lines: Vec<Value>| {
+        let all = lines.iter().map(|line| format!("{} {}", line["packet"], line["message_id"]));
+        all.collect::<std::collections::BTreeSet<String>>()
+    };
+    let live = messages(live.into_iter());
+    let numbers: Vec<u64> = live.iter().map(|line| line["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    let again = ckscope(&["read", "--format", "jsonl"]).arg(capture).output().unwrap();
+    let again = messages(String::from_utf8(again.stdout).unwrap().lines().map(str::to_owned));
+    assert_eq!((ids(live), 5), (ids(again.clone()), again.len()));
+}
+
+#[test]
 fn whoever_stops_reading_stdout_stops_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut proxy = printing_to(&listener.local_addr().unwrap().to_string(), Stdio::piped());
