@@ -250,7 +250,7 @@ fn a_ring_gives_back_what_it_removed_once_that_was_read() {
     drop(recording);
     assert_eq!(follower.catch_up(), News::Over);
     let problems = follower.tail.problems();
-    assert!(problems[0].contains("removed with"), "{problems:?}");
+    assert!(problems[0].contains("bytes unread"), "{problems:?}");
     assert_eq!(problems.len(), begun - open, "each file that nobody saw is told");
 }
 
@@ -305,15 +305,52 @@ fn a_device_is_no_file_to_record_into() {
 }
 
 #[test]
+fn a_recording_that_is_cut_short_begins_anew_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cut.pcapng");
+    let options = recording::Options { path: Some(path.clone()), ..recording::Options::default() };
+    let growing = Growing::new();
+    let mut recording = Recording::create(options, Arc::clone(&growing)).unwrap();
+    let mut follower = Follower::new(&growing);
+    record("failures.pcapng", &mut recording);
+    recording.flush();
+    follower.catch_up();
+    std::fs::write(&path, "").unwrap();
+    record("failures.pcapng", &mut recording);
+    recording.flush();
+    let problem = recording.status().problem.clone().unwrap();
+    assert!(problem.contains("was cut short by somebody"), "{problem}");
+    assert_eq!(analyze_file(&path, PLAIN), analyze_file(&sample("failures.pcapng"), PLAIN));
+    let first = follower.analyzer.journal().records.len();
+    assert_eq!(follower.catch_up(), News::None);
+    assert!(follower.analyzer.journal().records.len() > first && follower.tail.problems().is_empty());
+}
+
+#[test]
+fn nobody_records_where_somebody_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("taken.pcapng");
+    let options = recording::Options { path: Some(path.clone()), ..recording::Options::default() };
+    let mut recording = Recording::create(options.clone(), Growing::new()).unwrap();
+    record("failures.pcapng", &mut recording);
+    recording.flush();
+    let error = Recording::create(options.clone(), Growing::new()).err().unwrap();
+    assert!(error.to_string().contains("somebody records into it already"), "{error}");
+    assert_eq!(analyze_file(&path, PLAIN), analyze_file(&sample("failures.pcapng"), PLAIN));
+    drop(recording);
+    assert!(Recording::create(options, Growing::new()).is_ok());
+}
+
+#[test]
 fn a_recording_that_loses_its_name_says_so_and_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lost.pcapng");
     let options = recording::Options { path: Some(path.clone()), ..recording::Options::default() };
     let growing = Growing::new();
     let mut recording = Recording::create(options, Arc::clone(&growing)).unwrap();
-    std::fs::write(&path, "").unwrap();
+    std::fs::OpenOptions::new().append(true).open(&path).unwrap();
     recording.flush();
-    assert_eq!(recording.status().problem, None, "written to by somebody else, it is still the same file");
+    assert_eq!(recording.status().problem, None, "opened by somebody else, it is still the same file");
     std::fs::remove_file(&path).unwrap();
     record("failures.pcapng", &mut recording);
     recording.flush();

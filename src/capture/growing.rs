@@ -129,6 +129,11 @@ impl Growing {
         files.close_removed();
     }
 
+    /// What file `number` held is there no more.
+    pub fn lose(&self, number: usize) {
+        self.lock().all[number].held = Held::Removed;
+    }
+
     /// Closes what was removed, read or not; whether there was any.
     pub fn give_up_removed(&self) -> bool {
         let mut files = self.lock();

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::growing::Growing;
 use super::spool::{Interface, Spool};
@@ -65,6 +67,8 @@ pub struct Recording {
     options: Options,
     growing: Arc<Growing>,
     file: Arc<File>,
+    /// Its number in `growing`.
+    number: usize,
     /// Bytes in the file; all are whole blocks.
     length: u64,
     /// Packets in the file, and the time of the first.
@@ -78,7 +82,7 @@ pub struct Recording {
     interfaces: Vec<Interface>,
     secrets: VecDeque<(u32, Vec<u8>)>,
     secrets_length: usize,
-    /// The files of the ring, oldest first, with their numbers in `growing`.
+    /// The files of the ring before this one, oldest first, with their numbers in `growing`.
     ring: VecDeque<(usize, PathBuf)>,
     status: RecordingStatus,
 }
@@ -90,11 +94,11 @@ impl Recording {
     /// It cannot be created, or is no regular file: what is recorded is read back.
     pub fn create(options: Options, growing: Arc<Growing>) -> io::Result<Self> {
         let Created { file, path, number } = create(&options, 1, &growing)?;
-        let ring = path.iter().map(|path| (number, path.clone())).collect();
         let mut recording = Self {
             options,
             growing,
             file,
+            number,
             length: 0,
             packets: 0,
             began: None,
@@ -104,7 +108,7 @@ impl Recording {
             interfaces: Vec::new(),
             secrets: VecDeque::new(),
             secrets_length: 0,
-            ring,
+            ring: VecDeque::new(),
             status: RecordingStatus { path, files: 1, ..RecordingStatus::default() },
         };
         recording.need();
@@ -190,15 +194,32 @@ impl Recording {
         }
     }
 
-    /// A file that has lost its name is gone once nobody has it open.
+    /// A file that has lost its name is gone once nobody has it open, and one that was cut short would have a hole.
     fn look_after(&mut self) {
+        let Ok(now) = self.file.metadata() else { return };
+        if now.len() < self.length {
+            self.status.problem =
+                Some(format!("{}: was cut short by somebody; the recording begins anew in it", self.name()));
+            self.begin_again();
+        }
         let Some(path) = self.status.path.as_ref().filter(|_| self.status.problem.is_none()) else { return };
-        if self.file.metadata().is_ok_and(|now| !is_still(path, &now)) {
+        if !is_still(path, &now) {
             let path = path.display();
             self.status.problem = Some(format!(
                 "{path}: removed, moved or replaced; the recording goes on in the file that had this name"
             ));
         }
+    }
+
+    /// Begins the file anew, of which somebody took the bytes; packets that wait stay.
+    fn begin_again(&mut self) {
+        let packets = std::mem::take(self.encoder.get_mut());
+        self.growing.lose(self.number);
+        self.number = self.growing.begin(self.name(), Arc::clone(&self.file), self.status.path.clone());
+        self.length = 0;
+        let _ = self.file.set_len(0); // what stays of it is written over as far as this gets
+        self.begin();
+        *self.encoder.get_mut() = packets;
     }
 
     /// How it stands.
@@ -244,13 +265,11 @@ impl Recording {
                 return;
             }
         };
-        (self.file, self.length, self.packets, self.began) = (file, 0, 0, None);
-        self.status.files += 1;
-        if let Some(path) = &path {
-            self.ring.push_back((number, path.clone()));
-        }
         // Before a flush, which looks after the file of that name.
-        self.status.path = path;
+        let before = std::mem::replace(&mut self.status.path, path).map(|path| (self.number, path));
+        (self.file, self.number, self.length, self.packets, self.began) = (file, number, 0, 0, None);
+        self.status.files += 1;
+        self.ring.extend(before);
         self.begin();
         self.flush();
         self.trim();
@@ -271,7 +290,7 @@ impl Recording {
     /// Removes the oldest files of the ring. One that somebody took away is no loss to it.
     fn trim(&mut self) {
         let Some(most) = self.options.files else { return };
-        while self.ring.len() > most.max(1) {
+        while self.ring.len() >= most.max(1) {
             let Some((number, oldest)) = self.ring.pop_front() else { return };
             self.growing.remove(number);
             if let Err(error) = std::fs::remove_file(&oldest).or_else(missing) {
@@ -316,10 +335,15 @@ fn create(options: &Options, number: usize, growing: &Growing) -> io::Result<Cre
         return Ok(Created { file, path: None, number });
     };
     let path = if options.rotates() { numbered(path, number) } else { path.clone() };
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("is no regular file; what is recorded is read back from there"));
     }
+    // Where files cannot be locked, this is not found out.
+    if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        return Err(io::Error::other("somebody records into it already"));
+    }
+    file.set_len(0)?;
     let file = Arc::new(file);
     let number = growing.begin(path.display().to_string(), Arc::clone(&file), Some(path.clone()));
     Ok(Created { file, path: Some(path), number })

@@ -125,6 +125,8 @@ impl Lab {
             ca: authorities.parent().map(ToOwned::to_owned),
             km: trust.clone(),
             controller: trust,
+            // Nobody's work ends with it.
+            rest: Duration::from_millis(100),
             ..Options::default()
         };
         let proxy = proxy::start(options, || Ok(recording), Arc::new(|_: &str| ()))?;
@@ -144,6 +146,10 @@ fn route(way: &Way) -> Route {
 impl Source for Lab {
     fn stop(&self) {
         self.proxy.stop();
+    }
+
+    fn hurry(&self) {
+        self.proxy.hurry();
     }
 
     fn patience(&self) -> Duration {

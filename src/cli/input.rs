@@ -98,6 +98,12 @@ impl Analysis {
     }
 }
 
+/// A time to wait in seconds, more than none.
+pub(super) fn some_seconds(text: &str) -> Result<Span, String> {
+    let span = seconds(text)?;
+    if span == Span(0) { Err("expected more than 0 seconds".to_owned()) } else { Ok(span) }
+}
+
 pub(super) fn seconds(text: &str) -> Result<Span, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds, like 10 or 0.5".to_owned())?;
     if !(0.0..=1e9).contains(&seconds) {

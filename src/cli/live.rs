@@ -10,7 +10,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 
 use super::filter::{FilterArgs, FollowedArgs, Wanted};
-use super::input::{AnalysisArgs, seconds};
+use super::input::{AnalysisArgs, some_seconds};
 use super::look::{LookArgs, Time, styles};
 use super::report::{report_leftovers, report_undecoded};
 use super::secrets::KeyLogs;
@@ -33,12 +33,6 @@ use crate::tui::{Setup, SourcePanel};
 const WAIT: Duration = Duration::from_millis(100);
 /// How long what was recorded until the source stopped may take to be printed.
 const GRACE: Duration = Duration::from_secs(3);
-
-/// A time to wait in seconds, more than none.
-fn some_seconds(text: &str) -> Result<Span, String> {
-    let span = seconds(text)?;
-    if span == Span(0) { Err("expected more than 0 seconds".to_owned()) } else { Ok(span) }
-}
 
 /// How a live source is analysed and shown.
 #[derive(Args, Debug, Clone)]
@@ -86,6 +80,8 @@ enum Format {
 pub trait Source: Send + Sync {
     /// Asks it to stop; may be called again.
     fn stop(&self);
+    /// Ends it at once, whatever is under way.
+    fn hurry(&self) {}
     /// How long it may take to stop.
     fn patience(&self) -> Duration {
         Duration::ZERO
@@ -267,8 +263,11 @@ impl LiveArgs {
             failed: None,
         };
         let (mut analyzer, mut blocks, mut told) = (analyzer, Vec::new(), Told::default());
-        let (grace, asked) = (source.patience() + GRACE, Arc::clone(source));
-        let unread = || say("stopped before everything was read and printed");
+        let (grace, [asked, hurried]) = (source.patience() + GRACE, [Arc::clone(source), Arc::clone(source)]);
+        let unread = move || {
+            hurried.hurry();
+            say("stopped before everything was read and printed");
+        };
         stop_on_signals(Meaning::Enough, grace, move || asked.stop(), unread)?;
         loop {
             let news = live.next();

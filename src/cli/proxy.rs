@@ -146,8 +146,8 @@ struct LimitArgs {
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     drain: Duration,
     /// MiB that may wait to be recorded; what finds no room is passed on, and missing in the recording
-    #[arg(long, value_name = "MIB", default_value_t = 64)]
-    queue: usize,
+    #[arg(long, value_name = "MIB", default_value = "64")]
+    queue: NonZeroUsize,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -219,7 +219,8 @@ impl ProxyArgs {
             connect: limits.connect_timeout,
             handshake: limits.handshake_timeout,
             drain: limits.drain,
-            queue: limits.queue << 20,
+            rest: Options::default().rest,
+            queue: limits.queue.get().saturating_mul(1 << 20),
         })
     }
 }
@@ -300,6 +301,10 @@ fn were(connections: u64) -> String {
 impl Source for Running {
     fn stop(&self) {
         Running::stop(self);
+    }
+
+    fn hurry(&self) {
+        Running::hurry(self);
     }
 
     fn patience(&self) -> Duration {

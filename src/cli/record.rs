@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::input::seconds;
+use super::input::some_seconds;
 use crate::capture::growing::Growing;
 use crate::capture::recording::{Options, Recording, RecordingStatus};
 use crate::time::Span;
@@ -21,7 +21,7 @@ pub struct RecordArgs {
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "write", help_heading = "Recording")]
     pub file_size: Option<u64>,
     /// Begin a new file after so many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "write", help_heading = "Recording")]
+    #[arg(long, value_name = "SECONDS", value_parser = some_seconds, requires = "write", help_heading = "Recording")]
     pub file_duration: Option<Span>,
     /// Begin a new file after so many packets
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "write", help_heading = "Recording")]

@@ -210,6 +210,17 @@ fn rules_come_with_their_removal() {
     assert!(at("[2001:db8::9]:4165").1.contains("tcp dport { 4164 } dnat ip6 to [2001:db8::9]:4165"));
     let (status, nowhere) = at("127.0.0.1:4165");
     assert!(status == Some(2) && nowhere.contains("listen on 0.0.0.0:4165"), "{nowhere}");
+    let nowhere = |more: &[&str]| {
+        let arguments = ["proxy", "rules", "--transparent", "tproxy", "--listen", "192.0.2.9:4165"];
+        let output = ckscope(&arguments).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(
+        nowhere(&["--port", "4164", "--to", "2001:db8::1"]).contains("no --listen takes connections of its IP version")
+    );
+    assert!(nowhere(&["--port", "4165"]).contains("that is where the proxy itself listens"));
+    assert!(nowhere(&["--port", "4164", "--listen", "192.0.2.9:5000"]).contains("nothing would come there"));
     let tproxy = rules(&["--transparent", "tproxy"]);
     assert!(tproxy.contains("tproxy ip to :4165 meta mark set 0x4164 accept"));
     assert!(tproxy.contains("ip -4 route replace local 0.0.0.0/0 dev lo table 4164"));

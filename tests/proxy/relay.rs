@@ -243,22 +243,37 @@ fn a_stop_lets_what_is_under_way_arrive() {
 fn what_has_not_arrived_when_a_stop_is_over_is_reset_and_said() {
     let Pair { proxy, mut km, mut controller } =
         Pair::with(Options { drain: Duration::from_millis(100), ..Options::default() });
-    // More than anyone takes: the controller does not read.
-    km.set_nonblocking(true).unwrap();
+    fill(&mut km);
+    proxy.running.finish();
+    let panel = proxy.running.panel();
+    assert_eq!((panel.open, panel.cut), (0, 1));
+    assert!(proxy.said().contains("reset when the time to drain was over"), "{}", proxy.said());
+    assert!(is_reset(&mut controller) && is_reset(&mut km));
+}
+
+/// Writes more than anyone takes: nobody reads at the other end.
+fn fill(stream: &mut TcpStream) {
+    stream.set_nonblocking(true).unwrap();
     let mut refused = 0;
     while refused < 10 {
-        if km.write(&[1; 65536]).is_ok() {
+        if stream.write(&[1; 65536]).is_ok() {
             refused = 0;
         } else {
             refused += 1;
             thread::sleep(Duration::from_millis(20));
         }
     }
-    proxy.running.finish();
-    let panel = proxy.running.panel();
-    assert_eq!((panel.open, panel.cut), (0, 1));
-    assert!(proxy.said().contains("reset when the time to drain was over"), "{}", proxy.said());
-    km.set_nonblocking(false).unwrap();
+    stream.set_nonblocking(false).unwrap();
+}
+
+#[test]
+fn whoever_cannot_wait_for_a_stop_has_it_reset() {
+    let options = Options { drain: crate::harness::PATIENCE, ..Options::default() };
+    let Pair { proxy, mut km, mut controller } = Pair::with(options);
+    fill(&mut km);
+    proxy.running.stop();
+    proxy.running.hurry();
+    assert_eq!((proxy.running.panel().open, proxy.running.panel().cut), (0, 1));
     assert!(is_reset(&mut controller) && is_reset(&mut km));
 }
 

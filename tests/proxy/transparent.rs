@@ -183,6 +183,11 @@ fn redirected_connections_come_to_an_address_that_does_not_face_the_kms() {
 }
 
 #[test]
+fn intercepted_connections_come_to_an_address_that_does_not_face_the_kms() {
+    check("tproxy", BEHIND, false);
+}
+
+#[test]
 fn intercepted_connections_go_on_to_where_they_were_going() {
     check("tproxy", ANYWHERE, false);
 }

@@ -313,7 +313,7 @@ impl Tail {
         }
         let (name, left) = (&grown.name, grown.length - self.read);
         self.refused.push(format!(
-            "{name}: removed with {left} bytes unread, which are not analysed; a larger ring holds them for longer"
+            "{name}: removed or cut short with {left} bytes unread, which are not analysed; a larger ring holds them for longer"
         ));
         self.next_file();
         News::Some

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::serve::serve;
-use super::{Context, Party, Route, Upstream};
+use super::{Context, Party, Route, Stop, Upstream};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -72,12 +72,11 @@ impl Listener {
 
     /// Accepts until the proxy is stopped.
     pub async fn run(self, context: Arc<Context>) {
-        let mut stop = context.stop.clone();
         let mut failing = false;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = context.told_to(Stop::Drained) => return,
             };
             match accepted {
                 Ok((stream, peer)) => match self.goal(&stream, peer).inspect(|_| failing = false) {

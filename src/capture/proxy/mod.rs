@@ -35,11 +35,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use self::identities::Identities;
 use self::panel::{Board, Panel};
@@ -152,6 +153,8 @@ pub struct Options {
     pub handshake: Duration,
     /// How long connections have to come to rest when the proxy is stopped.
     pub drain: Duration,
+    /// How long nothing must have moved then before a connection counts as at rest: an answer comes by then.
+    pub rest: Duration,
     /// Bytes that may wait to be recorded.
     pub queue: usize,
 }
@@ -170,6 +173,7 @@ impl Default for Options {
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             drain: Duration::from_secs(2),
+            rest: Duration::from_secs(1),
             queue: 64 << 20,
         }
     }
@@ -184,11 +188,40 @@ pub(crate) struct Context {
     board: Board,
     queue: Arc<Queue>,
     say: Say,
-    stop: watch::Receiver<bool>,
+    stop: watch::Sender<Stop>,
     identities: Option<Identities>,
 }
 
+/// How the proxy is to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    /// Not yet.
+    #[default]
+    Not,
+    /// When what is under way has arrived.
+    Drained,
+    /// At once.
+    Now,
+}
+
 impl Context {
+    /// Has it end so, unless it is to end sooner already.
+    fn stop(&self, stop: Stop) {
+        self.stop.send_if_modified(|now| std::mem::replace(now, stop.max(*now)) < stop);
+    }
+
+    /// Waits until it is to end so, or sooner.
+    async fn told_to(&self, stop: Stop) {
+        let _ = self.stop.subscribe().wait_for(|now| *now >= stop).await; // the sender is here
+    }
+
+    /// Waits until no connection stands.
+    async fn gone(&self) {
+        while self.board.standing() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     fn note(&self, text: String) {
         (self.say)(&text);
         self.board.note(now(), text);
@@ -200,7 +233,6 @@ pub struct Running {
     context: Arc<Context>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
     recording: recorder::Shared,
-    stop: watch::Sender<bool>,
     listening: Vec<SocketAddr>,
     listeners: Vec<(SocketAddr, String)>,
     warnings: Vec<String>,
@@ -225,11 +257,10 @@ pub fn start<R: Record + 'static>(
     let listeners = options.routes.iter().map(listen::listen).collect::<io::Result<Vec<_>>>()?;
     drop(inside);
     let (queue, events) = Queue::new(options.queue);
-    let (stop, stopped) = watch::channel(false);
     let recording = recorder::Shared::default();
     let recorder = recorder::start(events, record()?, recording.clone())?;
     let (board, queue) = (Board::default(), Arc::new(queue));
-    let context = Arc::new(Context { options, board, queue, say, stop: stopped, identities });
+    let context = Arc::new(Context { options, board, queue, say, stop: watch::Sender::default(), identities });
     let listening = listeners.iter().map(|listener| listener.address).collect();
     let told = listeners.iter().map(listen::Listener::describe).collect();
     for listener in listeners {
@@ -237,7 +268,7 @@ pub fn start<R: Record + 'static>(
     }
     let supervisor = supervise(context.clone(), runtime, recorder)?;
     let supervisor = Mutex::new(Some(supervisor));
-    Ok(Running { context, supervisor, recording, stop, listening, listeners: told, warnings })
+    Ok(Running { context, supervisor, recording, listening, listeners: told, warnings })
 }
 
 /// Open files besides those of connections: among them what a ring removed and the analysis has yet to read.
@@ -269,21 +300,16 @@ const LAST_TASKS: Duration = Duration::from_millis(100);
 /// The thread that ends the proxy when it is told to stop: relays, runtime, recording, in this order.
 fn supervise(context: Arc<Context>, runtime: Runtime, recorder: JoinHandle<()>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("proxy end".to_owned()).spawn(move || {
-        let mut stop = context.stop.clone();
         runtime.block_on(async {
-            let _ = stop.wait_for(|stop| *stop).await; // without a sender nobody is left who wants a proxy
+            context.told_to(Stop::Drained).await;
             let (standing, drain) = (context.board.standing(), context.options.drain);
-            if standing > 0 {
+            if standing > 0 && !drain.is_zero() {
                 let connections = if standing == 1 { "1 connection" } else { &format!("{standing} connections") };
                 (context.say)(&format!("stopping; what is under way on {connections} has {drain:?} to arrive"));
             }
-            let gone = async {
-                while context.board.standing() > 0 {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            };
-            // Relays end by themselves within the time to drain; this is for what is still being set up.
-            let _ = tokio::time::timeout(drain + 2 * leg::GOOD_BYE, gone).await;
+            let _ = timeout(drain, context.gone()).await; // whatever stands then is ended
+            context.stop(Stop::Now);
+            let _ = timeout(2 * leg::GOOD_BYE, context.gone()).await; // and ends with the runtime at the latest
         });
         runtime.shutdown_timeout(LAST_TASKS);
         context.queue.close();
@@ -313,7 +339,16 @@ impl Running {
     /// Has it listen no more, let what is under way arrive, and end all connections and the recording. Does not wait
     /// for that.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.context.stop(Stop::Drained);
+    }
+
+    /// Ends it at once, and waits a little for that: what is under way does not arrive, which the peers are shown.
+    pub fn hurry(&self) {
+        self.context.stop(Stop::Now);
+        let end = Instant::now() + leg::GOOD_BYE;
+        while self.context.board.standing() > 0 && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// How long it takes at most until it has stopped: less what the recorder needs for what waits.

@@ -19,9 +19,7 @@ use super::tap::{Side, Tap, What};
 
 /// Bytes read at once.
 const BUFFER: usize = 64 * 1024;
-/// How long nothing must have moved before a connection counts as drained: what is asked is answered by then.
-const QUIET: Duration = Duration::from_secs(1);
-/// How often that is looked at.
+/// How often it is looked at whether anything moves.
 const GLANCE: Duration = Duration::from_millis(10);
 
 /// Why a relay ended.
@@ -108,29 +106,32 @@ pub struct Relay<'a> {
     tap: &'a Tap,
     counters: &'a Counters,
     began: Instant,
+    /// How long nothing must have moved before it counts as at rest.
+    rest: Duration,
     /// A side has sent all it will.
     finished: [Notify; 2],
 }
 
 impl<'a> Relay<'a> {
     /// Between who dialled and who was dialled.
-    pub fn new(dialler: Leg, dialled: Leg, tap: &'a Tap, counters: &'a Counters) -> Self {
+    pub fn new([dialler, dialled]: [Leg; 2], tap: &'a Tap, counters: &'a Counters, rest: Duration) -> Self {
         Self {
             ends: [dialler, dialled].map(|leg| Shared(Mutex::new(leg))),
             tap,
             counters,
             began: Instant::now(),
+            rest,
             finished: Default::default(),
         }
     }
 
     /// Passes bytes on until both sides have ended, or one broke, or `stop` says so: then what is under way still
-    /// arrives, if it does so within `drain`.
-    pub async fn run(self, stop: impl Future<Output = ()>, drain: Duration) -> Ended {
+    /// arrives, if it does so before it is `over`.
+    pub async fn run(self, stop: impl Future<Output = ()>, over: impl Future<Output = ()>) -> Ended {
         let both = async { tokio::try_join!(self.pump(Side::Dialler), self.pump(Side::Dialled)) };
         let ended = tokio::select! {
             ended = both => ended.err().unwrap_or(Ended::Finished),
-            ended = self.drained(stop, drain) => ended,
+            ended = self.drained(stop, over) => ended,
             ended = self.broken_behind_its_end(Side::Dialler) => ended,
             ended = self.broken_behind_its_end(Side::Dialled) => ended,
         };
@@ -195,16 +196,17 @@ impl<'a> Relay<'a> {
     }
 
     /// Waits for `stop`, and then until it is quiet.
-    async fn drained(&self, stop: impl Future<Output = ()>, drain: Duration) -> Ended {
+    async fn drained(&self, stop: impl Future<Output = ()>, over: impl Future<Output = ()>) -> Ended {
         stop.await;
-        let end = Instant::now() + drain;
-        while self.quiet() < QUIET {
-            if Instant::now() >= end {
-                return if self.quiet() < GLANCE { Ended::Cut(self.counters.held()) } else { Ended::Stopped };
+        let rest = async {
+            while self.quiet() < self.rest {
+                tokio::time::sleep(GLANCE).await;
             }
-            tokio::time::sleep(GLANCE).await;
+        };
+        tokio::select! {
+            () = rest => Ended::Stopped,
+            () = over => if self.quiet() < GLANCE { Ended::Cut(self.counters.held()) } else { Ended::Stopped },
         }
-        Ended::Stopped
     }
 
     /// What the sides get to see of it.

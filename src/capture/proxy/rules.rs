@@ -36,7 +36,10 @@ impl Rules {
                 vec!["iif lo accept".to_owned()],
                 self.answers(),
                 self.by_version(|version, listen| {
-                    format!("tproxy {version} to :{} meta mark set {MARK} accept", listen.port())
+                    // Without an address it would be that of the interface, where nobody may listen.
+                    let to =
+                        if listen.ip().is_unspecified() { format!(":{}", listen.port()) } else { listen.to_string() };
+                    format!("tproxy {version} to {to} meta mark set {MARK} accept")
                 }),
             ]
             .concat();

@@ -18,7 +18,7 @@ use super::relay::{Ended, Relay};
 use super::report::{HandOff, Refusal};
 use super::tap::{Side, Tap, What};
 use super::wire::Wire;
-use super::{Context, Party, now};
+use super::{Context, Party, Stop, now};
 
 /// Passes on what `stream`, which `who` dialled, brings from `peer` to `goal`, and back.
 pub async fn serve(context: Arc<Context>, stream: TcpStream, [peer, goal]: [SocketAddr; 2], who: Party) {
@@ -30,13 +30,12 @@ pub async fn serve(context: Arc<Context>, stream: TcpStream, [peer, goal]: [Sock
         return;
     };
     let connection = Connection { context: &context, entry: &entry, peer, goal, dialler: who };
-    let mut stop = context.stop.clone();
     let how = tokio::select! {
         how = connection.run(stream, Tap::new(context.queue.clone(), peer, goal, opened)) => how,
         // Relays end by themselves; what was not even set up has nothing to drain.
         () = async {
-            let _ = stop.wait_for(|stop| *stop).await; // without a sender the proxy is gone
-            tokio::time::sleep(context.options.drain + super::leg::GOOD_BYE).await;
+            context.told_to(Stop::Now).await;
+            tokio::time::sleep(super::leg::GOOD_BYE).await;
         } => "stopped".to_owned(),
     };
     context.board.close(&entry, how);
@@ -88,14 +87,11 @@ impl Connection<'_> {
                 return Ok(self.told(&Ended::Reset(side)));
             }
         };
-        let Some([dialler, dialled]) = self.legs(ends, kind, tap).await else {
+        let Some(legs) = self.legs(ends, kind, tap).await else {
             return Ok("no TLS hand-shake".to_owned());
         };
-        let mut stop = self.context.stop.clone();
-        let stop = async {
-            let _ = stop.wait_for(|stop| *stop).await; // without a sender the proxy is gone
-        };
-        let ended = Relay::new(dialler, dialled, tap, &self.entry.counters).run(stop, options.drain).await;
+        let relay = Relay::new(legs, tap, &self.entry.counters, options.rest);
+        let ended = relay.run(self.context.told_to(Stop::Drained), self.context.told_to(Stop::Now)).await;
         if let Ended::Alert(side, alert) = ended
             && self.entry.counters.bytes()[side as usize] == 0
         {
@@ -182,7 +178,8 @@ impl Connection<'_> {
             Ended::Stopped => return "stopped".to_owned(),
             Ended::Cut(held) => {
                 self.context.board.cut();
-                format!("reset when the time to drain was over, with {held} bytes or more under way")
+                let moving = if *held > 0 { format!("{held} bytes or more") } else { "bytes".to_owned() };
+                format!("reset when the time to drain was over, with {moving} under way")
             }
             Ended::Reset(side) => return format!("reset by {}", self.party(*side).the()),
             Ended::Alert(side, alert) => {

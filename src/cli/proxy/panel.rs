@@ -64,9 +64,9 @@ fn state(connection: &Connection) -> &str {
 }
 
 fn details(connection: &Connection) -> Vec<String> {
-    let no_tls = || vec!["no TLS was opened".to_owned()];
-    let hand_off = connection.hand_off.as_ref().map_or_else(no_tls, |hand_off| hand_off.lines());
-    std::iter::once(state(connection).to_owned()).chain(hand_off).collect()
+    let cut = Some(state(connection)).filter(|state| state.contains(';')).map(str::to_owned);
+    let hand_off = connection.hand_off.iter().flat_map(|hand_off| hand_off.lines());
+    cut.into_iter().chain(hand_off).collect()
 }
 
 fn notices(panel: &Panel) -> SourceTable {

@@ -20,7 +20,7 @@ pub struct RulesArgs {
     #[arg(long, value_name = "ADDR", value_parser = super::address, required = true)]
     listen: Vec<SocketAddr>,
     /// The destination port of the connections to bring there (repeatable)
-    #[arg(long, value_name = "PORT", required = true)]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), required = true)]
     port: Vec<u16>,
     /// Only connections to this address: the controller's (repeatable) [default: any]
     #[arg(long, value_name = "IP")]
@@ -76,7 +76,17 @@ impl RulesArgs {
                     listen.port()
                 );
             }
+            if listen.port() == 0 {
+                bail!("--listen {listen}: the rules need the port at which the proxy listens");
+            }
+            if self.port.contains(&listen.port()) {
+                bail!("--port {}: that is where the proxy itself listens; have it listen at another", listen.port());
+            }
         }
-        Ok(())
+        let reached = |to: &&IpAddr| self.listen.iter().any(|listen| listen.is_ipv4() == to.is_ipv4());
+        match self.to.iter().find(|to| !reached(to)) {
+            Some(to) => bail!("--to {to}: no --listen takes connections of its IP version"),
+            None => Ok(()),
+        }
     }
 }
