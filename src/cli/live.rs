@@ -250,45 +250,65 @@ impl LiveArgs {
         &self,
         definitions: &Arc<Definitions>,
         analyzer: Analyzer,
-        mut live: Live,
+        live: Live,
         source: &Arc<dyn Source>,
         finished: impl FnOnce(View<'_>),
     ) -> anyhow::Result<bool> {
-        let mut printer = Printer {
-            args: self,
-            definitions,
-            wanted: self.wanted(definitions)?,
-            listing: None,
-            printed: 0,
-            failed: None,
-        };
-        let (mut analyzer, mut blocks, mut told) = (analyzer, Vec::new(), Told::default());
+        let wanted = self.wanted(definitions)?;
+        let printer = Printer { args: self, definitions, wanted, listing: None, printed: 0, failed: None };
         let (grace, [asked, hurried]) = (source.patience() + GRACE, [Arc::clone(source), Arc::clone(source)]);
         let unread = move || {
             hurried.hurry();
             say("stopped before everything was read and printed");
         };
         stop_on_signals(Meaning::Enough, grace, move || asked.stop(), unread)?;
+        let mut headless =
+            Headless { analyzer, blocks: Vec::new(), live, source: &**source, printer, told: Told::default() };
+        headless.follow()?;
+        headless.end(finished)
+    }
+}
+
+/// A source whose messages are printed.
+struct Headless<'a> {
+    analyzer: Analyzer,
+    blocks: Vec<Block>,
+    live: Live,
+    source: &'a dyn Source,
+    printer: Printer<'a>,
+    told: Told,
+}
+
+impl Headless<'_> {
+    /// Prints until the source is over.
+    fn follow(&mut self) -> anyhow::Result<()> {
         loop {
-            let news = live.next();
-            match news {
-                News::Over => break,
-                News::None => live.wait(),
+            match self.live.next() {
+                News::Over => return Ok(()),
+                News::None => self.live.wait(),
                 News::Some => {}
             }
-            live.analyze(&mut analyzer, &mut blocks)?;
-            let view = View { journal: analyzer.journal(), blocks: &blocks };
-            printer.print_for(&**source, view)?;
-            told.say_new(source.problems().into_iter().chain(printer.problem()));
-            if live.is_enough(view.journal) {
-                source.stop();
+            self.live.analyze(&mut self.analyzer, &mut self.blocks)?;
+            self.print()?;
+            self.told.say_new(self.source.problems().into_iter().chain(self.printer.problem()));
+            if self.live.is_enough(self.analyzer.journal()) {
+                self.source.stop();
             }
         }
+    }
+
+    fn print(&mut self) -> anyhow::Result<()> {
+        let Self { analyzer, blocks, source, printer, .. } = self;
+        printer.print_for(*source, View { journal: analyzer.journal(), blocks })
+    }
+
+    /// Prints the rest, and says what went wrong; whether anything did.
+    fn end(mut self, finished: impl FnOnce(View<'_>)) -> anyhow::Result<bool> {
         // What is printed has its number, and what is not is behind it: until all is put into order.
-        analyzer.close();
-        printer.print_for(&**source, View { journal: analyzer.journal(), blocks: &blocks })?;
-        analyzer.settle();
-        let view = View { journal: analyzer.journal(), blocks: &blocks };
+        self.analyzer.close();
+        self.print()?;
+        self.analyzer.settle();
+        let Self { analyzer, blocks, mut live, source, printer, told } = self;
         let problems = live.problems(&analyzer).into_iter().chain(source.problems());
         let problems: Vec<String> = problems.chain(printer.problem()).collect();
         told.say_last(&problems);
@@ -296,8 +316,9 @@ impl LiveArgs {
             bail!("no capture could be read");
         }
         let bad_key_logs = live.key_logs.finish(|_| Added::default())?;
-        finished(view);
-        Ok(!problems.is_empty() | bad_key_logs | report_leftovers(view.journal) | report_undecoded(view.journal))
+        let journal = analyzer.journal();
+        finished(View { journal, blocks: &blocks });
+        Ok(!problems.is_empty() | bad_key_logs | report_leftovers(journal) | report_undecoded(journal))
     }
 }
 

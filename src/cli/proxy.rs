@@ -162,14 +162,7 @@ impl ProxyArgs {
         if let Some(Command::Rules(args)) = self.command {
             return args.run();
         }
-        // What other commands read, this one writes: there is nothing to open with it.
-        let key_log = self.live.analysis.secrets.key_logs.drain(..).next();
-        if key_log.is_some() && key_log == self.record.write {
-            bail!("--keylog and -w name the same file; secrets and packets need one each");
-        }
-        if key_log.as_deref() == Some(Path::new("-")) {
-            bail!("--keylog: secrets are appended to a file, not to standard output; give it a name");
-        }
+        let key_log = self.key_log()?;
         let definitions = self.live.definitions()?;
         let growing = Growing::new();
         let headless = self.live.is_headless();
@@ -193,6 +186,18 @@ impl ProxyArgs {
         let source: Arc<dyn Source> = Arc::new(running);
         let name = format!("proxy on {}", addresses.join(", "));
         Ok(super::status(self.live.show(&definitions, &growing, &source, name, |_| ())?))
+    }
+
+    /// What other commands read, this one writes: there is nothing to open with it.
+    fn key_log(&mut self) -> anyhow::Result<Option<PathBuf>> {
+        let key_log = self.live.analysis.secrets.key_logs.drain(..).next();
+        if key_log.is_some() && key_log == self.record.write {
+            bail!("--keylog and -w name the same file; secrets and packets need one each");
+        }
+        if key_log.as_deref() == Some(Path::new("-")) {
+            bail!("--keylog: secrets are appended to a file, not to standard output; give it a name");
+        }
+        Ok(key_log)
     }
 
     /// What the proxy is to do.
@@ -260,29 +265,36 @@ impl ForwardArgs {
             Some(Transparent::Tproxy) => vec![Upstream::Intercepted; self.listen.len()],
             None => self.upstream.iter().copied().map(Upstream::To).collect(),
         };
-        if upstream.is_empty() {
-            bail!(
-                "where connections go on to is missing: --upstream ADDR, or --transparent HOW where nftables brings them here"
-            );
-        }
-        if upstream.len() != self.listen.len() {
-            bail!("{} --listen, but {} --upstream; they go in pairs", self.listen.len(), upstream.len());
-        }
+        self.check(&upstream)?;
         let dialler = |number: usize| match &self.dial[..] {
             [] => Party::Km,
             [only] => *only,
             several => several[number],
         };
-        if let Some((listen, _)) = self.listen.iter().zip(&upstream).find(|(listen, to)| leads_back(**listen, **to)) {
+        let routes = self.listen.iter().zip(upstream).enumerate();
+        Ok(routes.map(|(number, (&listen, upstream))| Route { listen, upstream, dialler: dialler(number) }).collect())
+    }
+
+    /// Each listener goes on to somebody else.
+    fn check(&self, upstream: &[Upstream]) -> anyhow::Result<()> {
+        let (listen, dial) = (self.listen.len(), self.dial.len());
+        if upstream.is_empty() {
+            bail!(
+                "where connections go on to is missing: --upstream ADDR, or --transparent HOW where nftables brings them here"
+            );
+        }
+        if upstream.len() != listen {
+            bail!("{listen} --listen, but {} --upstream; they go in pairs", upstream.len());
+        }
+        if let Some((listen, _)) = self.listen.iter().zip(upstream).find(|(listen, to)| leads_back(**listen, **to)) {
             bail!(
                 "the proxy would pass on to itself at {listen}; --upstream is the address of whom to reach through it"
             );
         }
-        if self.dial.len() > 1 && self.dial.len() != self.listen.len() {
-            bail!("{} --listen, but {} --dial; give one for all, or one for each", self.listen.len(), self.dial.len());
+        if dial > 1 && dial != listen {
+            bail!("{listen} --listen, but {dial} --dial; give one for all, or one for each");
         }
-        let routes = self.listen.iter().zip(upstream).enumerate();
-        Ok(routes.map(|(number, (&listen, upstream))| Route { listen, upstream, dialler: dialler(number) }).collect())
+        Ok(())
     }
 }
 

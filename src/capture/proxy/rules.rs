@@ -31,29 +31,9 @@ impl Rules {
         let anew = format!("table inet {TABLE}\ndelete table inet {TABLE}\n");
         let mut out = format!("nft -f - <<'END'\n{anew}table inet {TABLE} {{\n");
         if self.tproxy {
-            let rules = [
-                // What the proxy itself dials on this host: taken again, it would lead here for ever.
-                vec!["iif lo accept".to_owned()],
-                self.answers(),
-                self.by_version(|version, listen| {
-                    // Without an address it would be that of the interface, where nobody may listen.
-                    let to =
-                        if listen.ip().is_unspecified() { format!(":{}", listen.port()) } else { listen.to_string() };
-                    format!("tproxy {version} to {to} meta mark set {MARK} accept")
-                }),
-            ]
-            .concat();
-            chain(&mut out, "to_proxy", "filter hook prerouting priority mangle", &rules);
+            self.intercept(&mut out)
         } else {
-            if self.spoof_source {
-                chain(&mut out, "answers", "filter hook prerouting priority mangle", &self.answers());
-            }
-            let rules = self.by_version(|version, listen| match listen.ip().is_unspecified() {
-                true => format!("redirect to :{}", listen.port()),
-                // A redirection leads to the address of the interface, where nobody may listen.
-                false => format!("dnat {version} to {listen}"),
-            });
-            chain(&mut out, "to_proxy", "nat hook prerouting priority dstnat", &rules);
+            self.redirect(&mut out)
         }
         out.push_str("}\nEND\n");
         for version in self.routed() {
@@ -63,6 +43,32 @@ impl Rules {
             let _ = writeln!(out, "ip {version} route replace local {all} dev lo table {ROUTES}");
         }
         out
+    }
+
+    fn intercept(&self, out: &mut String) {
+        let rules = [
+            // What the proxy itself dials on this host: taken again, it would lead here for ever.
+            vec!["iif lo accept".to_owned()],
+            self.answers(),
+            self.by_version(|version, listen| {
+                // Without an address it would be that of the interface, where nobody may listen.
+                let to = if listen.ip().is_unspecified() { format!(":{}", listen.port()) } else { listen.to_string() };
+                format!("tproxy {version} to {to} meta mark set {MARK} accept")
+            }),
+        ];
+        chain(out, "to_proxy", "filter hook prerouting priority mangle", &rules.concat());
+    }
+
+    fn redirect(&self, out: &mut String) {
+        if self.spoof_source {
+            chain(out, "answers", "filter hook prerouting priority mangle", &self.answers());
+        }
+        let rules = self.by_version(|version, listen| match listen.ip().is_unspecified() {
+            true => format!("redirect to :{}", listen.port()),
+            // A redirection leads to the address of the interface, where nobody may listen.
+            false => format!("dnat {version} to {listen}"),
+        });
+        chain(out, "to_proxy", "nat hook prerouting priority dstnat", &rules);
     }
 
     /// Commands that undo [`setting`](Self::setting).
