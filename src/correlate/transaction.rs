@@ -45,7 +45,8 @@ struct Connection {
     open: VecDeque<Open>,
     /// The last responses over gRPC, whose calls may still end otherwise than well.
     answered: Option<Box<Answered>>,
-    expired: VecDeque<Open>,
+    /// Requests whose time-out has passed.
+    expired: Option<Box<Expired>>,
     /// MessageIDs of requests, by side.
     used: [Ranges; 2],
     /// Version of the last message, by side.
@@ -58,6 +59,10 @@ struct Connection {
 /// Responses of one connection, the latest last: behind a pointer, for most connections have none.
 #[derive(Debug, Default)]
 struct Answered(VecDeque<u32>);
+
+/// Requests of one connection, the latest last: behind a pointer as well.
+#[derive(Debug, Default)]
+struct Expired(VecDeque<Open>);
 
 /// Requests and responses of all connections.
 #[derive(Debug, Default)]
@@ -137,9 +142,10 @@ impl Transactions {
             connection.open.pop_front();
             journal.find(open.message, Finding::TimedOut { limit });
             super::give_up(journal, open);
-            connection.expired.push_back(open);
-            if connection.expired.len() > MAX_EXPIRED {
-                connection.expired.pop_front();
+            let Expired(expired) = &mut **connection.expired.get_or_insert_default();
+            expired.push_back(open);
+            if expired.len() > MAX_EXPIRED {
+                expired.pop_front();
             }
         }
     }
@@ -157,7 +163,9 @@ impl Transactions {
         let waits = |open: &Open| journal.records[open.message as usize].side != side;
         let closed = connection.open.iter().copied().filter(waits).collect();
         connection.open.retain(|open| !waits(open));
-        connection.expired.retain(|open| !waits(open));
+        if let Some(expired) = &mut connection.expired {
+            expired.0.retain(|open| !waits(open));
+        }
         closed
     }
 
@@ -217,7 +225,8 @@ impl Transactions {
                 counter[side] += 1;
                 return Some(Match { request: open.message, late: None });
             }
-            let open = question.choose(&connection.expired, trusted).and_then(|at| connection.expired.remove(at))?;
+            let Expired(expired) = &mut **connection.expired.as_mut()?;
+            let open = question.choose(expired, trusted).and_then(|at| expired.remove(at))?;
             let late = response.time - journal.records[open.message as usize].time;
             Some(Match { request: open.message, late: Some(late) })
         });
