@@ -1,8 +1,8 @@
 //! What every command with a live source shares: its options, the loop from what was recorded to the journal, and the
 //! two ways to see it, line by line or on the whole terminal.
 
-use std::collections::HashMap;
-use std::io::Write;
+mod headless;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,23 +11,21 @@ use clap::{Args, ValueEnum};
 
 use super::filter::{FilterArgs, FollowedArgs, Wanted};
 use super::input::{AnalysisArgs, some_seconds};
-use super::look::{LookArgs, Time, styles};
-use super::report::{report_leftovers, report_undecoded};
+use super::look::{LookArgs, Time};
+use super::screen;
 use super::secrets::KeyLogs;
 use super::shared::Shared;
 use super::signals::{Meaning, stop_on_signals};
-use super::{say, screen};
 use crate::analyzer::{Analyzer, Options};
 use crate::capture::file::{News, Tail};
 use crate::capture::growing::Growing;
 use crate::capture::{Batch, Block};
 use crate::dissect::Definitions;
 use crate::journal::{Journal, View};
-use crate::output::jsonl;
-use crate::output::read::Listing;
 use crate::time::Span;
-use crate::tls::{Added, Secrets};
+use crate::tls::Secrets;
 use crate::tui::{Setup, SourcePanel};
+use headless::{Headless, Herald, Printer};
 
 /// How long to wait for something new before looking whether to stop.
 const WAIT: Duration = Duration::from_millis(100);
@@ -254,155 +252,16 @@ impl LiveArgs {
         source: &Arc<dyn Source>,
         finished: impl FnOnce(View<'_>),
     ) -> anyhow::Result<bool> {
-        let wanted = self.wanted(definitions)?;
-        let printer = Printer { args: self, definitions, wanted, listing: None, printed: 0, failed: None };
-        let (grace, [asked, hurried]) = (source.patience() + GRACE, [Arc::clone(source), Arc::clone(source)]);
-        let unread = move || {
-            hurried.hurry();
-            say("stopped before everything was read and printed");
+        let herald = Herald::begin(source);
+        let (grace, asked) = (source.patience() + GRACE, Arc::clone(source));
+        let unread = {
+            let herald = Arc::clone(&herald);
+            move || herald.give_up()
         };
         stop_on_signals(Meaning::Enough, grace, move || asked.stop(), unread)?;
-        let mut headless =
-            Headless { analyzer, blocks: Vec::new(), live, source: &**source, printer, told: Told::default() };
+        let printer = Printer::new(self, definitions, self.wanted(definitions)?);
+        let mut headless = Headless { analyzer, blocks: Vec::new(), live, source: &**source, printer, herald };
         headless.follow()?;
         headless.end(finished)
-    }
-}
-
-/// A source whose messages are printed.
-struct Headless<'a> {
-    analyzer: Analyzer,
-    blocks: Vec<Block>,
-    live: Live,
-    source: &'a dyn Source,
-    printer: Printer<'a>,
-    told: Told,
-}
-
-impl Headless<'_> {
-    /// Prints until the source is over.
-    fn follow(&mut self) -> anyhow::Result<()> {
-        loop {
-            match self.live.next() {
-                News::Over => return Ok(()),
-                News::None => self.live.wait(),
-                News::Some => {}
-            }
-            self.live.analyze(&mut self.analyzer, &mut self.blocks)?;
-            self.print()?;
-            self.told.say_new(self.source.problems().into_iter().chain(self.printer.problem()));
-            if self.live.is_enough(self.analyzer.journal()) {
-                self.source.stop();
-            }
-        }
-    }
-
-    fn print(&mut self) -> anyhow::Result<()> {
-        let Self { analyzer, blocks, source, printer, .. } = self;
-        printer.print_for(*source, View { journal: analyzer.journal(), blocks })
-    }
-
-    /// Prints the rest, and says what went wrong; whether anything did.
-    fn end(mut self, finished: impl FnOnce(View<'_>)) -> anyhow::Result<bool> {
-        // What is printed has its number, and what is not is behind it: until all is put into order.
-        self.analyzer.close();
-        self.print()?;
-        self.analyzer.settle();
-        let Self { analyzer, blocks, mut live, source, printer, told } = self;
-        let problems = live.problems(&analyzer).into_iter().chain(source.problems());
-        let problems: Vec<String> = problems.chain(printer.problem()).collect();
-        told.say_last(&problems);
-        if live.tail.files().is_empty() && !problems.is_empty() {
-            bail!("no capture could be read");
-        }
-        let bad_key_logs = live.key_logs.finish(|_| Added::default())?;
-        let journal = analyzer.journal();
-        finished(View { journal, blocks: &blocks });
-        Ok(!problems.is_empty() | bad_key_logs | report_leftovers(journal) | report_undecoded(journal))
-    }
-}
-
-/// The problems that were said while they last, by what they are without their counts.
-#[derive(Default)]
-struct Told(HashMap<String, String>);
-
-impl Told {
-    /// Says those that are new; one whose counts alone have changed is not.
-    fn say_new(&mut self, problems: impl Iterator<Item = String>) {
-        let told = std::mem::take(&mut self.0);
-        for problem in problems {
-            let kind: String = problem.chars().filter(|c| !c.is_ascii_digit()).collect();
-            let said = told.get(&kind).cloned().unwrap_or_else(|| {
-                say(&problem);
-                problem
-            });
-            self.0.insert(kind, said);
-        }
-    }
-
-    /// Says how it ended: whatever was not said in these words.
-    fn say_last(&self, problems: &[String]) {
-        problems.iter().filter(|problem| !self.0.values().any(|said| said == *problem)).for_each(say);
-    }
-}
-
-/// Prints the messages that are new.
-struct Printer<'a> {
-    args: &'a LiveArgs,
-    definitions: &'a Definitions,
-    wanted: Wanted,
-    /// Made when the time of the first packet is known.
-    listing: Option<Listing>,
-    printed: u32,
-    /// Why no more is printed.
-    failed: Option<String>,
-}
-
-impl Printer<'_> {
-    /// Prints what is new of `source`. Where that fails, a source that others depend on goes on.
-    fn print_for(&mut self, source: &dyn Source, view: View<'_>) -> anyhow::Result<()> {
-        if self.failed.is_some() {
-            return Ok(());
-        }
-        match self.print(view) {
-            Err(error) if source.is_needed() => {
-                self.failed = Some(format!("{error:#}"));
-                Ok(())
-            }
-            Err(error) => {
-                source.stop();
-                Err(error)
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
-    fn problem(&self) -> Option<String> {
-        let (why, first) = (self.failed.as_ref()?, self.printed + 1);
-        Some(format!("{why}; messages from #{first} on are passed on and recorded, but not printed"))
-    }
-
-    fn print(&mut self, view: View<'_>) -> anyhow::Result<()> {
-        let all = view.journal.records.len() as u32;
-        let most = self.args.messages.map_or(all, |most| all.min(most));
-        if self.printed >= most {
-            return Ok(());
-        }
-        let Self { args, definitions, wanted, listing, printed, failed: _ } = self;
-        let shown = wanted.of(view);
-        let mut out = super::out::buffered();
-        let listing = listing.get_or_insert_with(|| {
-            let clock = args.time.clock_from(view.journal.start);
-            Listing::growing(definitions, clock, styles(), args.look.width(), args.verbose)
-        });
-        for index in (*printed..most).filter(|&index| shown.message(index)) {
-            match args.format {
-                Format::Jsonl => jsonl::message(&mut out, view, index)?,
-                Format::Text => listing.write(&mut out, view, index)?,
-            }
-        }
-        out.flush()?;
-        *printed = most;
-        Ok(())
     }
 }

@@ -342,8 +342,12 @@ fn whoever_stops_reading_stdout_stops_nothing() {
 #[test]
 fn whoever_does_not_read_stdout_holds_up_neither_connections_nor_the_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut proxy = printing_to(&listener.local_addr().unwrap().to_string(), Stdio::piped());
+    let (files, upstream) = (Files::new(), listener.local_addr().unwrap().to_string());
+    let capture = files.path().join("out.pcapng");
+    let options = ["--listen", "127.0.0.1:0", "--upstream", &upstream, "--format", "jsonl", "-w"];
+    let mut proxy = Running::start(ckscope(&["proxy", "--headless"]).args(options).arg(&capture));
     let mut km = TcpStream::connect(proxy.address(false)).unwrap();
+    let mut later = km.try_clone().unwrap();
     let mut controller = listener.accept().unwrap().0;
     // As lines, many times what a pipe holds.
     let messages = one_of_each().iter().flat_map(Written::encode).collect::<Vec<u8>>().repeat(1000);
@@ -353,8 +357,17 @@ fn whoever_does_not_read_stdout_holds_up_neither_connections_nor_the_end() {
     });
     assert!(read_exactly(&mut controller, messages.len()) == messages);
     writer.join().unwrap();
+    let said = |proxy: &mut Running, wanted: &str| {
+        let found = proxy.err.by_ref().any(|line| line.unwrap().contains(wanted));
+        assert!(found, "it never said {wanted:?}");
+    };
+    // While it stands still, and of the recording, too, that cannot be gone on with: it has lost its name.
+    said(&mut proxy, "standard output is not read: messages from #1 on wait to be printed");
+    std::fs::remove_file(&capture).unwrap();
+    write(&mut later, &messages[..messages.len() / 1000]);
+    said(&mut proxy, "removed, moved or replaced");
     assert_eq!(proxy.status(), Some(1));
-    assert!(proxy.err.by_ref().any(|line| line.unwrap().contains("stopped before everything was read and printed")));
+    said(&mut proxy, "stopped before everything was read and printed");
 }
 
 #[test]
