@@ -341,8 +341,8 @@ impl Source for Running {
         });
         let turned = (panel.turned_away > 0)
             .then(|| format!("{} turned away; --max-connections allows for more", were(panel.turned_away)));
-        let cut =
-            (panel.cut > 0).then(|| format!("{} reset with bytes under way when --drain was over", were(panel.cut)));
+        let cut = (panel.cut > 0)
+            .then(|| format!("{} cut off with something under way when --drain was over", were(panel.cut)));
         let secrets = panel.key_log.iter().map(|problem| format!("secrets were not logged: {problem}"));
         lost.into_iter().chain(turned).chain(cut).chain(record::problem(&panel.recording)).chain(secrets).collect()
     }

@@ -362,7 +362,7 @@ fn whoever_does_not_read_stdout_holds_up_neither_connections_nor_the_end() {
         assert!(found, "it never said {wanted:?}");
     };
     // While it stands still, and of the recording, too, that cannot be gone on with: it has lost its name.
-    said(&mut proxy, "standard output is not read: messages from #1 on wait to be printed");
+    said(&mut proxy, "standard output is not read: messages from #");
     std::fs::remove_file(&capture).unwrap();
     write(&mut later, &messages[..messages.len() / 1000]);
     said(&mut proxy, "removed, moved or replaced");

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use ckscope::capture::proxy::Options;
+use socket2::SockRef;
 
 use crate::harness::{
     Pair, Proxy, finish, is_reset, noise, patient, read_exactly, read_to_end, reset, sent, until, write,
@@ -251,6 +252,22 @@ fn what_has_not_arrived_when_a_stop_is_over_is_reset_and_said() {
     assert!(is_reset(&mut controller) && is_reset(&mut km));
 }
 
+#[test]
+fn what_only_the_system_holds_has_not_arrived_either() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = Options { drain: Duration::from_millis(100), ..Options::default() };
+    let proxy = Proxy::before(listener.local_addr().unwrap(), options);
+    let mut km = proxy.dial();
+    let mut controller = patient(listener.accept().unwrap().0);
+    SockRef::from(&controller).set_recv_buffer_size(4096).unwrap();
+    // More than the controller's window, and less than the proxy's socket takes.
+    write(&mut km, &noise(1_000_000, 3));
+    until("the proxy has written it", || proxy.running.panel().bytes[0] == 1_000_000);
+    proxy.running.finish();
+    assert_eq!(proxy.running.panel().cut, 1);
+    assert!(is_reset(&mut controller) && is_reset(&mut km));
+}
+
 /// Writes more than anyone takes: nobody reads at the other end.
 fn fill(stream: &mut TcpStream) {
     stream.set_nonblocking(true).unwrap();
@@ -275,6 +292,23 @@ fn whoever_cannot_wait_for_a_stop_has_it_reset() {
     proxy.running.hurry();
     assert_eq!((proxy.running.panel().open, proxy.running.panel().cut), (0, 1));
     assert!(is_reset(&mut controller) && is_reset(&mut km));
+}
+
+#[test]
+fn a_stop_waits_for_nobody_who_has_said_nothing() {
+    let options = Options { drain: 10 * crate::harness::PATIENCE, ..Options::default() };
+    let Pair { proxy, mut km, mut controller } = Pair::with(options);
+    proxy.running.stop();
+    assert_eq!((read_to_end(&mut km), read_to_end(&mut controller)), (Vec::new(), Vec::new()));
+    proxy.running.finish();
+    let connections = ckscope_connections(&proxy);
+    assert!(connections.contains("closed by FIN"), "{connections}");
+}
+
+fn ckscope_connections(proxy: &Proxy) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ckscope"));
+    let output = command.arg("connections").arg(proxy.capture()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]

@@ -54,8 +54,8 @@ pub struct Tail {
     numbers_left: u32,
     /// Whether the packets alone are wanted, with their comments, and not what lies behind them.
     passing: bool,
-    /// Whether a file was removed before it was read.
-    missed: bool,
+    /// Files that were gone before they were read.
+    missed: Missed,
 }
 
 /// Bytes of a file, read when they are looked at.
@@ -67,6 +67,14 @@ struct Stretch {
     length: usize,
     place: Place,
     bytes: OnceLock<Vec<u8>>,
+}
+
+/// Files that were gone before they were read: how many, their bytes, and the last.
+#[derive(Default)]
+struct Missed {
+    files: u64,
+    bytes: u64,
+    last: String,
 }
 
 /// A stretch in a block.
@@ -109,7 +117,7 @@ impl Tail {
             secrets: Vec::new(),
             numbers_left: u32::MAX,
             passing: false,
-            missed: false,
+            missed: Missed::default(),
         }
     }
 
@@ -178,6 +186,14 @@ impl Tail {
     pub fn problems(&self) -> Vec<String> {
         let damages = self.files.iter().filter_map(|file| Some(format!("{}: {}", file.name, file.damage.as_ref()?)));
         let mut problems: Vec<String> = self.refused.iter().cloned().chain(damages).collect();
+        let Missed { files, bytes, last } = &self.missed;
+        if *bytes > 0 {
+            let which =
+                if *files == 1 { format!("{last}: was") } else { format!("{files} files, the last {last}: were") };
+            problems.push(format!(
+                "{which} removed or cut short with {bytes} bytes unread, which are not analysed; a larger ring holds them for longer"
+            ));
+        }
         if self.growing.unreadable() > 0 {
             problems.push("what was captured could not be read again; is the file still whole?".to_owned());
         }
@@ -307,21 +323,19 @@ impl Tail {
 
     /// Goes on to the next file, for this one was removed; whoever passes by has to have them all.
     fn miss(&mut self, grown: &Grown) -> News {
-        self.missed = true;
+        self.missed.files += 1;
         if self.passing {
             return News::Over;
         }
-        let (name, left) = (&grown.name, grown.length - self.read);
-        self.refused.push(format!(
-            "{name}: removed or cut short with {left} bytes unread, which are not analysed; a larger ring holds them for longer"
-        ));
+        self.missed.bytes += grown.length - self.read;
+        self.missed.last.clone_from(&grown.name);
         self.next_file();
         News::Some
     }
 
     /// Whether no file was removed before it was read.
     pub(super) fn is_whole(&self) -> bool {
-        !self.missed
+        self.missed.files == 0
     }
 
     /// Goes on to the next file; with the reason if this one was not read to its end.

@@ -192,7 +192,12 @@ impl<'a> Relay<'a> {
     /// How long nothing has moved, and nothing has had to.
     fn quiet(&self) -> Duration {
         let moved = Duration::from_millis(self.counters.moved.load(Ordering::Relaxed));
-        if self.counters.held() > 0 { Duration::ZERO } else { self.began.elapsed().saturating_sub(moved) }
+        if self.under_way() > 0 { Duration::ZERO } else { self.began.elapsed().saturating_sub(moved) }
+    }
+
+    /// Bytes that were read of a side, and that the other has not taken.
+    fn under_way(&self) -> usize {
+        self.counters.held() + self.ends.iter().map(|end| end.leg().wire().unsent()).sum::<usize>()
     }
 
     /// Waits for `stop`, and then until it is quiet.
@@ -205,7 +210,7 @@ impl<'a> Relay<'a> {
         };
         tokio::select! {
             () = rest => Ended::Stopped,
-            () = over => if self.quiet() < GLANCE { Ended::Cut(self.counters.held()) } else { Ended::Stopped },
+            () = over => if self.quiet() < GLANCE { Ended::Cut(self.under_way()) } else { Ended::Stopped },
         }
     }
 

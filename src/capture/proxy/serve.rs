@@ -30,15 +30,27 @@ pub async fn serve(context: Arc<Context>, stream: TcpStream, [peer, goal]: [Sock
         return;
     };
     let connection = Connection { context: &context, entry: &entry, peer, goal, dialler: who };
+    let tap = Tap::new(context.queue.clone(), peer, goal, opened);
     let how = tokio::select! {
-        how = connection.run(stream, Tap::new(context.queue.clone(), peer, goal, opened)) => how,
-        // Relays end by themselves; what was not even set up has nothing to drain.
+        how = connection.run(stream, &tap) => how,
+        // Relays end by themselves; this is for what is still being set up.
         () = async {
             context.told_to(Stop::Now).await;
             tokio::time::sleep(super::leg::GOOD_BYE).await;
-        } => "stopped".to_owned(),
+        } => {
+            tap.put(now(), What::Reset(Side::Dialled));
+            context.board.cut();
+            let how = "stopped while it was being set up".to_owned();
+            context.note(format!("{peer} to {goal}: {how}"));
+            how
+        }
     };
     context.board.close(&entry, how);
+}
+
+/// Neither side sends anything more.
+fn finished(tap: &Tap) {
+    [Side::Dialler, Side::Dialled].into_iter().for_each(|side| tap.put(now(), What::Finished(side)));
 }
 
 struct Connection<'a> {
@@ -51,8 +63,8 @@ struct Connection<'a> {
 
 impl Connection<'_> {
     /// Runs it to its end, and tells how that was.
-    async fn run(&self, stream: TcpStream, tap: Tap) -> String {
-        let result = self.relay(stream, &tap).await;
+    async fn run(&self, stream: TcpStream, tap: &Tap) -> String {
+        let result = self.relay(stream, tap).await;
         result.unwrap_or_else(|error| {
             self.context.note(format!("{} to {}: {error}", self.peer, self.goal));
             error.to_string()
@@ -78,19 +90,22 @@ impl Connection<'_> {
         };
         tap.put(now(), What::Answered);
         let mut ends = [dialler, dialled];
-        let options = &self.context.options;
-        let kind = match detect(&mut ends, options.handshake).await {
-            Ok(kind) => kind,
-            Err((side, _)) => {
+        let kind = match self.kind(&mut ends).await {
+            Some(Ok(kind)) => kind,
+            Some(Err(side)) => {
                 ends.iter().for_each(Wire::reset_on_drop);
                 tap.put(now(), What::Reset(side));
                 return Ok(self.told(&Ended::Reset(side)));
+            }
+            None => {
+                finished(tap);
+                return Ok(self.told(&Ended::Stopped));
             }
         };
         let Some(legs) = self.legs(ends, kind, tap).await else {
             return Ok("no TLS hand-shake".to_owned());
         };
-        let relay = Relay::new(legs, tap, &self.entry.counters, options.rest);
+        let relay = Relay::new(legs, tap, &self.entry.counters, self.context.options.rest);
         let ended = relay.run(self.context.told_to(Stop::Drained), self.context.told_to(Stop::Now)).await;
         if let Ended::Alert(side, alert) = ended
             && self.entry.counters.bytes()[side as usize] == 0
@@ -98,6 +113,21 @@ impl Connection<'_> {
             self.refused_late(side, alert);
         }
         Ok(self.told(&ended))
+    }
+
+    /// What the sides speak, or which broke off; none if the proxy is stopped before either said anything.
+    async fn kind(&self, ends: &mut [Wire; 2]) -> Option<Result<Kind, Side>> {
+        let patience = self.context.options.handshake;
+        let found = tokio::select! {
+            found = detect(ends, patience) => Some(found),
+            () = self.context.told_to(Stop::Drained) => None,
+        };
+        let found = match found {
+            None if ends.iter().all(|end| end.ahead.is_empty()) => return None,
+            None => detect(ends, patience).await,
+            Some(found) => found,
+        };
+        Some(found.map_err(|(side, _)| side))
     }
 
     /// In TLS 1.3 a server can mind the client's certificate when the client has finished already (RFC 8446 4.4.2.4).
@@ -152,7 +182,7 @@ impl Connection<'_> {
         tap.put(now(), What::Noted(report.lines()));
         self.entry.handed_off(Arc::new(report));
         if let Some(refusal) = failed {
-            [Side::Dialler, Side::Dialled].into_iter().for_each(|side| tap.put(now(), What::Finished(side)));
+            finished(tap);
             self.context.note(format!("{} to {}: {refusal}", self.peer, self.goal));
         }
     }

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -20,6 +20,21 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// Last words that are longer are none.
 const LAST_WORDS: usize = 64 * 1024;
+
+/// What of a socket's bytes the peer has not acknowledged (SIOCOUTQ, tcp(7)).
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[allow(unsafe_code)]
+fn unsent(socket: BorrowedFd<'_>) -> Option<usize> {
+    const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
+    // SAFETY: SIOCOUTQ has this number on these architectures, and writes one int.
+    let count = unsafe { rustix::ioctl::ioctl(socket, rustix::ioctl::Getter::<SIOCOUTQ, i32>::new()) };
+    usize::try_from(count.ok()?).ok()
+}
+
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+fn unsent(_: BorrowedFd<'_>) -> Option<usize> {
+    None
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -70,6 +85,11 @@ impl Wire {
     /// The same socket once more: what it is ready for, an error alone, disturbs no reading and writing.
     pub fn watched(&self) -> io::Result<TcpStream> {
         TcpStream::from_std(self.stream.as_fd().try_clone_to_owned()?.into())
+    }
+
+    /// Bytes that were written and have not arrived, as far as the system tells.
+    pub fn unsent(&self) -> usize {
+        unsent(self.stream.as_fd()).unwrap_or(0)
     }
 
     /// From here on `gate` decides what is given.
