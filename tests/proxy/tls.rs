@@ -5,13 +5,13 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use ckscope::capture::proxy::panel::Connection;
-use ckscope::capture::proxy::{Options, Party};
+use ckscope::capture::proxy::{Options, Party, Trust};
 use rustls::StreamOwned;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::*;
 
 use crate::harness::{Proxy, noise, patient, reset, sent, until};
-use crate::pki::{Kind, Pki, common_name, name};
+use crate::pki::{Endpoint, Kind, Pki, common_name, name};
 use crate::stacks::{ANSWERED, ASKED, Met, Server, Stack, Version, ask, client_config, converse, serve, server_config};
 
 const KINDS: [Kind; 4] = [Kind::Rsa, Kind::P256, Kind::P384, Kind::Ed25519];
@@ -236,6 +236,23 @@ fn certificates_may_be_supplied() {
         let (km, controller) = converse(Stack::Rustls, version, &pki.endpoint(Party::Km), proxy.address(), server);
         assert_eq!(km.unwrap().certificate.unwrap(), der(&supplied, Party::Controller));
         assert_eq!(controller.unwrap().certificate.unwrap(), der(&supplied, Party::Km));
+    }
+}
+
+#[test]
+fn who_shows_nothing_does_not_get_in_on_a_supplied_certificate() {
+    let pki = Pki::new(Kind::P256);
+    for version in VERSIONS {
+        let end = pki.endpoint(Party::Km);
+        let shown = Some((end.certificate, end.key));
+        let options = pki.options();
+        let options = Options { controller: Trust { shown, ..options.controller.clone() }, ..options };
+        let server = Server::start(Stack::Rustls, version, &pki.endpoint(Party::Controller));
+        let proxy = Proxy::before(server.address(), options);
+        let nobody = Endpoint { shows: false, ..pki.endpoint(Party::Km) };
+        let (km, controller) = converse(Stack::Rustls, version, &nobody, proxy.address(), server);
+        assert!(km.is_err() && controller.is_err());
+        assert!(proxy.said().contains("the proxy refused the KM: it showed no certificate"), "{}", proxy.said());
     }
 }
 

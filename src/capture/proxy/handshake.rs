@@ -193,7 +193,8 @@ impl<'a> Shake<'a> {
         let versions: Vec<_> =
             versions(&self.provider).into_iter().filter(|version| Some(version.version) == flight.version).collect();
         let judge = self.judge(self.parties.client);
-        let verifier = ClientSide::new(provider.clone(), judge, flight.asks, flight.authorities.clone());
+        let supplied = self.identities.supplied(self.parties.server).is_some();
+        let verifier = ClientSide::new(provider.clone(), judge, (flight.asks, supplied), flight.authorities.clone());
         let verifier = Arc::new(verifier);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)?

@@ -13,6 +13,7 @@ use crate::time::Timestamp;
 pub fn reason(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(minded) => format!("its certificate {}", minded_of(minded)),
+        Error::NoCertificatesPresented => "it showed no certificate".to_owned(),
         error => error.to_string(),
     }
 }
@@ -81,6 +82,7 @@ pub fn alert_of(error: &Error) -> Option<AlertDescription> {
         Error::InvalidCertificate(error) => Some(error.clone().into()),
         Error::DecryptError => Some(AlertDescription::BadRecordMac),
         Error::PeerIncompatible(_) => Some(AlertDescription::HandshakeFailure),
+        Error::NoCertificatesPresented => Some(AlertDescription::CertificateRequired),
         Error::NoApplicationProtocol => Some(AlertDescription::NoApplicationProtocol),
         _ => None,
     }
@@ -96,7 +98,7 @@ pub fn alert_hint(who: Party, alert: AlertDescription) -> Option<String> {
              certificate does not fit what {this} expects (compare its names)"
         )),
         A::CertificateRequired | A::NoCertificate => Some(format!("{other} showed no certificate")),
-        A::CertificateExpired => Some(format!("the certificate of {other} is not valid now, nor is its mirror")),
+        A::CertificateExpired => Some(format!("what {this} was shown for {other}'s certificate is not valid now")),
         A::HandshakeFailure => Some(format!("{this} found nothing in common, or {other} showed no certificate")),
         A::AccessDenied => Some(format!("{this} knows the identity of {other}, and does not let it in")),
         A::UnrecognisedName => Some(format!("{this} does not go by the name that {other} asked for")),

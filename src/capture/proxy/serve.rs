@@ -153,7 +153,15 @@ impl Connection<'_> {
         let address = if client == Side::Dialler { self.goal.ip() } else { self.peer.ip() };
         let identities = self.context.identities.as_ref();
         let Some(mut shake) = identities.and_then(|all| Shake::new(all, &hello, parties, address)) else {
-            tap.put(now(), What::Noted(vec!["TLS, passed on unopened".to_owned()]));
+            let why = match identities {
+                None => "there is no authority",
+                Some(_) => "no version, suite and group of it is known to the proxy",
+            };
+            let told = format!("TLS, passed on unopened: {why}");
+            if identities.is_some() {
+                self.context.note(format!("{} to {}: {told}", self.peer, self.goal));
+            }
+            tap.put(now(), What::Noted(vec![told]));
             return Some(ends.map(Leg::Plain));
         };
         let [dialler, dialled] = ends;

@@ -206,20 +206,24 @@ pub struct ClientSide {
     judge: Option<Judge>,
     /// Whether the server on the other side asks, and the authorities that it names.
     asks: bool,
+    /// Whether the server cannot mind a client that shows nothing, because it is shown a certificate that was supplied.
+    mandatory: bool,
     authorities: Vec<DistinguishedName>,
     /// What the client showed, believed or not.
     presented: OnceLock<CertificateDer<'static>>,
 }
 
 impl ClientSide {
-    /// Asks if the server on the other side does, in its words; it decides about who shows nothing.
+    /// Asks if the server on the other side does, in its words; it decides about who shows nothing, unless it is shown
+    /// a certificate that was `supplied` whoever comes.
     pub fn new(
         provider: Arc<CryptoProvider>,
         judge: Option<Judge>,
-        asks: bool,
+        (asks, supplied): (bool, bool),
         authorities: Vec<DistinguishedName>,
     ) -> Self {
-        Self { provider, judge, asks, authorities, presented: OnceLock::new() }
+        let mandatory = asks && supplied && judge.is_some();
+        Self { provider, judge, asks, mandatory, authorities, presented: OnceLock::new() }
     }
 
     /// What the client showed so far.
@@ -234,7 +238,7 @@ impl ClientCertVerifier for ClientSide {
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        false
+        self.mandatory
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
