@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,12 +48,19 @@ pub struct Counters {
     held: [AtomicUsize; 2],
     /// When bytes moved last, in milliseconds since the relay began.
     moved: AtomicU64,
+    /// By side: it left without close_notify.
+    left: [AtomicBool; 2],
 }
 
 impl Counters {
     /// Bytes passed on so far.
     pub fn bytes(&self) -> [u64; 2] {
         [0, 1].map(|side| self.bytes[side].load(Ordering::Relaxed))
+    }
+
+    /// Whether a side ended its TCP connection without ending its TLS (RFC 8446 6.1).
+    pub fn left(&self, side: Side) -> bool {
+        self.left[side as usize].load(Ordering::Relaxed)
     }
 
     fn held(&self) -> usize {
@@ -147,8 +154,9 @@ impl<'a> Relay<'a> {
             let count = match from.read(&mut buffer).await {
                 Ok(0) => break self.finished(side, to.shutdown().await),
                 Ok(count) => count,
-                // An end without close_notify (RFC 8446 6.1) is passed on as such.
+                // An end without close_notify is passed on as such.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.counters.left[side as usize].store(true, Ordering::Relaxed);
                     break self.finished(side, to.cut().await);
                 }
                 Err(error) => return Err(broken(side, &error)),

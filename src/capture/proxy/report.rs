@@ -9,6 +9,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+use crate::escape::escaped_line;
+
 /// One side's half of a hand-off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Half {
@@ -110,14 +112,17 @@ fn name(name: &GeneralName<'_>) -> String {
 fn key(info: &SubjectPublicKeyInfo<'_>) -> String {
     match info.parsed() {
         Ok(PublicKey::RSA(key)) => format!("RSA of {} bits", key.key_size()),
-        Ok(PublicKey::EC(point)) => format!("EC of {} bits", point.key_size()),
+        // Whole bytes are counted, of which P-521 (FIPS 186-4 D.1.2.5) does not fill the last.
+        Ok(PublicKey::EC(point)) => {
+            format!("EC of {} bits", if point.key_size() == 528 { 521 } else { point.key_size() })
+        }
         _ if info.algorithm.algorithm.to_id_string() == "1.3.101.112" => "Ed25519".to_owned(),
         _ => format!("key of kind {}", info.algorithm.algorithm),
     }
 }
 
 impl HandOff {
-    /// The report, a line for each thing.
+    /// The report, a line for each thing, safe to print whatever stands in certificates.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let name = self.server_name.as_ref().map(|name| format!(", which asks for {name}")).unwrap_or_default();
@@ -136,7 +141,7 @@ impl HandOff {
         }
         lines.extend(self.differs.iter().map(|difference| format!("differs: {difference}")));
         lines.extend(self.refusal.as_ref().map(|refusal| format!("refused: {refusal}")));
-        lines
+        lines.iter().map(|line| escaped_line(line).into_owned()).collect()
     }
 }
 

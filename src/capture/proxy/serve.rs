@@ -221,8 +221,11 @@ impl Connection<'_> {
             }
             Ended::Reset(side) => return format!("reset by {}", self.party(*side).the()),
             Ended::Alert(side, alert) => {
-                let hint = alert_hint(self.party(*side), *alert).map(|hint| format!("; {hint}")).unwrap_or_default();
-                format!("{} ended it with alert {alert:?}{hint}", self.party(*side).the())
+                let (party, left) = (self.party(*side), self.entry.counters.left(side.other()));
+                let without = || format!("{} had left without close_notify", party.other().the());
+                let hint = left.then(without).or_else(|| alert_hint(party, *alert));
+                let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                format!("{} ended it with alert {alert:?}{hint}", party.the())
             }
             Ended::Failed(side, why) => format!("TLS with {} broke: {why}", self.party(*side).the()),
         };
