@@ -250,9 +250,8 @@ fn names_comments_and_interfaces_are_kept() {
     let after = Capture::file(&out);
     let notes = |capture: &Capture| {
         let mut reader = capture.reader.again();
-        support::read_all(&mut reader);
+        let comments = support::all_comments(&mut reader);
         let file = &reader.files()[0];
-        let comments: Vec<String> = file.comments.iter().map(|(_, text)| text.clone()).collect();
         (file.interfaces.clone(), file.names.clone(), comments)
     };
     let (interfaces, names, comments) = notes(&before);

@@ -173,8 +173,10 @@ fn record(name: &str, recording: &mut Recording) {
     let interface = recording.interface(&interface);
     let mut batch = Batch::default();
     while reader.read_batch(&mut batch, 10) {
-        for packet in &batch.packets {
-            recording.packet(interface, packet.time, packet.original, batch.bytes(packet), &[]);
+        for (index, packet) in batch.packets.iter().enumerate() {
+            let comments: Vec<_> = batch.comments_of(index).collect();
+            let comments: Vec<&str> = comments.iter().map(|comment| &**comment).collect();
+            recording.packet(interface, packet.time, packet.original, batch.bytes(packet), &comments);
         }
     }
 }

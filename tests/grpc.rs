@@ -113,7 +113,7 @@ fn packets(name: &str) -> Batch {
 
 fn only(all: &Batch, wanted: impl Fn(usize) -> bool) -> Printed {
     let packets = all.packets.iter().enumerate().filter(|(at, _)| wanted(*at)).map(|(_, packet)| *packet).collect();
-    analyze_packets(&Batch { blocks: all.blocks.clone(), packets }, PLAIN)
+    analyze_packets(&Batch { blocks: all.blocks.clone(), packets, ..Batch::default() }, PLAIN)
 }
 
 fn is_whole(message: &Value) -> bool {

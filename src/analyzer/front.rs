@@ -2,7 +2,7 @@
 //! packets. Out: [`Segments`]. Depends on nothing that is found later, so it can run ahead on a thread of its own.
 
 use super::order::Horizon;
-use crate::capture::{Batch, Packet};
+use crate::capture::{Batch, Comment, Packet};
 use crate::packet::{PacketParser, Parsed, Payload, Segment, Undecoded};
 use crate::stream::{Seeker, Sought, Stamp};
 use crate::time::Timestamp;
@@ -33,6 +33,8 @@ pub struct Segments {
     pub(super) floor: (u32, u32),
     /// A segment looks like the beginning of TLS.
     pub(super) has_tls: bool,
+    /// What the capture says of packets, by their numbers.
+    pub(super) comments: Vec<(u32, Comment)>,
     /// What could not be read so far, if that has changed.
     pub(super) undecoded: Option<Undecoded>,
 }
@@ -60,6 +62,8 @@ impl Front {
     pub fn read(&mut self, batch: &Batch, segments: &mut Segments) {
         segments.found.clear();
         segments.has_tls = false;
+        let comments = batch.comments.iter().map(|comment| (self.packets + comment.packet + 1, *comment));
+        segments.comments.extend(comments);
         segments.first = batch.packets.first().map_or(self.last, |packet| packet.time);
         let mut is_news = false;
         for packet in &batch.packets {

@@ -209,6 +209,7 @@ impl Analyzer {
         }
         let mut located = std::mem::take(&mut self.located);
         self.locate(&segments.found, &mut located);
+        self.note_comments(segments, &located, blocks);
         let mut works = self.works(blocks);
         for (found, located) in segments.found.drain(..).zip(located.drain(..)) {
             self.segment(found, located, &mut works);
@@ -217,6 +218,15 @@ impl Analyzer {
         self.submit(works);
         while self.under_way > self.pool.pipeline() {
             self.collect();
+        }
+    }
+
+    /// Keeps what the capture says of the packets of connections.
+    fn note_comments(&mut self, segments: &mut Segments, located: &[Located], blocks: &[Block]) {
+        for (packet, comment) in segments.comments.drain(..) {
+            if let Ok(at) = segments.found.binary_search_by_key(&packet, |found| found.stamp.packet) {
+                self.journal.comments.keep(located[at].connection, packet, &comment.text(blocks));
+            }
         }
     }
 

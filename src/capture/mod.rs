@@ -10,6 +10,7 @@ pub mod spool;
 pub mod tcp;
 pub mod watch;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -77,9 +78,53 @@ pub struct Batch {
     pub blocks: Vec<Block>,
     /// The packets.
     pub packets: Vec<Packet>,
+    /// What the capture says of packets, in their order.
+    pub comments: Vec<Comment>,
+}
+
+/// A comment on a packet: where its text lies, in the packet's block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// Index into [`Batch::packets`].
+    pub packet: u32,
+    /// Index into [`Batch::blocks`].
+    pub block: u16,
+    /// Its bytes.
+    pub length: u16,
+    /// Where its first byte lies in the block.
+    pub offset: u64,
+}
+
+impl Comment {
+    /// What it says; what is not UTF-8 in it is replaced. `blocks` are those of its batch.
+    pub fn text<'a>(&self, blocks: &'a [Block]) -> Cow<'a, str> {
+        let start = self.offset as usize;
+        String::from_utf8_lossy(&blocks[self.block as usize].bytes()[start..start + usize::from(self.length)])
+    }
 }
 
 impl Batch {
+    /// Takes a packet, which is the next, with its comments.
+    #[inline]
+    fn take(&mut self, packet: Packet, comments: &[(u64, u16)]) {
+        let (index, block) = (self.packets.len() as u32, packet.block);
+        self.packets.push(packet);
+        self.comments.extend(comments.iter().map(|&(offset, length)| Comment { packet: index, block, length, offset }));
+    }
+
+    /// Forgets the packets; the blocks stay.
+    fn clear(&mut self) {
+        self.packets.clear();
+        self.comments.clear();
+    }
+
+    /// The comments on the packet at `index`.
+    pub fn comments_of(&self, index: usize) -> impl Iterator<Item = Cow<'_, str>> {
+        let start = self.comments.partition_point(|comment| (comment.packet as usize) < index);
+        let of_it = self.comments[start..].iter().take_while(move |comment| comment.packet as usize == index);
+        of_it.map(|comment| comment.text(&self.blocks))
+    }
+
     /// The captured bytes of `packet`, which must be one of this batch's.
     pub fn bytes(&self, packet: &Packet) -> &[u8] {
         let start = packet.offset as usize;

@@ -11,7 +11,7 @@ use clap::Args;
 use crossbeam_channel::bounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::report::{report, report_leftovers, report_undecoded};
+use super::report::{report, report_journal};
 use super::say;
 use super::secrets::{KeyLogs, SecretArgs};
 use crate::analyzer::{Analyzer, Front, Options, Segments, Tap, Tapped};
@@ -215,11 +215,7 @@ impl InputArgs {
         let undecoded = analyzer.undecoded();
         let secrets = analyzer.secrets().clone();
         let journal = analyzer.into_journal();
-        let problems = errors
-            | bad_key_logs
-            | report(&reader, &undecoded)
-            | report_leftovers(&journal)
-            | report_undecoded(&journal);
+        let problems = errors | bad_key_logs | report(&reader, &undecoded) | report_journal(&journal);
         Ok(Some(Analysis { journal, reader, secrets, problems }))
     }
 

@@ -50,7 +50,7 @@ pub struct LiveArgs {
     time: Time,
     /// Add every parameter and diagnostic of each message, in text
     #[arg(short = 'V', long, help_heading = "Output")]
-    verbose: bool,
+    pub verbose: bool,
     #[command(flatten)]
     look: LookArgs,
     #[command(flatten)]

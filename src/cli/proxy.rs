@@ -43,7 +43,11 @@ Examples:
     mut_arg("key_logs", |argument| argument
         .help("Append the secrets of both sides' TLS to this key log (NSS format)")
         .help_heading("Recording")
-        .action(clap::ArgAction::Set))
+        .action(clap::ArgAction::Set)),
+    mut_arg("verbose", |argument| argument.help(
+        "Add every parameter and diagnostic of each message, in text, and say on stderr how both sides of each TLS \
+         connection were brought together"
+    ))
 )]
 pub struct ProxyArgs {
     #[command(subcommand)]
@@ -226,6 +230,7 @@ impl ProxyArgs {
             drain: limits.drain,
             rest: Options::default().rest,
             queue: limits.queue.get().saturating_mul(1 << 20),
+            reports: self.live.verbose,
         })
     }
 }

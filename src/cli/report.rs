@@ -18,9 +18,15 @@ pub fn problems(reader: &Reader, undecoded: &Undecoded) -> Vec<String> {
     damages.chain(undecoded.to_string().lines().map(str::to_owned)).collect()
 }
 
+/// Says what of a capture could not be decoded, or is not shown; whether that is a problem.
+pub fn report_journal(journal: &Journal) -> bool {
+    report_comments(journal);
+    report_leftovers(journal) | report_undecoded(journal)
+}
+
 /// Says how many bytes on Ck connections belong to no message, if any do: a peer's fault or ours, never to be passed
 /// over.
-pub fn report_leftovers(journal: &Journal) -> bool {
+fn report_leftovers(journal: &Journal) -> bool {
     let left = journal.connections.iter().map(|connection| connection.traffic.undecoded.iter().sum::<u64>());
     let (bytes, connections) = left.filter(|&bytes| bytes > 0).fold((0, 0), |(all, n), bytes| (all + bytes, n + 1));
     match (bytes, connections) {
@@ -35,14 +41,22 @@ pub fn report_leftovers(journal: &Journal) -> bool {
     bytes > 0
 }
 
+/// Says which comments are not kept, which is no fault of the capture.
+fn report_comments(journal: &Journal) {
+    let (omitted, known) = (journal.comments.omitted(), journal.comments.known());
+    if omitted > 0 {
+        say(format_args!("{omitted} comments from packet {} on are not shown: they are too many", known + 1));
+    }
+}
+
 /// Says what TLS stays closed and what gRPC could not be named; whether that concerns a connection that carries Ck.
 ///
 /// A connection of which nothing is known need not be Ck, so that it stays closed is no fault of the capture.
-pub fn report_undecoded(journal: &Journal) -> bool {
+fn report_undecoded(journal: &Journal) -> bool {
     let closed = journal.tls.values().filter(|facts| !facts.decrypted && facts.undecrypted() > 0).count();
     if closed > 0 {
-        let all = journal.tls.len();
-        say(format_args!("{closed} of {all} TLS connections are not decrypted (ckscope connections tells why)"));
+        let connections = if closed == 1 { "connection is" } else { "connections are" };
+        say(format_args!("{closed} TLS {connections} not decrypted (ckscope connections tells why)"));
     }
     let mut problems = false;
     let partly = journal.tls.values().filter(|facts| facts.decrypted && facts.undecrypted() > 0);

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use jiff::tz::TimeZone;
 
-use super::report::{report_leftovers, report_undecoded};
+use super::report::report_journal;
 use super::say;
 use super::secrets::KeyLogs;
 use super::shared::Shared;
@@ -129,9 +129,5 @@ pub fn show(
     let inner = shared.lock();
     inner.status.problems.iter().for_each(say);
     let journal = inner.analyzer.journal();
-    Ok(!inner.status.problems.is_empty()
-        | !unsaved.is_empty()
-        | bad_key_logs
-        | report_leftovers(journal)
-        | report_undecoded(journal))
+    Ok(!inner.status.problems.is_empty() | !unsaved.is_empty() | bad_key_logs | report_journal(journal))
 }

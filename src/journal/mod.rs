@@ -3,6 +3,7 @@
 
 mod arena;
 mod chunked;
+mod comments;
 mod connection;
 mod finding;
 mod text;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub use arena::Arena;
 pub use chunked::Chunked;
+pub use comments::{Comment, Comments};
 pub use connection::{Closed, Connection, Protocol, Traffic, Trouble};
 pub use finding::Finding;
 pub use text::{Interner, TextId};
@@ -176,6 +178,8 @@ pub struct Journal {
     pub end: Timestamp,
     /// What is known of TLS, by index of connection.
     pub tls: HashMap<u32, tls::Facts>,
+    /// What the capture says of packets.
+    pub comments: Comments,
     /// By message, ascending.
     findings: Vec<(u32, Finding)>,
     /// Those of messages before the last of `findings`, until [`Journal::settle`] puts them into their place.
@@ -214,6 +218,7 @@ impl Journal {
             start: Timestamp::default(),
             end: Timestamp::default(),
             tls: HashMap::new(),
+            comments: Comments::default(),
             findings: Vec::new(),
             late_findings: BTreeMap::new(),
             begun: Vec::new(),

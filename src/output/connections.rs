@@ -89,7 +89,7 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// What is known of a connection's TLS, and what could not be decoded, in lines.
+/// What is known of a connection's TLS, what could not be decoded, and what the capture says of it, in lines.
 pub fn below(view: View<'_>, index: u32) -> Vec<String> {
     let journal = view.journal;
     let mut lines = journal.tls.get(&index).map_or_else(Vec::new, super::tls::lines);
@@ -98,6 +98,8 @@ pub fn below(view: View<'_>, index: u32) -> Vec<String> {
         count => format!("{count} times, first at packet {}: {}", trouble.packet, escaped(&trouble.text)),
     };
     lines.extend(journal.troubles(index).iter().map(told));
+    let comments = journal.comments.of_connection(index).iter();
+    lines.extend(comments.map(|comment| format!("packet {} says: {}", comment.packet, escaped(&comment.text))));
     lines
 }
 

@@ -14,7 +14,7 @@ const INDENT: &str = "      ";
 /// Titles and values narrower than this are aligned with each other.
 const MOST_ALIGNED: usize = 44;
 
-/// Appends every parameter and diagnostic of message `index`.
+/// Appends every parameter and diagnostic of message `index`, and what the capture says of its packet.
 pub fn write(out: &mut String, view: View<'_>, index: u32, decoded: &Decoded, styles: Styles, columns: usize) {
     about(out, view, index, styles, columns);
     let definitions = &view.journal.definitions;
@@ -37,6 +37,12 @@ pub fn write(out: &mut String, view: View<'_>, index: u32, decoded: &Decoded, st
         let name = format!("{} {}:", diagnostic.severity, diagnostic.code);
         paint(out, &name, styles.severity(Some(diagnostic.severity).filter(|it| *it > Severity::Note)));
         let _ = writeln!(out, " {}", escaped(&diagnostic.text));
+    }
+    let record = view.record(index);
+    for comment in view.journal.comments.of_packet(record.connection, record.packet) {
+        out.push_str(INDENT);
+        paint(out, "comment:", styles.dim);
+        let _ = writeln!(out, " {}", escaped(&comment.text));
     }
 }
 

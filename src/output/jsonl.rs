@@ -10,7 +10,7 @@ use super::fields::{self, Field};
 use super::tls::TlsObject;
 use crate::diagnostic::Diagnostic;
 use crate::dissect::{Decoded, Entry};
-use crate::journal::{Side, Trouble, View};
+use crate::journal::{Comment, Side, Trouble, View};
 use crate::time::Span;
 
 /// Writes message `index`.
@@ -206,6 +206,7 @@ impl Serialize for ConnectionLine<'_> {
         map.serialize_entry("messages", &connection.messages)?;
         map.serialize_entry("undecoded", &BySide(traffic.undecoded))?;
         map.serialize_entry("troubles", &Troubles(self.view.journal.troubles(self.index)))?;
+        map.serialize_entry("comments", &Comments(self.view.journal.comments.of_connection(self.index)))?;
         map.end()
     }
 }
@@ -220,6 +221,30 @@ impl Serialize for Troubles<'_> {
             list.serialize_element(&TroubleObject(trouble))?;
         }
         list.end()
+    }
+}
+
+/// What the capture says of a connection's packets.
+struct Comments<'a>(&'a [Comment]);
+
+impl Serialize for Comments<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for comment in self.0 {
+            list.serialize_element(&CommentObject(comment))?;
+        }
+        list.end()
+    }
+}
+
+struct CommentObject<'a>(&'a Comment);
+
+impl Serialize for CommentObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("packet", &self.0.packet)?;
+        map.serialize_entry("text", &self.0.text)?;
+        map.end()
     }
 }
 

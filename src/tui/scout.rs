@@ -1,17 +1,16 @@
 //! Looks through many messages on a thread of its own, for the display filter, what is followed and what is searched
-//! for, and through the packets for their comments, so that the screen and the keys never wait for it. In:
-//! [`Restriction`]s and [`Search`]es. Out: [`Part`]s of what they find, in order.
+//! for, so that the screen and the keys never wait for it. In: [`Restriction`]s and [`Search`]es. Out: [`Part`]s of what
+//! they find, in order.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
 use super::feed::Feed;
 use super::filter::Shown;
-use super::notes::{self, Walk};
 use super::scan::PIECE;
 use super::search::{Found, Search};
 
@@ -30,7 +29,6 @@ pub struct Restriction {
 enum Job {
     Restrict(Restriction),
     Search(Search),
-    Notes,
 }
 
 /// What was found.
@@ -52,8 +50,6 @@ pub enum Part {
         /// What it found, never [`Found::NotYet`].
         found: Found,
     },
-    /// The comments of packets.
-    Noted(notes::Found),
 }
 
 /// The thread.
@@ -65,8 +61,6 @@ pub struct Scout {
     given: (u64, u32),
     /// The search that was.
     searched: Option<u64>,
-    /// Comments were asked for.
-    noted: bool,
 }
 
 /// The numbers of the jobs that are still wanted.
@@ -87,17 +81,14 @@ impl Scout {
         let wanted = Arc::new(Wanted::default());
         let still_wanted = Arc::clone(&wanted);
         scope.spawn(move || {
-            let mut walk = None;
-            while let Ok(job) = next(&taken, walk.is_some()) {
+            while let Ok(job) = taken.recv() {
                 match job {
-                    Some(Job::Restrict(look)) => restrict(feed, look, &still_wanted, &give),
-                    Some(Job::Search(search)) => search_on(feed, search, &still_wanted, &give),
-                    Some(Job::Notes) => walk = Walk::new(feed),
-                    None => walk = walk.and_then(|walk| walk_on(walk, &give)),
+                    Job::Restrict(look) => restrict(feed, look, &still_wanted, &give),
+                    Job::Search(search) => search_on(feed, search, &still_wanted, &give),
                 }
             }
         });
-        Self { jobs, parts, wanted, given: (0, 0), searched: None, noted: false }
+        Self { jobs, parts, wanted, given: (0, 0), searched: None }
     }
 
     /// What was found since the last call.
@@ -121,40 +112,9 @@ impl Scout {
         }
     }
 
-    /// Asks once for the comments of the packets, whose numbers must be final.
-    pub fn ask_for_notes(&mut self) {
-        if !std::mem::replace(&mut self.noted, true) {
-            self.send(Job::Notes);
-        }
-    }
-
     fn send(&self, job: Job) {
         // It listens until this is dropped.
         let _ = self.jobs.send(job);
-    }
-}
-
-/// The next job; none where there is none at this moment and something else can go on.
-fn next(taken: &Receiver<Job>, is_busy: bool) -> Result<Option<Job>, RecvError> {
-    if !is_busy {
-        return taken.recv().map(Some);
-    }
-    match taken.try_recv() {
-        Ok(job) => Ok(Some(job)),
-        Err(TryRecvError::Empty) => Ok(None),
-        Err(TryRecvError::Disconnected) => Err(RecvError),
-    }
-}
-
-/// Goes on with a walk; none when it is over.
-fn walk_on(mut walk: Walk, give: &Sender<Part>) -> Option<Walk> {
-    match walk.step() {
-        None => Some(walk),
-        Some(found) => {
-            // Nobody is there any more only at the end.
-            let _ = give.send(Part::Noted(found));
-            None
-        }
     }
 }
 

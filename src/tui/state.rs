@@ -290,6 +290,7 @@ impl State {
         }
         if settled {
             self.renumber(view);
+            self.adopt(view);
         }
         if settled || now.messages > self.learned.saturating_add(self.learned / 8) {
             self.learned = now.messages;
@@ -433,7 +434,6 @@ impl State {
             {
                 self.searched(view, found);
             }
-            Part::Noted(found) => self.adopt(view, found),
             Part::Shown { .. } | Part::Searched { .. } => {}
         }
     }

@@ -68,9 +68,6 @@ fn show(
             scout.parts().for_each(|part| state.take(view, part));
             drawn = screen.draw(state, view);
         });
-        if state.status.phase != Phase::Growing {
-            scout.ask_for_notes();
-        }
         scout.give(state.shown.number, state.job(), state.search.1.as_ref());
         drawn?;
         let busy = growing || !due || state.is_looking() || state.search.1.is_some() || state.saving > 0;

@@ -330,7 +330,8 @@ fn a_controller_that_does_not_shake_hands_is_given_up() {
     km.write_all(&hello(&pki).1).unwrap();
     assert_eq!(read_to_end(&mut km), b"");
     read_to_end(&mut controller);
-    until("it is said", || proxy.said().contains("no TLS hand-shake within 300ms"));
+    let told = "the proxy refused the controller: it did not go on with the TLS hand-shake";
+    until("it is said", || proxy.said().contains(told));
 }
 
 #[test]

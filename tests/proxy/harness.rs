@@ -13,6 +13,7 @@ use ckscope::capture::recording::{self, Recording};
 use socket2::SockRef;
 
 use crate::support::Files;
+use crate::support::analysis::{PLAIN, analyze_file};
 use crate::support::tls::{Chunk, Recorded, connections};
 
 /// Nothing here takes as long, unless it hangs.
@@ -73,6 +74,13 @@ impl Proxy {
     pub fn recorded(&self) -> Vec<Recorded> {
         self.running.finish();
         connections(&self.capture()).0
+    }
+
+    /// What the recording says of its first connection, as the analysis reads it.
+    pub fn told(&self) -> Vec<String> {
+        let found = analyze_file(&self.capture(), PLAIN);
+        let comments = found.connections()[0]["comments"].as_array().unwrap().clone();
+        comments.iter().map(|comment| comment["text"].as_str().unwrap().to_owned()).collect()
     }
 
     /// What was said so far.

@@ -76,6 +76,7 @@ fn conversation(pki: &Pki, stacks: [Stack; 2], version: Version, dialler: Party)
     let answer = if stacks[1] == Stack::GnuTls { ASKED } else { ANSWERED };
     assert_eq!(String::from_utf8(sent(&recorded[0], 1).0).unwrap(), answer, "{told}");
     assert_handed_off(&proxy.running.panel().connections[0], version);
+    assert_eq!(proxy.told(), proxy.running.panel().connections[0].hand_off.as_ref().unwrap().lines(), "{told}");
 }
 
 fn assert_handed_off(connection: &Connection, version: Version) {

@@ -114,7 +114,7 @@ pub fn analyze_packets_with(all: &Batch, cut: Cut, options: Options) -> Printed 
     let blocks: &[Block] = &all.blocks;
     let mut analyzer = Analyzer::new(Options { threads: cut.threads, ..options });
     for packets in all.packets.chunks(cut.batch) {
-        analyzer.batch(&Batch { blocks: blocks.to_vec(), packets: packets.to_vec() });
+        analyzer.batch(&Batch { blocks: blocks.to_vec(), packets: packets.to_vec(), ..Batch::default() });
     }
     analyzer.finish();
     Printed::of(View { journal: analyzer.journal(), blocks })

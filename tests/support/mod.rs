@@ -158,6 +158,15 @@ pub fn read_all(reader: &mut Reader) -> Vec<(Packet, Vec<u8>)> {
     packets
 }
 
+/// The comments on all packets that `reader` has left.
+pub fn all_comments(reader: &mut Reader) -> Vec<String> {
+    let (mut batch, mut comments) = (Batch::default(), Vec::new());
+    while reader.read_batch(&mut batch, 3) {
+        comments.extend(batch.comments.iter().map(|comment| comment.text(&batch.blocks).into_owned()));
+    }
+    comments
+}
+
 /// The project's own captures.
 pub fn sample_captures() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");

@@ -125,6 +125,6 @@ impl Captured {
     }
 
     pub fn batch(self) -> Batch {
-        Batch { blocks: vec![Block::new(self.bytes, Place::in_capture(0))], packets: self.packets }
+        Batch { blocks: vec![Block::new(self.bytes, Place::in_capture(0))], packets: self.packets, ..Batch::default() }
     }
 }

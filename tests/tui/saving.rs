@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 use ckscope::capture::Batch;
 use ckscope::capture::file::{Reader, Replay};
 use ckscope::tui::save;
-use ckscope::tui::scout::Scout;
 use ckscope::tui::{Feed, Phase, Setup, State, Status};
 
 use crate::screen::{InFile, Screen, order, save_to};
@@ -42,10 +41,8 @@ fn what_is_marked_is_saved_with_its_comments() {
     let packets = save("some.pcapng", &marked).expect("it is written");
     let again = Screen::of(packets.to_str().expect("UTF-8"), (80, 24));
     assert_eq!(again.state.extent.messages, 1);
-    let mut reader = Reader::open(&[packets]).0.again();
-    while reader.read_batch(&mut Batch::default(), 100) {}
-    let comments: Vec<&str> = reader.files()[0].comments.iter().map(|(_, text)| text.as_str()).collect();
-    assert!(comments.contains(&"look here"), "{comments:?}");
+    let comments = written_comments(&packets);
+    assert!(comments.contains(&"look here".to_owned()), "{comments:?}");
     for name in ["one.svg", "one.md", "one.txt", "one.csv", "one.jsonl"] {
         let path = save(name, &marked).expect("it is written");
         assert!(std::fs::metadata(path).expect("it is there").len() > 100, "{name}");
@@ -60,25 +57,19 @@ fn what_is_marked_is_saved_with_its_comments() {
     assert!(!folder.path().join("all.svg").exists() && !folder.path().join("all.docx").exists());
 }
 
-/// A capture with the comments of its packets, as the interface shows it once it has found them.
-fn with_notes(path: &std::path::Path) -> (InFile, State) {
-    let Screen { feed, mut state } = Screen::of(path.to_str().expect("UTF-8"), (80, 24));
-    let feed = InFile(feed, path.to_owned());
-    std::thread::scope(|scope| {
-        let mut scout = Scout::start(scope, &feed);
-        scout.ask_for_notes();
-        let mut is_there = false;
-        while !is_there {
-            feed.with(&mut |view| {
-                scout.parts().for_each(|part| {
-                    state.take(view, part);
-                    is_there = true;
-                });
-            });
-            std::thread::yield_now();
-        }
-    });
-    (feed, state)
+/// The comments of a file's packets.
+fn written_comments(path: &std::path::Path) -> Vec<String> {
+    let (mut reader, mut batch, mut comments) = (Reader::open(&[path.to_owned()]).0, Batch::default(), Vec::new());
+    while reader.read_batch(&mut batch, 100) {
+        comments.extend(batch.comments.iter().map(|comment| comment.text(&batch.blocks).into_owned()));
+    }
+    comments
+}
+
+/// A capture as the interface shows it once it is read.
+fn settled(path: &std::path::Path) -> (InFile, State) {
+    let Screen { feed, state } = Screen::of(path.to_str().expect("UTF-8"), (80, 24));
+    (InFile(feed, path.to_owned()), state)
 }
 
 #[test]
@@ -88,22 +79,20 @@ fn comments_of_a_capture_are_shown_changed_and_saved_once() {
     let mut count = 0;
     // Opens a capture, types, saves all of it, and says what is commented then.
     let mut round = |before: &std::path::Path, keys: &str| {
-        let (InFile(feed, before), state) = with_notes(before);
+        let (InFile(feed, before), state) = settled(before);
         let Screen { feed, state } = Screen { feed, state }.keys(keys);
         count += 1;
         let after = folder.path().join(format!("{count}.pcapng"));
         let (feed, all) = (InFile(feed, before), (0..state.extent.messages).collect::<Vec<u32>>());
         save_to(&feed, &state, &after, &all).expect("it is written");
-        let mut replay = Replay::of_files(&Reader::open(std::slice::from_ref(&after)).0);
-        while replay.read_batch(&mut Batch::default(), 100) {}
-        let texts = replay.files()[0].comments.iter().map(|(_, text)| text.clone());
-        (after, texts.filter(|text| text.contains("odd")).collect::<Vec<String>>())
+        let texts = written_comments(&after);
+        (after, texts.into_iter().filter(|text| text.contains("odd")).collect::<Vec<String>>())
     };
     let (first, written) = round(&original, "3 j j ; 'odd enter");
     assert_eq!(written, ["odd"]);
     let (second, kept) = round(&first, "3 j");
     assert_eq!(kept, ["odd"], "what was not changed stands once");
-    let (InFile(feed, _), state) = with_notes(&second);
+    let (InFile(feed, _), state) = settled(&second);
     let mut screen = Screen { feed, state }.keys("3 j j");
     assert!(screen.text().contains(" ; odd") && screen.text().contains(";3"), "{}", screen.text());
     let (third, changed) = round(&second, "3 j j ; '~indeed enter");
@@ -173,7 +162,7 @@ fn the_journal_is_not_held_while_a_file_is_written() {
 fn a_comment_on_one_of_several_messages_of_a_packet_stays_with_it() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let original = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("captures/messages-per-segment.pcapng");
-    let (InFile(feed, before), state) = with_notes(&original);
+    let (InFile(feed, before), state) = settled(&original);
     let shared = |view: ckscope::journal::View<'_>| {
         let packet = |index: u32| view.record(index).packet;
         (1..view.journal.records.len() as u32).find(|&index| packet(index) == packet(index - 1))
@@ -186,7 +175,7 @@ fn a_comment_on_one_of_several_messages_of_a_packet_stays_with_it() {
     let (feed, all) = (InFile(feed, before), (0..state.extent.messages).collect::<Vec<u32>>());
     let after = folder.path().join("after.pcapng");
     save_to(&feed, &state, &after, &all).expect("it is written");
-    let (_, again) = with_notes(&after);
+    let (_, again) = settled(&after);
     let comment = |index: u32| again.marks.get(&index).and_then(|mark| mark.comment.as_deref());
     assert_eq!((comment(second - 1), comment(second)), (None, Some("the second")));
 }

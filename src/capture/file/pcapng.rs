@@ -61,8 +61,10 @@ pub struct PcapngWalker {
     sources: Vec<Source>,
     /// Interfaces of the sections before.
     earlier: usize,
-    /// Comments and names are wanted.
-    notes: bool,
+    /// Names are wanted.
+    names: bool,
+    /// Where the comments of the last packet lie, and their bytes.
+    comments: Vec<(u64, u16)>,
     /// The time of the packet before, for packets without one.
     last: Timestamp,
     block: u16,
@@ -88,13 +90,19 @@ impl PcapngWalker {
     }
 
     fn at(position: usize, order: Order, last: Timestamp, block: u16) -> Self {
-        let (sources, prefetch) = (Vec::new(), Prefetch::default());
-        Self { position, order, sources, earlier: 0, notes: false, last, block, prefetch }
+        let (sources, comments, prefetch) = (Vec::new(), Vec::new(), Prefetch::default());
+        Self { position, order, sources, earlier: 0, names: false, comments, last, block, prefetch }
     }
 
-    /// From here on, puts the comments of packets and the names of addresses into the summary.
-    pub fn want_notes(&mut self) {
-        self.notes = true;
+    /// From here on, puts the names of addresses into the summary.
+    pub fn want_names(&mut self) {
+        self.names = true;
+    }
+
+    /// Where the comments of the last packet lie, and their bytes.
+    #[inline]
+    pub fn comments(&self) -> &[(u64, u16)] {
+        &self.comments
     }
 
     /// All secrets from here to the end, or to where reading must stop; the walk itself stays where it is.
@@ -130,8 +138,9 @@ impl PcapngWalker {
             };
             self.position += found.length;
             if let Some(packet) = packet {
-                if self.notes {
-                    self.comments(bytes, &found, &packet, summary);
+                self.comments.clear();
+                if found.has_options(&packet) {
+                    self.note_comments(bytes, &found, &packet);
                 }
                 return Ok(Some(packet));
             }
@@ -210,15 +219,13 @@ impl PcapngWalker {
 
     /// Notes the comments of a packet. Options that cannot be read end them, as they hold nothing that a packet needs.
     #[cold]
-    fn comments(&self, bytes: &[u8], found: &Found, packet: &Packet, summary: &mut FileSummary) {
-        let start = packet.offset as usize + (packet.captured as usize).next_multiple_of(4);
-        let end = found.start + found.length - 4;
-        if found.kind == SIMPLE_PACKET || start >= end {
-            return;
-        }
+    fn note_comments(&mut self, bytes: &[u8], found: &Found, packet: &Packet) {
+        let (start, end) = (packet.end(), found.end());
+        let comments = &mut self.comments;
         let _ = each_option(&bytes[start..end], self.order, |code, value| {
             if code == OptionCode::Comment {
-                summary.comments.push((packet.offset, String::from_utf8_lossy(value).into_owned()));
+                let offset = value.as_ptr().addr() - bytes.as_ptr().addr(); // it is a part of them
+                comments.push((offset as u64, value.len() as u16)); // options count their bytes in 16 bits
             }
         });
     }
@@ -249,7 +256,7 @@ impl PcapngWalker {
                 summary.secrets.push(self.secrets(bytes, found)?);
                 Ok(())
             }
-            NAMES if self.notes => {
+            NAMES if self.names => {
                 self.names(bytes, found, summary);
                 Ok(())
             }
@@ -304,6 +311,17 @@ impl PcapngWalker {
 }
 
 impl Found {
+    /// Where its second length lies.
+    fn end(&self) -> usize {
+        self.start + self.length - 4
+    }
+
+    /// Whether something follows the bytes of `packet`, which lies in it.
+    #[inline]
+    fn has_options(&self, packet: &Packet) -> bool {
+        self.kind != SIMPLE_PACKET && packet.end() < self.end()
+    }
+
     /// The block's bytes but for the last four, if it is at least `least` long.
     #[inline]
     fn need<'a>(&self, bytes: &'a [u8], least: usize) -> Result<&'a [u8], Box<Fault>> {
@@ -311,12 +329,20 @@ impl Found {
             let claimed = self.length as u32;
             return Err(FaultKind::BlockTooShort { block: self.kind, claimed, least }.at(self.start));
         }
-        Ok(&bytes[self.start..self.start + self.length - 4])
+        Ok(&bytes[self.start..self.end()])
     }
 
     /// What follows the fixed part of a block whose least length is `least`: its options.
     fn after<'a>(&self, bytes: &'a [u8], least: usize) -> &'a [u8] {
-        &bytes[self.start + least - 4..self.start + self.length - 4]
+        &bytes[self.start + least - 4..self.end()]
+    }
+}
+
+impl Packet {
+    /// Where its bytes end, with those that fill them up to 32 bits (draft-ietf-opsawg-pcapng 4.3).
+    #[inline]
+    fn end(&self) -> usize {
+        self.offset as usize + (self.captured as usize).next_multiple_of(4)
     }
 }
 

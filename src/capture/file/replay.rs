@@ -1,4 +1,4 @@
-//! What was read, to be read once more: the same packets in the same order, with their comments and names.
+//! What was read, to be read once more: the same packets in the same order, with the names of addresses.
 
 use std::sync::Arc;
 
@@ -75,12 +75,5 @@ impl Replay {
             // A batch holds packets of one file.
             Source::Growing(_, tail) => tail.files().len() - 1,
         }
-    }
-
-    /// The comments of a packet of the last batch.
-    pub fn comments(&self, packet: &Packet) -> impl Iterator<Item = &str> {
-        let all = &self.files()[self.file_of(packet)].comments;
-        let start = all.partition_point(|(offset, _)| *offset < packet.offset);
-        all[start..].iter().take_while(|(offset, _)| *offset == packet.offset).map(|(_, text)| text.as_str())
     }
 }

@@ -96,9 +96,7 @@ pub struct FileSummary {
     pub secrets: Vec<Secrets>,
     /// Comments of sections, the first 256.
     pub section_comments: Vec<String>,
-    /// Comments of packets by [`Packet::offset`], ascending, if [`Reader::again`](super::Reader::again) reads the file.
-    pub comments: Vec<(u64, String)>,
-    /// Names of addresses, likewise.
+    /// Names of addresses, if [`Reader::again`](super::Reader::again) reads the file.
     pub names: Vec<(IpAddr, String)>,
     /// Where and why reading stopped early.
     pub damage: Option<Damage>,
@@ -118,7 +116,6 @@ impl FileSummary {
             interfaces: Vec::new(),
             secrets: Vec::new(),
             section_comments: Vec::new(),
-            comments: Vec::new(),
             names: Vec::new(),
             damage: None,
         }

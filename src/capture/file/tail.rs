@@ -52,7 +52,7 @@ pub struct Tail {
     secrets: Vec<Vec<u8>>,
     /// Packets that may still be numbered.
     numbers_left: u32,
-    /// Whether the packets alone are wanted, with their comments, and not what lies behind them.
+    /// Whether the packets alone are wanted, and not what lies behind them.
     passing: bool,
     /// Files that were gone before they were read.
     missed: Missed,
@@ -121,8 +121,7 @@ impl Tail {
         }
     }
 
-    /// A reader at the beginning of the first file that only passes by: it has the comments of each batch, and nothing
-    /// to show.
+    /// A reader at the beginning of the first file that only passes by: it has nothing to show.
     pub(super) fn again(growing: Arc<Growing>) -> Self {
         Self { passing: true, ..Self::new(growing) }
     }
@@ -131,9 +130,6 @@ impl Tail {
     fn pass(&mut self) {
         self.stretches.drain(..self.stretches.len().saturating_sub(1));
         self.changed = 0;
-        if let Some(summary) = self.files.last_mut() {
-            summary.comments.clear();
-        }
     }
 
     /// Waits until there is more than was seen, or nothing will come any more; at most for `most`.
@@ -143,7 +139,7 @@ impl Tail {
 
     /// Refills `batch` with packets that were appended, about a megabyte of them. Its blocks hold only those packets.
     pub fn read_batch(&mut self, batch: &mut Batch) -> News {
-        batch.packets.clear();
+        batch.clear();
         batch.blocks.clear();
         if self.passing {
             self.pass();
@@ -270,7 +266,7 @@ impl Tail {
         let mut summary = FileSummary::new(grown.name.clone(), file_type, None);
         let mut walker = Walker::open(bytes, 0, &mut summary)?;
         if self.passing {
-            walker.want_notes();
+            walker.want_names();
         }
         self.walker = Some(walker);
         self.files.push(summary);
@@ -287,7 +283,7 @@ impl Tail {
                 Ok(Some(packet)) => {
                     self.numbers_left -= 1;
                     summary.count(&packet);
-                    batch.packets.push(packet);
+                    batch.take(packet, walker.comments());
                 }
                 Ok(None) => return None,
                 Err(fault) => return Some(fault),

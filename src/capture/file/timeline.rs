@@ -66,7 +66,7 @@ impl Reader {
         }
     }
 
-    /// Reads the same inputs from the beginning, with their comments and names. Damage is found again, but not that of
+    /// Reads the same inputs from the beginning, with their names. Damage is found again, but not that of
     /// a stream that broke off.
     #[must_use]
     pub fn again(&self) -> Self {
@@ -75,7 +75,7 @@ impl Reader {
             let mut summary = FileSummary::new(file.name.clone(), file.file_type, file.compression);
             let opened = Walker::open(block.bytes(), reader.blocks.len() as u16, &mut summary);
             let mut walker = opened.expect("what could be opened once can be again");
-            walker.want_notes();
+            walker.want_names();
             reader.tracks.push(Track { walker, head: None, stream: None, ended: false });
             reader.files.push(summary);
             reader.blocks.push(block.clone());
@@ -110,12 +110,12 @@ impl Reader {
         if batch.blocks.len() != self.blocks.len() {
             batch.blocks.clone_from(&self.blocks);
         }
-        batch.packets.clear();
+        batch.clear();
         let most = most.min(self.numbers_left as usize);
         if self.tracks.len() == 1 {
-            self.read_one(&mut batch.packets, most);
+            self.read_one(batch, most);
         } else {
-            self.read_merged(&mut batch.packets, most);
+            self.read_merged(batch, most);
         }
         self.numbers_left -= batch.packets.len() as u32;
         if self.numbers_left == 0 {
@@ -161,27 +161,27 @@ impl Reader {
     }
 
     /// The path of a single file: no merge, so no packet is set aside.
-    fn read_one(&mut self, packets: &mut Vec<Packet>, most: usize) {
+    fn read_one(&mut self, batch: &mut Batch, most: usize) {
         let (track, summary) = (&mut self.tracks[0], &mut self.files[0]);
         let bytes = self.blocks[0].bytes();
-        while packets.len() < most {
+        while batch.packets.len() < most {
             let Some(packet) = track.next(bytes, summary) else { return };
             summary.count(&packet);
-            packets.push(packet);
+            batch.take(packet, track.walker.comments());
         }
     }
 
-    fn read_merged(&mut self, packets: &mut Vec<Packet>, most: usize) {
+    fn read_merged(&mut self, batch: &mut Batch, most: usize) {
         for file in 0..self.tracks.len() {
             if self.tracks[file].head.is_none() {
                 self.advance(file);
             }
         }
-        while packets.len() < most {
+        while batch.packets.len() < most {
             let Some(Reverse((_, file))) = self.heads.pop() else { return };
             let packet = self.tracks[file].head.take().expect("a file in the heap has a head");
             self.files[file].count(&packet);
-            packets.push(packet);
+            batch.take(packet, self.tracks[file].walker.comments());
             self.advance(file);
         }
     }

@@ -48,10 +48,19 @@ impl Walker {
         }
     }
 
-    /// From here on, puts the comments of packets and the names of addresses into the summary; pcap has none.
-    pub fn want_notes(&mut self) {
+    /// From here on, puts the names of addresses into the summary; pcap has none.
+    pub fn want_names(&mut self) {
         if let Self::Pcapng(walker) = self {
-            walker.want_notes();
+            walker.want_names();
+        }
+    }
+
+    /// Where the comments of the last packet lie, and their bytes; pcap has none.
+    #[inline]
+    pub fn comments(&self) -> &[(u64, u16)] {
+        match self {
+            Self::Pcap(_) => &[],
+            Self::Pcapng(walker) => walker.comments(),
         }
     }
 

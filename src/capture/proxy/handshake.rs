@@ -67,7 +67,7 @@ impl<'a> Shake<'a> {
         if provider.cipher_suites.is_empty() || provider.kx_groups.is_empty() {
             return None;
         }
-        let client = parties.client.to_string();
+        let client = parties.client;
         let report = HandOff { server_name: hello.name.clone(), client, ..HandOff::default() };
         Some(Self { identities, hello, parties, address, provider: Arc::new(provider), report })
     }

@@ -157,6 +157,8 @@ pub struct Options {
     pub rest: Duration,
     /// Bytes that may wait to be recorded.
     pub queue: usize,
+    /// Say all of each hand-off report, not only what went wrong.
+    pub reports: bool,
 }
 
 impl Default for Options {
@@ -175,6 +177,7 @@ impl Default for Options {
             drain: Duration::from_secs(2),
             rest: Duration::from_secs(1),
             queue: 64 << 20,
+            reports: false,
         }
     }
 }

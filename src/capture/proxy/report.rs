@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+use super::Party;
 use crate::escape::escaped_line;
 
 /// One side's half of a hand-off.
@@ -61,8 +63,8 @@ pub struct Refusal {
 pub struct HandOff {
     /// The name that the TLS client asked for.
     pub server_name: Option<String>,
-    /// Which side is the TLS client: "KM" or "controller".
-    pub client: String,
+    /// Which side is the TLS client.
+    pub client: Party,
     /// The KM's half.
     pub km: Half,
     /// The controller's half.
@@ -140,8 +142,34 @@ impl HandOff {
             }
         }
         lines.extend(self.differs.iter().map(|difference| format!("differs: {difference}")));
-        lines.extend(self.refusal.as_ref().map(|refusal| format!("refused: {refusal}")));
+        lines.extend(self.refusal.as_ref().map(Refusal::line));
         lines.iter().map(|line| escaped_line(line).into_owned()).collect()
+    }
+}
+
+impl HandOff {
+    /// Why it came to nothing in `time`: who was waited for, by what is there. The server is the first to show itself.
+    pub fn refusal_of_silence(&self, time: Duration) -> Refusal {
+        let half = |party| match party {
+            Party::Km => &self.km,
+            Party::Controller => &self.controller,
+        };
+        let (client, server) = (self.client, self.client.other());
+        let answered = half(server).presented.is_some();
+        let silent = if answered && half(client).negotiated.is_empty() { client } else { server };
+        Refusal {
+            who: "the proxy".to_owned(),
+            whom: silent.the().to_owned(),
+            why: format!("it did not go on with the TLS hand-shake, which is not over after {time:?}"),
+            ..Refusal::default()
+        }
+    }
+}
+
+impl Refusal {
+    /// The line of the report, safe to print.
+    pub fn line(&self) -> String {
+        escaped_line(&format!("refused: {self}")).into_owned()
     }
 }
 

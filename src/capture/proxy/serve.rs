@@ -110,7 +110,7 @@ impl Connection<'_> {
         if let Ended::Alert(side, alert) = ended
             && self.entry.counters.bytes()[side as usize] == 0
         {
-            self.refused_late(side, alert);
+            self.refused_late(side, alert, tap);
         }
         Ok(self.told(&ended))
     }
@@ -131,7 +131,7 @@ impl Connection<'_> {
     }
 
     /// In TLS 1.3 a server can mind the client's certificate when the client has finished already (RFC 8446 4.4.2.4).
-    fn refused_late(&self, side: Side, alert: AlertDescription) {
+    fn refused_late(&self, side: Side, alert: AlertDescription, tap: &Tap) {
         let (who, whom) = (self.party(side), self.party(side.other()));
         let refusal = Refusal {
             who: who.the().to_owned(),
@@ -140,6 +140,8 @@ impl Connection<'_> {
             why: "its alert says so".to_owned(),
             hint: alert_hint(who, alert),
         };
+        self.tell(&[refusal.line()]);
+        tap.put(now(), What::Noted(vec![refusal.line()]));
         self.entry.refused(refusal);
     }
 
@@ -178,20 +180,23 @@ impl Connection<'_> {
     /// Puts the report where it is looked for.
     fn handed_off(&self, mut report: HandOff, late: bool, tap: &Tap) {
         if late {
-            let why = format!("no TLS hand-shake within {:?}", self.context.options.handshake);
-            report.refusal.get_or_insert(Refusal {
-                who: "the proxy".to_owned(),
-                whom: "both".to_owned(),
-                why,
-                ..Refusal::default()
-            });
+            let refusal = report.refusal_of_silence(self.context.options.handshake);
+            report.refusal.get_or_insert(refusal);
         }
-        let failed = report.refusal.as_ref().map(ToString::to_string);
-        tap.put(now(), What::Noted(report.lines()));
+        let (failed, lines) = (report.refusal.as_ref().map(ToString::to_string), report.lines());
+        self.tell(&lines);
+        tap.put(now(), What::Noted(lines));
         self.entry.handed_off(Arc::new(report));
         if let Some(refusal) = failed {
             finished(tap);
             self.context.note(format!("{} to {}: {refusal}", self.peer, self.goal));
+        }
+    }
+
+    /// Says what stands in the hand-off report, where that is asked for.
+    fn tell(&self, lines: &[String]) {
+        if self.context.options.reports {
+            lines.iter().for_each(|line| (self.context.say)(&format!("{} to {}: {line}", self.peer, self.goal)));
         }
     }
 

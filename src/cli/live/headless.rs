@@ -16,7 +16,7 @@ use crate::capture::Block;
 use crate::capture::file::News;
 use crate::cli::filter::Wanted;
 use crate::cli::look::styles;
-use crate::cli::report::{report_leftovers, report_undecoded};
+use crate::cli::report::report_journal;
 use crate::cli::{out, say};
 use crate::dissect::Definitions;
 use crate::journal::View;
@@ -88,7 +88,7 @@ impl Headless<'_> {
         let bad_key_logs = live.key_logs.finish(|_| Added::default())?;
         let journal = analyzer.journal();
         finished(View { journal, blocks: &blocks });
-        Ok(problems | bad_key_logs | report_leftovers(journal) | report_undecoded(journal))
+        Ok(problems | bad_key_logs | report_journal(journal))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Which packets carry the wanted messages.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
+use crate::capture::Batch;
 use crate::capture::file::Replay;
-use crate::capture::{Batch, Packet};
 use crate::diagnostic::Code;
 use crate::journal::{Binding, Journal, Record, Side};
 use crate::packet::{Flags, PacketParser, Parsed, Payload, Segment};
@@ -127,8 +128,8 @@ impl Choice {
         };
         let mut batch = Batch::default();
         while replay.read_batch(&mut batch, BATCH) {
-            for packet in &batch.packets {
-                chooser.packet(packet, batch.bytes(packet), replay);
+            for index in 0..batch.packets.len() {
+                chooser.packet(&batch, index);
             }
         }
         chooser.chosen
@@ -176,17 +177,18 @@ struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
-    fn packet(&mut self, packet: &Packet, bytes: &[u8], replay: &Replay) {
+    fn packet(&mut self, batch: &Batch, index: usize) {
+        let packet = &batch.packets[index];
         self.chosen.push(self.choice.parts.is_none());
         let number = self.chosen.len() as u32;
-        match self.parser.parse(packet.link, bytes, packet.original, packet.time) {
-            Parsed::Segment(segment) => self.segment(&segment, number, packet, replay),
+        match self.parser.parse(packet.link, batch.bytes(packet), packet.original, packet.time) {
+            Parsed::Segment(segment) => self.segment(&segment, number, batch, index),
             Parsed::Fragment => self.waiting.entry(self.parser.datagram()).or_default().push(number),
             Parsed::Other | Parsed::Undecodable(_) => {}
         }
     }
 
-    fn segment(&mut self, segment: &Segment, number: u32, packet: &Packet, replay: &Replay) {
+    fn segment(&mut self, segment: &Segment, number: u32, batch: &Batch, index: usize) {
         let (length, fragments) = match &segment.payload {
             Payload::InPacket { length, .. } => (*length, Vec::new()),
             Payload::Reassembled(bytes) => {
@@ -201,7 +203,7 @@ impl Chooser<'_> {
             self.chosen[number as usize - 1] = wanted;
         }
         if replaced && self.choice.has(located.connection) {
-            let comments = replay.comments(packet).map(str::to_owned).collect();
+            let comments = batch.comments_of(index).map(Cow::into_owned).collect();
             self.plaintext.packet(number, located, segment.flags.0 & ENDS, comments);
         }
     }

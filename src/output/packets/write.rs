@@ -1,5 +1,6 @@
 //! Writes what was chosen.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -38,9 +39,9 @@ pub struct Comments {
 
 impl Comments {
     /// The comments of packet `number`, of which the capture has `own`.
-    fn of<'a>(&'a self, number: u32, own: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    fn of<'a>(&'a self, number: u32, own: impl Iterator<Item = Cow<'a, str>>) -> Vec<Cow<'a, str>> {
         let Some(texts) = self.texts.get(&number) else { return own.collect() };
-        own.filter(|_| number > self.known).chain(texts.iter().map(String::as_str)).collect()
+        own.filter(|_| number > self.known).chain(texts.iter().map(|text| Cow::from(&**text))).collect()
     }
 }
 
@@ -101,7 +102,7 @@ impl Extract<'_> {
         let (mut replay, mut batch, mut written) = (self.replay.again(), Batch::default(), Written::default());
         let mut number = 0;
         while replay.read_batch(&mut batch, BATCH) {
-            for packet in &batch.packets {
+            for (index, packet) in batch.packets.iter().enumerate() {
                 number += 1;
                 // A live capture has grown since.
                 if number as usize > chosen.len() {
@@ -109,7 +110,8 @@ impl Extract<'_> {
                 }
                 if chosen[number as usize - 1] {
                     let interface = bases[replay.file_of(packet)] + u32::from(packet.interface);
-                    let comments = self.comments.of(number, replay.comments(packet));
+                    let comments = self.comments.of(number, batch.comments_of(index));
+                    let comments: Vec<&str> = comments.iter().map(|text| &**text).collect();
                     spool.packet(interface, packet.time, packet.original, batch.bytes(packet), &comments)?;
                     written.packets += 1;
                 }
