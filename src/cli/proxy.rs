@@ -271,18 +271,14 @@ impl ForwardArgs {
             None => self.upstream.iter().copied().map(Upstream::To).collect(),
         };
         self.check(&upstream)?;
-        let dialler = |number: usize| match &self.dial[..] {
-            [] => Party::Km,
-            [only] => *only,
-            several => several[number],
-        };
-        let routes = self.listen.iter().zip(upstream).enumerate();
-        Ok(routes.map(|(number, (&listen, upstream))| Route { listen, upstream, dialler: dialler(number) }).collect())
+        let diallers = diallers(&self.dial, self.listen.len())?;
+        let routes = self.listen.iter().zip(upstream).zip(diallers);
+        Ok(routes.map(|((&listen, upstream), dialler)| Route { listen, upstream, dialler }).collect())
     }
 
     /// Each listener goes on to somebody else.
     fn check(&self, upstream: &[Upstream]) -> anyhow::Result<()> {
-        let (listen, dial) = (self.listen.len(), self.dial.len());
+        let listen = self.listen.len();
         if upstream.is_empty() {
             bail!(
                 "where connections go on to is missing: --upstream ADDR, or --transparent HOW where nftables brings them here"
@@ -296,10 +292,17 @@ impl ForwardArgs {
                 "the proxy would pass on to itself at {listen}; --upstream is the address of whom to reach through it"
             );
         }
-        if dial > 1 && dial != listen {
-            bail!("{listen} --listen, but {dial} --dial; give one for all, or one for each");
-        }
         Ok(())
+    }
+}
+
+/// Who dials at each of so many listeners.
+fn diallers(dial: &[Party], listen: usize) -> anyhow::Result<Vec<Party>> {
+    match dial {
+        [] => Ok(vec![Party::Km; listen]),
+        [only] => Ok(vec![*only; listen]),
+        several if several.len() == listen => Ok(several.to_vec()),
+        several => bail!("{listen} --listen, but {} --dial; give one for all, or one for each", several.len()),
     }
 }
 

@@ -107,7 +107,8 @@ impl Identity {
     }
 }
 
-fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+/// The certificates of a PEM file, one at least.
+pub fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let iterator = CertificateDer::pem_file_iter(path).map_err(|error| about(path, error))?;
     let found: Vec<_> = iterator.collect::<Result<_, _>>().map_err(|error| about(path, error))?;
     if found.is_empty() {

@@ -221,6 +221,11 @@ fn rules_come_with_their_removal() {
     );
     assert!(nowhere(&["--port", "4165"]).contains("that is where the proxy itself listens"));
     assert!(nowhere(&["--port", "4164", "--listen", "192.0.2.9:5000"]).contains("nothing would come there"));
+    let both = ["--dial", "km", "--listen", "0.0.0.0:4166", "--dial", "controller", "--port", "4164"];
+    assert!(nowhere(&both).contains("told apart by --to, the controller's address"));
+    let both = rules(&[&both[..6], &["--transparent", "redirect", "--to", "192.0.2.10"]].concat());
+    assert!(both.contains("ip daddr { 192.0.2.10 } tcp dport { 4164 } redirect to :4165"), "{both}");
+    assert!(both.contains("ip saddr { 192.0.2.10 } tcp dport { 4164 } redirect to :4166"), "{both}");
     let tproxy = rules(&["--transparent", "tproxy"]);
     assert!(tproxy.contains("tproxy ip to :4165 meta mark set 0x4164 accept"));
     assert!(tproxy.contains("ip -4 route replace local 0.0.0.0/0 dev lo table 4164"));

@@ -201,3 +201,37 @@ fn the_controller_of_redirected_connections_can_see_the_kms_address() {
 fn the_controller_of_intercepted_connections_can_see_the_kms_address() {
     check("tproxy", ANYWHERE, true);
 }
+
+/// Over gRPC the KM dials the controller, and the controller the KM.
+#[test]
+fn both_directions_go_through_listeners_of_their_own() {
+    let Some(network) = Network::new() else { return };
+    let files = Files::new();
+    let (capture, log) = (files.path().join("out.pcapng"), files.path().join("km.log"));
+    let dialled = ["--listen", "0.0.0.0:4165", "--dial", "km", "--listen", "0.0.0.0:4166", "--dial", "controller"];
+    let options = [&["--transparent", "tproxy"][..], &dialled].concat();
+    rules(&network, &[&options[..], &["--to", "10.41.2.2"]].concat(), false);
+    let mut proxy = network.on(PROXY, CKSCOPE);
+    proxy.args(["proxy", "--headless", "--write"]).arg(&capture).args(&options);
+    let mut proxy = Running(proxy.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    wait_for_line(proxy.0.stderr.take().unwrap(), "listening on 0.0.0.0:4166");
+    let lab = |host: usize, arguments: &str, log: &Path| {
+        let mut peer = network.on(host, CKSCOPE);
+        peer.args(["lab"]).args(arguments.split(' ')).args(["--binding", "grpc", "--seconds", "20"]);
+        Running(peer.stdout(std::fs::File::create(log).unwrap()).spawn().unwrap())
+    };
+    let said = || std::fs::read_to_string(&log).unwrap();
+    let _km = lab(KM, "km --id KMA-1 --listen 10.41.1.2:4164 --connect 10.41.2.2:4164", &log);
+    crate::harness::until("the KM listens", || said().contains("listening"));
+    let dials = "controller --listen 10.41.2.2:4164 --dial KMA-1=10.41.1.2:4164";
+    let _controller = lab(CONTROLLER, dials, &log.with_extension("controller"));
+    crate::harness::until("keys were allocated", || said().contains("Response to key allocation request"));
+    assert!(run(&format!("kill -INT {}", proxy.0.id())));
+    proxy.0.wait().unwrap();
+    let output = Command::new(CKSCOPE).args(["connections", "--format", "jsonl"]).arg(&capture).output().unwrap();
+    let recorded = String::from_utf8(output.stdout).unwrap();
+    for (from, to) in [("10.41.1.2:", "10.41.2.2:4164"), ("10.41.2.2:", "10.41.1.2:4164")] {
+        let line = recorded.lines().find(|line| line.contains(&format!("\"responder\":\"{to}\"")));
+        assert!(line.is_some_and(|line| line.contains(&format!("\"initiator\":\"{from}"))), "{recorded}");
+    }
+}

@@ -4,6 +4,8 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
+use super::Party;
+
 /// The table, the mark and the routing table that are ours.
 const TABLE: &str = "ckscope";
 const MARK: &str = "0x4164";
@@ -14,12 +16,12 @@ const ROUTES: &str = "4164";
 pub struct Rules {
     /// As they are (TPROXY); else by changing their destination (REDIRECT).
     pub tproxy: bool,
-    /// Where the proxy listens.
-    pub listen: Vec<SocketAddr>,
+    /// Where the proxy listens, and for whose connections.
+    pub listen: Vec<(SocketAddr, Party)>,
     /// The destination ports of what is brought here.
     pub ports: Vec<u16>,
-    /// The destinations; empty for all.
-    pub destinations: Vec<IpAddr>,
+    /// The controller's addresses: what KMs dial goes there, what it dials comes from there. Empty for any.
+    pub controller: Vec<IpAddr>,
     /// Answers to addresses that the proxy dials on from come here, too.
     pub spoof_source: bool,
 }
@@ -50,7 +52,7 @@ impl Rules {
             // What the proxy itself dials on this host: taken again, it would lead here for ever.
             vec!["iif lo accept".to_owned()],
             self.answers(),
-            self.by_version(|version, listen| {
+            self.by_listener(|version, listen| {
                 // Without an address it would be that of the interface, where nobody may listen.
                 let to = if listen.ip().is_unspecified() { format!(":{}", listen.port()) } else { listen.to_string() };
                 format!("tproxy {version} to {to} meta mark set {MARK} accept")
@@ -63,7 +65,7 @@ impl Rules {
         if self.spoof_source {
             chain(out, "answers", "filter hook prerouting priority mangle", &self.answers());
         }
-        let rules = self.by_version(|version, listen| match listen.ip().is_unspecified() {
+        let rules = self.by_listener(|version, listen| match listen.ip().is_unspecified() {
             true => format!("redirect to :{}", listen.port()),
             // A redirection leads to the address of the interface, where nobody may listen.
             false => format!("dnat {version} to {listen}"),
@@ -87,7 +89,7 @@ impl Rules {
             return Vec::new();
         }
         let versions = [(false, "-4"), (true, "-6")];
-        let has = |v6: bool| self.listen.iter().any(|listen| listen.is_ipv6() == v6);
+        let has = |v6: bool| self.listen.iter().any(|(listen, _)| listen.is_ipv6() == v6);
         versions.into_iter().filter(|(v6, _)| has(*v6)).map(|(_, version)| version).collect()
     }
 
@@ -97,18 +99,20 @@ impl Rules {
     }
 
     /// A rule for each listener.
-    fn by_version(&self, verdict: impl Fn(&str, &SocketAddr) -> String) -> Vec<String> {
+    fn by_listener(&self, verdict: impl Fn(&str, &SocketAddr) -> String) -> Vec<String> {
         let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
-        let rule = |listen: &SocketAddr| {
+        let rule = |(listen, dialler): &(SocketAddr, Party)| {
             let (version, family) = if listen.is_ipv6() { ("ip6", "ipv6") } else { ("ip", "ipv4") };
-            let to: Vec<String> =
-                self.destinations.iter().filter(|to| to.is_ipv6() == listen.is_ipv6()).map(IpAddr::to_string).collect();
-            if to.is_empty() && !self.destinations.is_empty() {
-                return None;
-            }
-            let to = if to.is_empty() { String::new() } else { format!("{version} daddr {{ {} }} ", to.join(", ")) };
+            let of_version = self.controller.iter().filter(|address| address.is_ipv6() == listen.is_ipv6());
+            let controller: Vec<String> = of_version.map(IpAddr::to_string).collect();
+            let end = if *dialler == Party::Km { "daddr" } else { "saddr" };
+            let between = match controller.is_empty() {
+                true if self.controller.is_empty() => String::new(),
+                true => return None,
+                false => format!("{version} {end} {{ {} }} ", controller.join(", ")),
+            };
             let verdict = verdict(version, listen);
-            Some(format!("meta nfproto {family} {to}tcp dport {{ {} }} {verdict}", ports.join(", ")))
+            Some(format!("meta nfproto {family} {between}tcp dport {{ {} }} {verdict}", ports.join(", ")))
         };
         self.listen.iter().filter_map(rule).collect()
     }

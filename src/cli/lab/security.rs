@@ -31,8 +31,8 @@ pub(super) struct Security {
     /// What is behind certificates that are made.
     #[arg(long, value_enum, default_value_t, requires = "pki")]
     keys: Keys,
-    /// The authority to believe, in PEM.
-    #[arg(long, value_name = "FILE", requires = "key")]
+    /// The authority to believe, in PEM; with --pki, beside that of DIR: the proxy's.
+    #[arg(long, value_name = "FILE", requires = "identity")]
     ca: Option<PathBuf>,
     /// The certificate to show, in PEM, with the chain that leads to its authority.
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -75,7 +75,11 @@ impl Security {
     fn identity(&self, topology: &Topology, subject: &Subject) -> io::Result<Identity> {
         match (&self.pki, &self.ca, &self.cert, &self.key) {
             (None, Some(ca), Some(certificate), Some(key)) => Identity::read(ca, certificate, key),
-            (Some(directory), ..) => pki::from_directory(directory, subject, topology, self.keys, now()),
+            (Some(directory), other, ..) => {
+                let mut identity = pki::from_directory(directory, subject, topology, self.keys, now())?;
+                identity.roots.extend(other.as_deref().map(pki::certificates).transpose()?.unwrap_or_default());
+                Ok(identity)
+            }
             _ => unreachable!("the arguments require one or the other"),
         }
     }

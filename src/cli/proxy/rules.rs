@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
-use super::Transparent;
+use super::{Transparent, diallers};
+use crate::capture::proxy::Party;
 use crate::capture::proxy::rules::Rules;
 
 /// Print the nftables rules for --transparent, and how to remove them
@@ -16,15 +17,19 @@ pub struct RulesArgs {
     /// How connections come to the proxy
     #[arg(long, value_name = "HOW")]
     transparent: Transparent,
-    /// Where the proxy listens (repeatable: once for IPv4, once for IPv6)
+    /// Where the proxy listens (repeatable: for IPv4, for IPv6, and for each --dial)
     #[arg(long, value_name = "ADDR", value_parser = super::address, required = true)]
     listen: Vec<SocketAddr>,
     /// The destination port of the connections to bring there (repeatable)
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), required = true)]
     port: Vec<u16>,
-    /// Only connections to this address: the controller's (repeatable) [default: any]
+    /// The controller's address: only connections to it are brought there, with --dial controller only those from it
+    /// (repeatable) [default: any]
     #[arg(long, value_name = "IP")]
     to: Vec<IpAddr>,
+    /// Who dials what is brought there, as for the proxy (repeatable: for each --listen) [default: km]
+    #[arg(long, value_name = "PARTY", value_enum)]
+    dial: Vec<Party>,
     /// The proxy dials on from the address of whoever dialled
     #[arg(long)]
     spoof_source: bool,
@@ -37,12 +42,13 @@ impl RulesArgs {
     /// # Errors
     /// The rules would lead nowhere, or nobody takes the text.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        self.check()?;
+        let diallers = diallers(&self.dial, self.listen.len())?;
+        self.check(&diallers)?;
         let rules = Rules {
             tproxy: self.transparent == Transparent::Tproxy,
-            listen: self.listen,
+            listen: self.listen.into_iter().zip(diallers).collect(),
             ports: self.port,
-            destinations: self.to,
+            controller: self.to,
             spoof_source: self.spoof_source,
         };
         let mut out = crate::cli::out::out();
@@ -62,12 +68,21 @@ impl RulesArgs {
     }
 
     /// Each rule has to lead to somebody.
-    fn check(&self) -> anyhow::Result<()> {
+    fn check(&self, diallers: &[Party]) -> anyhow::Result<()> {
         for (at, listen) in self.listen.iter().enumerate() {
-            if let Some(other) = self.listen[..at].iter().find(|other| other.is_ipv4() == listen.is_ipv4()) {
-                bail!(
-                    "--listen {listen}: nothing would come there, for all goes to {other}; give one for IPv4 and one for IPv6"
-                );
+            let of_version = |other: &IpAddr| other.is_ipv4() == listen.is_ipv4();
+            let before = self.listen[..at].iter().zip(diallers).filter(|(other, _)| of_version(&other.ip()));
+            for (other, dialler) in before {
+                if *dialler == diallers[at] {
+                    bail!(
+                        "--listen {listen}: nothing would come there, for all goes to {other}; give one for IPv4 and one for IPv6, or one for each --dial"
+                    );
+                }
+                if !self.to.iter().any(of_version) {
+                    bail!(
+                        "--listen {listen}: what KM and controller dial is told apart by --to, the controller's address"
+                    );
+                }
             }
             if self.transparent == Transparent::Redirect && listen.ip().is_loopback() {
                 let any = if listen.is_ipv4() { "0.0.0.0" } else { "[::]" };
