@@ -9,6 +9,7 @@ pub mod escape;
 pub mod place;
 pub mod prefetch;
 pub mod time;
+pub mod x509;
 
 // The stages, in their order.
 pub mod capture;

@@ -1,14 +1,13 @@
 //! What is known of a connection's TLS.
 
 use std::fmt;
-use std::net::IpAddr;
 
-use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::suite::suite_name;
 use crate::stream::{Side, Stamp};
 use crate::time::Timestamp;
+use crate::x509;
 
 /// Alternative names kept of a certificate.
 const MAX_NAMES: usize = 64;
@@ -222,31 +221,15 @@ impl Certificate {
     pub(super) fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let names = certificate.subject_alternative_name().ok().flatten();
-        let names = names.map(|names| names.value.general_names.iter().take(MAX_NAMES).map(name).collect());
+        let names =
+            names.map(|names| names.value.general_names.iter().take(MAX_NAMES).map(x509::alternative_name).collect());
         let validity = certificate.validity();
-        let time = |time: x509_parser::time::ASN1Time| Timestamp(time.timestamp().saturating_mul(1_000_000_000));
         Some(Self {
-            subject: certificate.subject().to_string(),
-            issuer: certificate.issuer().to_string(),
+            subject: x509::distinguished_name(certificate.subject()),
+            issuer: x509::distinguished_name(certificate.issuer()),
             sans: names.unwrap_or_default(),
-            not_before: time(validity.not_before),
-            not_after: time(validity.not_after),
+            not_before: x509::time(validity.not_before),
+            not_after: x509::time(validity.not_after),
         })
-    }
-}
-
-/// An alternative name as OpenSSL writes it.
-fn name(name: &GeneralName<'_>) -> String {
-    match name {
-        GeneralName::DNSName(name) => format!("DNS:{name}"),
-        GeneralName::RFC822Name(name) => format!("email:{name}"),
-        GeneralName::URI(name) => format!("URI:{name}"),
-        GeneralName::DirectoryName(name) => format!("DirName:{name}"),
-        GeneralName::IPAddress(bytes) => {
-            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
-            let address = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
-            address.map_or_else(|_| "IP:?".to_owned(), |address| format!("IP:{address}"))
-        }
-        other => other.to_string(),
     }
 }

@@ -208,6 +208,25 @@ fn what_is_not_to_be_verified_is_not_and_a_warning_says_so() {
     assert_eq!([told(km), told(controller)], ["all is well", "all is well"]);
 }
 
+#[test]
+fn what_was_given_and_is_of_no_use_is_warned_of_at_the_start() {
+    let pki = Pki::flawed(Kind::P256, [Flaw::Expired, Flaw::None]);
+    let mut options = Options { revoked: vec![pki.path("km.crl"), pki.path("controller-ended.crl")], ..pki.options() };
+    options.controller.shown = Some((pki.path("km.pem"), pki.path("km.key")));
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let warnings = |options: &Options| Proxy::before(nobody, options.clone()).running.panel().warnings;
+    let all = warnings(&options);
+    assert!(all[0].contains("km.pem: the certificate was valid until 2021-01-01T00:00:00"), "{all:?}");
+    assert!(all[0].contains("so the controller will not take what it is shown"), "{all:?}");
+    assert!(all[1].contains("list of CN=Authority of controllers was good until 2021-01-01"), "{all:?}");
+    assert_eq!(all.len(), 2, "{all:?}");
+    options = Options { revoked: vec![pki.path("km.crl")], ..pki.options() };
+    assert_eq!(warnings(&options), Vec::<String>::new());
+    (options.km.authorities, options.km.unverified) = (None, true);
+    let foreign = warnings(&options);
+    assert!(foreign[1].contains("the list is of CN=Authority of kms, none of the authorities given"), "{foreign:?}");
+}
+
 /// Why the proxy cannot start.
 fn error(options: Options) -> String {
     let files = crate::support::Files::new();

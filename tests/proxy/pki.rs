@@ -6,9 +6,9 @@ use std::process::Command;
 
 use ckscope::capture::proxy::{Options, Party, Trust, authority};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, RsaKeySize,
-    SanType, SerialNumber, SigningKey, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    RsaKeySize, SanType, SerialNumber, SigningKey, date_time_ymd,
 };
 
 use x509_cert::certificate::Version;
@@ -67,6 +67,8 @@ pub enum Flaw {
     IsAuthority,
     /// Valid since before 1970.
     Old,
+    /// None: it says where its issuer's revocation lists are.
+    Pointing,
 }
 
 /// Files: for each party its certificate and key, and whom it believes; `lab-ca` is the proxy's.
@@ -129,8 +131,9 @@ impl Pki {
             }
             pki.write(&format!("{label}.pem"), &pem("CERTIFICATE", &certificate));
             pki.write(&format!("{label}.key"), &key_pem);
-            pki.write(&format!("{label}.crl"), &authority.revokes(2021, &[serial()]));
-            pki.write(&format!("{label}-older.crl"), &authority.revokes(2020, &[]));
+            pki.write(&format!("{label}.crl"), &authority.revokes([2021, 2049], &[serial()]));
+            pki.write(&format!("{label}-older.crl"), &authority.revokes([2020, 2049], &[]));
+            pki.write(&format!("{label}-ended.crl"), &authority.revokes([2020, 2021], &[]));
             trusts.push(authority.pem);
         }
         // With a KM that believes the authority of controllers, and the other way round.
@@ -210,8 +213,8 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A list of this year that revokes these.
-    fn revokes(&self, year: i32, serials: &[SerialNumber]) -> String {
+    /// A list from the first of these years to the other that revokes these.
+    fn revokes(&self, years: [i32; 2], serials: &[SerialNumber]) -> String {
         let revoked = |serial: &SerialNumber| RevokedCertParams {
             serial_number: serial.clone(),
             revocation_time: date_time_ymd(2019, 1, 1),
@@ -219,8 +222,8 @@ impl Authority {
             invalidity_date: None,
         };
         let list = CertificateRevocationListParams {
-            this_update: date_time_ymd(year, 1, 1),
-            next_update: date_time_ymd(2049, 1, 1),
+            this_update: date_time_ymd(years[0], 1, 1),
+            next_update: date_time_ymd(years[1], 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: serials.iter().map(revoked).collect(),
@@ -269,6 +272,10 @@ fn leaf(party: Party, flaw: Flaw) -> CertificateParams {
         Flaw::IsAuthority => IsCa::Ca(BasicConstraints::Unconstrained),
         _ => IsCa::NoCa,
     };
+    if flaw == Flaw::Pointing {
+        let uris = vec!["http://192.0.2.7/km.crl".to_owned()];
+        params.crl_distribution_points = vec![CrlDistributionPoint { uris }];
+    }
     params.not_before = date_time_ymd(if flaw == Flaw::Old { 1960 } else { 2020 }, 2, 3);
     params.not_after = if flaw == Flaw::Expired { date_time_ymd(2021, 1, 1) } else { date_time_ymd(2048, 3, 4) };
     params

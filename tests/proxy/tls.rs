@@ -2,16 +2,18 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 
 use ckscope::capture::proxy::panel::Connection;
 use ckscope::capture::proxy::{Options, Party, Trust};
-use rustls::StreamOwned;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
+use rustls::{NamedGroup, StreamOwned};
 use x509_parser::prelude::*;
 
 use crate::harness::{Proxy, noise, patient, reset, sent, until};
-use crate::pki::{Endpoint, Kind, Pki, common_name, name};
+use crate::pki::{Endpoint, Flaw, Kind, Pki, common_name, name};
 use crate::stacks::{ANSWERED, ASKED, Met, Server, Stack, Version, ask, client_config, converse, serve, server_config};
 
 const KINDS: [Kind; 4] = [Kind::Rsa, Kind::P256, Kind::P384, Kind::Ed25519];
@@ -191,29 +193,60 @@ fn what_one_side_offers_and_the_other_chooses_is_carried_through() {
     }
 }
 
+/// A KM that offers these groups alone, the first before the others.
+fn km_of_groups(pki: &Pki, groups: &[NamedGroup]) -> Arc<rustls::ClientConfig> {
+    let end = pki.endpoint(Party::Km);
+    let mut provider = CryptoProvider::clone(client_config(Version::V13, &end).crypto_provider());
+    let place = |group: NamedGroup| groups.iter().position(|wanted| *wanted == group);
+    provider.kx_groups.retain(|group| place(group.name()).is_some());
+    provider.kx_groups.sort_by_key(|group| place(group.name()));
+    let identity = ckscope::lab::pki::Identity::read(&end.trust, &end.certificate, &end.key).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    identity.roots.iter().for_each(|root| roots.add(root.clone()).unwrap());
+    let config = rustls::ClientConfig::builder_with_provider(provider.into())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(identity.chain, identity.key);
+    config.unwrap().into()
+}
+
 #[test]
 fn the_post_quantum_group_is_used_where_both_ends_have_it() {
     let pki = Pki::new(Kind::P256);
     let server = Server::start(Stack::Rustls, Version::V13, &pki.endpoint(Party::Controller));
     let proxy = Proxy::before(server.address(), pki.options());
-    let mut config = rustls::ClientConfig::clone(&client_config(Version::V13, &pki.endpoint(Party::Km)));
-    let mut provider = rustls::crypto::CryptoProvider::clone(config.crypto_provider());
-    provider.kx_groups.retain(|group| group.name() == rustls::NamedGroup::X25519MLKEM768);
-    config = {
-        let end = pki.endpoint(Party::Km);
-        let identity = ckscope::lab::pki::Identity::read(&end.trust, &end.certificate, &end.key).unwrap();
-        let mut roots = rustls::RootCertStore::empty();
-        identity.roots.iter().for_each(|root| roots.add(root.clone()).unwrap());
-        rustls::ClientConfig::builder_with_provider(provider.into())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_client_auth_cert(identity.chain, identity.key)
-            .unwrap()
-    };
-    let km = ask(TcpStream::connect(proxy.address()).unwrap(), config.into(), name(Party::Controller)).unwrap();
+    let config = km_of_groups(&pki, &[NamedGroup::X25519MLKEM768]);
+    let km = ask(TcpStream::connect(proxy.address()).unwrap(), config, name(Party::Controller)).unwrap();
     assert_eq!(km.group.as_deref(), Some("X25519MLKEM768"));
     assert_eq!(server.met().unwrap().group.as_deref(), Some("X25519MLKEM768"));
+}
+
+#[test]
+fn the_client_gets_the_group_that_the_server_chose() {
+    if !Stack::GnuTls.is_there() {
+        return; // said by `is_there`
+    }
+    let pki = Pki::new(Kind::P256);
+    // One that has no post-quantum group.
+    let server = Server::start(Stack::GnuTls, Version::V13, &pki.endpoint(Party::Controller));
+    let proxy = Proxy::before(server.address(), pki.options());
+    let config = km_of_groups(&pki, &[NamedGroup::X25519MLKEM768, NamedGroup::X25519]);
+    let km = ask(TcpStream::connect(proxy.address()).unwrap(), config, name(Party::Controller)).unwrap();
+    assert_eq!(km.group.as_deref(), Some("X25519"), "{}", proxy.said());
+}
+
+#[test]
+fn what_a_mirror_does_not_say_of_its_issuer_stands_in_the_report() {
+    let pki = Pki::flawed(Kind::P256, [Flaw::Pointing, Flaw::None]);
+    let server = Server::start(Stack::Rustls, Version::V13, &pki.endpoint(Party::Controller));
+    let proxy = Proxy::before(server.address(), pki.options());
+    let (km, controller) = converse(Stack::Rustls, Version::V13, &pki.endpoint(Party::Km), proxy.address(), server);
+    assert!(km.is_ok() && controller.is_ok(), "{}", proxy.said());
+    until("it ended", || proxy.running.panel().open == 0);
+    let hand_off = proxy.running.panel().connections[0].hand_off.clone().unwrap();
+    let expected = "what the KM's certificate says of its issuer is not mirrored: where its revocation lists are";
+    assert_eq!(hand_off.differs, [expected]);
 }
 
 #[test]

@@ -188,7 +188,8 @@ impl<'a> Shake<'a> {
         if same_key {
             provider.cipher_suites.retain(|suite| Some(suite.suite()) == flight.suite);
         }
-        provider.kx_groups.sort_by_key(|group| Some(group.name()) != flight.group);
+        // What the server chose, the client has offered; one of them there is, else nothing had been negotiated.
+        provider.kx_groups.retain(|group| flight.group.is_none_or(|chosen| group.name() == chosen));
         let provider = Arc::new(provider);
         let versions: Vec<_> =
             versions(&self.provider).into_iter().filter(|version| Some(version.version) == flight.version).collect();
@@ -219,9 +220,14 @@ impl<'a> Shake<'a> {
             (Some(supplied), _) => (Some(supplied), false),
             (None, Some(original)) => {
                 let leaf = tokio::task::block_in_place(|| self.identities.mirror(original))?;
+                let other = party.other();
                 if leaf.other_key {
-                    let other = party.other();
                     self.report.differs.push(format!("the kind of the {other}'s key cannot be mirrored"));
+                }
+                if !leaf.left_out.is_empty() {
+                    let what = leaf.left_out.join(", ");
+                    let text = format!("what the {other}'s certificate says of its issuer is not mirrored: {what}");
+                    self.report.differs.push(text);
                 }
                 self.half(party).mirrored = true;
                 (Some(leaf.certified), !leaf.other_key)

@@ -13,7 +13,8 @@ use super::mint::{Leaf, Mint};
 use super::refusals::reason;
 use super::secrets::KeyLogFile;
 use super::verify::Judge;
-use super::{Options, Party, Trust, about, pem, possession};
+use super::{Options, Party, Trust, about, now, pem, possession, stale};
+use crate::time::Timestamp;
 
 /// See the module.
 #[derive(Debug)]
@@ -53,9 +54,37 @@ impl Identities {
         let unverified =
             [(&km, "KM"), (&controller, "controller")].into_iter().filter(|(side, _)| side.judge.is_none());
         let warnings = unverified.map(|(_, who)| format!("any certificate of the {who} is believed: none is verified"));
-        let warnings = warnings.collect();
+        let mut warnings: Vec<String> = warnings.collect();
         let key_log = options.key_log.as_deref().map(KeyLogFile::open).transpose()?.map(Arc::new);
-        Ok((Some(Self { provider, key_log, mint, km, controller }), warnings))
+        let identities = Self { provider, key_log, mint, km, controller };
+        warnings.extend(identities.stale(options, &revoked, now()));
+        Ok((Some(identities), warnings))
+    }
+
+    /// What was given and will not do what it is for.
+    fn stale(
+        &self,
+        options: &Options,
+        revoked: &[CertificateRevocationListDer<'static>],
+        now: Timestamp,
+    ) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let (Some(mint), Some(directory)) = (&self.mint, &options.ca) {
+            let file = directory.display().to_string();
+            warnings.extend(stale::certificate(&file, &mint.authority.certificate, "everyone", now));
+        }
+        for (side, trust, party) in
+            [(&self.km, &options.km, Party::Km), (&self.controller, &options.controller, Party::Controller)]
+        {
+            if let (Some(shown), Some((file, _))) = (&side.shown, &trust.shown) {
+                let leaf = &shown.cert[0]; // who has a key has a certificate
+                warnings.extend(stale::certificate(&file.display().to_string(), leaf, party.the(), now));
+            }
+        }
+        let judges = [&self.km, &self.controller].into_iter().filter_map(|side| side.judge.as_ref());
+        let authorities: Vec<_> = judges.flat_map(Judge::authorities).collect();
+        warnings.extend(revoked.iter().filter_map(|list| stale::list(list, &authorities, now)));
+        warnings
     }
 
     fn side(&self, party: Party) -> &Side {

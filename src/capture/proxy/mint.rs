@@ -36,15 +36,15 @@ const CACHED: usize = 4096;
 
 /// What an issuer says of itself, or of where to ask it: of its other names, name constraints, revocation lists,
 /// freshest list, OCSP, Certificate Transparency (RFC 6962 3.3), and that it staples (RFC 7633 4).
-const ISSUERS: [ObjectIdentifier; 8] = [
-    ID_CE_ISSUER_ALT_NAME,
-    ID_CE_NAME_CONSTRAINTS,
-    ID_CE_CRL_DISTRIBUTION_POINTS,
-    ID_CE_FRESHEST_CRL,
-    ID_PE_AUTHORITY_INFO_ACCESS,
-    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.2"),
-    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.3"),
-    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.24"),
+const ISSUERS: [(ObjectIdentifier, &str); 8] = [
+    (ID_CE_ISSUER_ALT_NAME, "its other names"),
+    (ID_CE_NAME_CONSTRAINTS, "name constraints"),
+    (ID_CE_CRL_DISTRIBUTION_POINTS, "where its revocation lists are"),
+    (ID_CE_FRESHEST_CRL, "where its freshest list is"),
+    (ID_PE_AUTHORITY_INFO_ACCESS, "where to ask it (OCSP)"),
+    (ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.2"), "certificate transparency"),
+    (ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.3"), "certificate transparency (poison)"),
+    (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.24"), "that its answers are stapled"),
 ];
 /// Ed25519 (RFC 8410 3).
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
@@ -102,12 +102,15 @@ pub struct Leaf {
     pub certified: Arc<CertifiedKey>,
     /// The key is of another kind than the mirrored one's.
     pub other_key: bool,
+    /// What the mirrored one says of its issuer, who is another now.
+    pub left_out: Vec<&'static str>,
 }
 
 /// Mints, and keeps what it minted.
 #[derive(Debug)]
 pub struct Mint {
-    authority: Authority,
+    /// What signs.
+    pub authority: Authority,
     keys: Mutex<HashMap<Kind, Arc<KeyPair>>>,
     leaves: Mutex<HashMap<Vec<u8>, Leaf>>,
 }
@@ -143,11 +146,12 @@ impl Mint {
         let no_key = || io::Error::other("the key in its certificate cannot be read, so it cannot be mirrored");
         let (kind, same) = Kind::of(&read.tbs_certificate.subject_public_key_info).ok_or_else(no_key)?;
         let key = self.key(kind)?;
+        let left_out = left_out(&read);
         let certificate = self.authority.sign(mirrored(original, read, &self.authority, &key).map_err(odd)?)?;
         let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(io::Error::other)?;
         let private = aws_lc_rs::default_provider().key_provider.load_private_key(private).map_err(io::Error::other)?;
         let chain = vec![certificate, self.authority.certificate.clone()];
-        Ok(Leaf { certified: Arc::new(CertifiedKey::new(chain, private)), other_key: !same })
+        Ok(Leaf { certified: Arc::new(CertifiedKey::new(chain, private)), other_key: !same, left_out })
     }
 
     /// One key of each kind is enough: what tells minted certificates apart is what they say.
@@ -164,6 +168,17 @@ impl Mint {
 
 /// A certificate as others make them, which need not keep to every rule of RFC 5280.
 type Original = CertificateInner<Raw>;
+
+/// What a certificate says of its issuer.
+fn left_out(read: &Original) -> Vec<&'static str> {
+    let all = read.tbs_certificate.extensions.iter().flatten();
+    all.filter_map(|extension| of_issuer(extension.extn_id)).collect()
+}
+
+/// What an extension says of the issuer.
+fn of_issuer(id: ObjectIdentifier) -> Option<&'static str> {
+    ISSUERS.iter().find(|(other, _)| *other == id).map(|(_, what)| *what)
+}
 
 /// What is to be signed of the mirror of `read`, whose bytes are `original`.
 fn mirrored(original: &[u8], read: Original, authority: &Authority, key: &KeyPair) -> der::Result<TbsCertificate> {
@@ -197,7 +212,7 @@ fn extensions(
     let mut out = Vec::new();
     for mut extension in all {
         let id = extension.extn_id;
-        if of_keys.contains(&id) || ISSUERS.contains(&id) {
+        if of_keys.contains(&id) || of_issuer(id).is_some() {
             continue;
         }
         // Our authority signs no authorities, and who is none signs no certificates (RFC 5280 4.2.1.3).

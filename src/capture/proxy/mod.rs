@@ -26,6 +26,7 @@ pub mod report;
 pub mod rules;
 mod secrets;
 mod serve;
+mod stale;
 pub mod tap;
 mod verify;
 mod wire;

@@ -14,6 +14,7 @@ pub fn reason(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(minded) => format!("its certificate {}", minded_of(minded)),
         Error::NoCertificatesPresented => "it showed no certificate".to_owned(),
+        Error::InvalidMessage(error) => format!("what it sent cannot be read as TLS: {}", words(&format!("{error:?}"))),
         error => error.to_string(),
     }
 }
@@ -97,19 +98,34 @@ pub fn alert_hint(who: Party, alert: AlertDescription) -> Option<String> {
             "{this} does not trust the proxy's authority: add its ca.pem to what {this} believes, or {other}'s \
              certificate does not fit what {this} expects (compare its names)"
         )),
-        A::CertificateRequired | A::NoCertificate => Some(format!("{other} showed no certificate")),
+        A::CertificateRequired | A::NoCertificate => Some(no_certificate(other)),
         A::CertificateExpired => Some(format!("what {this} was shown for {other}'s certificate is not valid now")),
-        A::HandshakeFailure => Some(format!("{this} found nothing in common, or {other} showed no certificate")),
+        A::HandshakeFailure => Some(format!(
+            "{this} found nothing in common with what {other} offers and the proxy knows, or {}",
+            no_certificate(other)
+        )),
         A::AccessDenied => Some(format!("{this} knows the identity of {other}, and does not let it in")),
         A::UnrecognisedName => Some(format!("{this} does not go by the name that {other} asked for")),
         _ => None,
     }
 }
 
+/// Whoever has no key for what is asked for shows nothing (RFC 8446 4.4.2).
+fn no_certificate(who: &str) -> String {
+    format!("{who} showed no certificate: {NO_CERTIFICATE}")
+}
+
+/// See [`no_certificate`].
+const NO_CERTIFICATE: &str = "it has none, or its key is of a kind that the proxy does not know";
+
 /// What to do when the proxy does not believe `party` for this reason.
 pub fn believe_hint(party: Party, error: &Error) -> Option<String> {
     use CertificateError as C;
-    let Error::InvalidCertificate(minded) = error else { return None };
+    let minded = match error {
+        Error::NoCertificatesPresented => return Some(NO_CERTIFICATE.to_owned()),
+        Error::InvalidCertificate(minded) => minded,
+        _ => return None,
+    };
     let authorities = match party {
         Party::Km => "--km-ca",
         Party::Controller => "--controller-ca",

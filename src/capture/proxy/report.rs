@@ -2,16 +2,16 @@
 //! [`HandOff`], and its lines for people and for the comments of recorded packets.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use x509_parser::extensions::GeneralName;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::Party;
 use crate::escape::escaped_line;
+use crate::time::Timestamp;
+use crate::x509;
 
 /// One side's half of a hand-off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Certificate {
     pub names: Vec<String>,
     /// Key type.
     pub key: String,
-    /// When it is valid: from, to.
+    /// When it is valid: from, to, to the second (RFC 5280 4.1.2.5).
     pub validity: [String; 2],
     /// Serial number.
     pub serial: String,
@@ -82,33 +82,25 @@ impl Certificate {
             return Self { subject: "a certificate that cannot be read".to_owned(), ..Self::default() };
         };
         let names = certificate.subject_alternative_name().ok().flatten();
-        let names = names.map(|names| names.value.general_names.iter().map(name).collect()).unwrap_or_default();
+        let names = names
+            .map(|names| names.value.general_names.iter().map(x509::alternative_name).collect())
+            .unwrap_or_default();
         let validity = certificate.validity();
         Self {
-            subject: certificate.subject().to_string(),
-            issuer: certificate.issuer().to_string(),
+            subject: x509::distinguished_name(certificate.subject()),
+            issuer: x509::distinguished_name(certificate.issuer()),
             names,
             key: key(certificate.public_key()),
-            validity: [validity.not_before, validity.not_after].map(|time| time.to_string()),
+            validity: [validity.not_before, validity.not_after].map(|time| seconds(x509::time(time))),
             serial: certificate.raw_serial_as_string(),
         }
     }
 }
 
-fn name(name: &GeneralName<'_>) -> String {
-    match name {
-        GeneralName::DNSName(name) => format!("DNS:{name}"),
-        GeneralName::URI(name) => format!("URI:{name}"),
-        GeneralName::RFC822Name(name) => format!("email:{name}"),
-        GeneralName::DirectoryName(name) => format!("directory:{name}"),
-        GeneralName::IPAddress(octets) => match (<[u8; 4]>::try_from(*octets), <[u8; 16]>::try_from(*octets)) {
-            (Ok(octets), _) => format!("IP:{}", IpAddr::from(octets)),
-            (_, Ok(octets)) => format!("IP:{}", IpAddr::from(octets)),
-            _ => "IP:?".to_owned(),
-        },
-        GeneralName::OtherName(id, _) => format!("other:{id}"),
-        _ => "other".to_owned(),
-    }
+/// RFC 3339, to the second.
+fn seconds(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('.').map_or_else(|| text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 fn key(info: &SubjectPublicKeyInfo<'_>) -> String {

@@ -73,6 +73,11 @@ impl Judge {
         Ok(Self { server, client, pinned: Arc::new(authorities.to_vec()) })
     }
 
+    /// The authorities.
+    pub fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.pinned
+    }
+
     /// Whether a TLS server's chain, its own certificate first, is to be believed.
     ///
     /// # Errors
