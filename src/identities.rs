@@ -137,7 +137,8 @@ impl Said {
     fn of_part(view: View<'_>, start: usize, count: usize) -> Self {
         let kmas = vec![TextId::NONE; view.journal.connections.len()];
         let mut said = Self { kmas, several: HashSet::default(), sessions: Vec::new() };
-        for (index, record) in (0..).zip(&view.journal.records).skip(start).take(count) {
+        let end = view.journal.records.len().min(start + count);
+        for (index, record) in (start..end).map(|index| (index as u32, &view.journal.records[index])) {
             if matches!(record.code, SESSION_CREATION_NOTIFICATION | SESSION_CREATION_RESPONSE) {
                 said.sessions.push(index);
             }

@@ -278,10 +278,13 @@ pub fn start<R: Record + 'static>(
 /// Open files besides those of connections: among them what a ring removed and the analysis has yet to read.
 const OTHER_FILES: u64 = 128;
 
-/// Lets the process have as many open files as it may, two for each connection; what to warn of if those are too few.
+/// Open files of a connection: its two ends, and of one that is half-closed the end that is watched for a reset.
+const FILES: u64 = 3;
+
+/// Lets the process have as many open files as its connections need; what to warn of if those are too few.
 fn make_room(connections: usize) -> Option<String> {
     let limits = getrlimit(Resource::Nofile);
-    let needed = (connections as u64).saturating_mul(2).saturating_add(OTHER_FILES);
+    let needed = (connections as u64).saturating_mul(FILES).saturating_add(OTHER_FILES);
     let allowed = limits.maximum.unwrap_or(u64::MAX);
     if limits.current.is_none_or(|current| current >= needed) {
         return None;
@@ -290,7 +293,7 @@ fn make_room(connections: usize) -> Option<String> {
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(needed.min(allowed)), ..limits }).is_ok();
     (!raised || allowed < needed).then(|| {
         let allowed = if raised { allowed } else { limits.current.unwrap_or(u64::MAX) };
-        let enough = allowed.saturating_sub(OTHER_FILES) / 2;
+        let enough = allowed.saturating_sub(OTHER_FILES) / FILES;
         format!(
             "the system allows {allowed} open files (ulimit -n), enough for {enough} of {connections} connections: \
              raise it, or lower --max-connections"

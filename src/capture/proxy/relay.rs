@@ -237,7 +237,7 @@ impl<'a> Relay<'a> {
             }
             Ended::Alert(side, _) | Ended::Failed(side, _) => {
                 let alert = if let Ended::Alert(_, alert) = ended { Some(*alert) } else { None };
-                [*side, side.other()].into_iter().for_each(|side| self.tap.put(now, What::Finished(side)));
+                self.tap.finish(now, *side);
                 let [dialler, dialled] = self.ends.map(Shared::into_leg);
                 let (guilty, other) = if *side == Side::Dialler { (dialler, dialled) } else { (dialled, dialler) };
                 tokio::join!(guilty.leave(None), other.leave(alert));
@@ -245,7 +245,7 @@ impl<'a> Relay<'a> {
             Ended::Stopped => {
                 let both = async { tokio::join!(self.ends[0].shutdown(), self.ends[1].shutdown()) };
                 let _ = tokio::time::timeout(GOOD_BYE, both).await; // whoever does not listen is not waited for
-                [Side::Dialler, Side::Dialled].into_iter().for_each(|side| self.tap.put(now, What::Finished(side)));
+                self.tap.finish(now, Side::Dialler);
             }
         }
     }

@@ -48,11 +48,6 @@ pub async fn serve(context: Arc<Context>, stream: TcpStream, [peer, goal]: [Sock
     context.board.close(&entry, how);
 }
 
-/// Neither side sends anything more.
-fn finished(tap: &Tap) {
-    [Side::Dialler, Side::Dialled].into_iter().for_each(|side| tap.put(now(), What::Finished(side)));
-}
-
 struct Connection<'a> {
     context: &'a Context,
     entry: &'a Arc<Entry>,
@@ -98,7 +93,7 @@ impl Connection<'_> {
                 return Ok(self.told(&Ended::Reset(side)));
             }
             None => {
-                finished(tap);
+                tap.finish(now(), Side::Dialler);
                 return Ok(self.told(&Ended::Stopped));
             }
         };
@@ -188,7 +183,7 @@ impl Connection<'_> {
         tap.put(now(), What::Noted(lines));
         self.entry.handed_off(Arc::new(report));
         if let Some(refusal) = failed {
-            finished(tap);
+            tap.finish(now(), Side::Dialler);
             self.context.note(format!("{} to {}: {refusal}", self.peer, self.goal));
         }
     }

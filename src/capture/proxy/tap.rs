@@ -219,6 +219,11 @@ impl Tap {
         self.flow.opened
     }
 
+    /// Neither side sends anything more, `first` before the other.
+    pub fn finish(&self, time: Timestamp, first: Side) {
+        [first, first.other()].into_iter().for_each(|side| self.put(time, What::Finished(side)));
+    }
+
     /// Hands on what happened at `time`, if there is room for it.
     pub fn put(&self, time: Timestamp, what: What) {
         let counted = if let What::Bytes(side, bytes) = &what { Some((*side, bytes.len() as u64)) } else { None };
