@@ -31,6 +31,8 @@ pub struct Half {
 pub struct Certificate {
     /// Subject.
     pub subject: String,
+    /// Whom it is of, in a word: the common name in the subject, else the first alternative name, else the subject.
+    pub owner: String,
     /// Who signed it.
     pub issuer: String,
     /// Alternative names.
@@ -79,15 +81,19 @@ impl Certificate {
     /// What there is to say about this one.
     pub fn of(der: &CertificateDer<'_>) -> Self {
         let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else {
-            return Self { subject: "a certificate that cannot be read".to_owned(), ..Self::default() };
+            let odd = "a certificate that cannot be read".to_owned();
+            return Self { subject: odd.clone(), owner: odd, ..Self::default() };
         };
         let names = certificate.subject_alternative_name().ok().flatten();
-        let names = names
+        let names: Vec<String> = names
             .map(|names| names.value.general_names.iter().map(x509::alternative_name).collect())
             .unwrap_or_default();
         let validity = certificate.validity();
+        let subject = x509::distinguished_name(certificate.subject());
+        let common = certificate.subject().iter_common_name().find_map(|name| name.as_str().ok().map(str::to_owned));
         Self {
-            subject: x509::distinguished_name(certificate.subject()),
+            owner: common.or_else(|| names.first().cloned()).unwrap_or_else(|| subject.clone()),
+            subject,
             issuer: x509::distinguished_name(certificate.issuer()),
             names,
             key: key(certificate.public_key()),
@@ -167,7 +173,7 @@ impl Refusal {
 
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subject, names, key, issuer, validity: [from, to], serial } = self;
+        let Self { subject, names, key, issuer, validity: [from, to], serial, .. } = self;
         write!(f, "{subject}; names {}; {key}; ", names.join(", "))?;
         write!(f, "valid {from} to {to}; serial {serial}; signed by {issuer}")
     }

@@ -2,6 +2,7 @@
 
 use super::record;
 use crate::capture::proxy::panel::{Connection, Panel};
+use crate::capture::proxy::report::Half;
 use crate::tui::{SourcePanel, SourceTable};
 
 /// What there is to see of it; `problems` come first.
@@ -37,24 +38,22 @@ fn listeners(panel: &Panel) -> SourceTable {
 fn connections(panel: &Panel) -> SourceTable {
     let newest_first = || panel.connections.iter().rev();
     let details = newest_first().map(details).collect();
-    // What a narrow screen cuts off stands in the details.
-    let columns = ["No", "KM", "Controller", "State", "KM's identity", "Controller's identity", "Bytes"];
+    // What a narrow screen cuts off stands in the details, and so do the whole identities.
+    let columns = ["No", "KM", "Controller", "State", "KM is", "Controller is", "Bytes"];
     table("Connections", &columns, newest_first().map(row).collect(), details)
 }
 
 fn row(connection: &Connection) -> Vec<String> {
     let hand_off = connection.hand_off.as_deref();
-    let subject = |presented: Option<&crate::capture::proxy::report::Certificate>| {
-        presented.map_or_else(String::new, |certificate| certificate.subject.clone())
-    };
+    let owner = |half: &Half| half.presented.as_ref().map_or_else(String::new, |shown| shown.owner.clone());
     let [up, down] = connection.bytes;
     vec![
         connection.number.to_string(),
         connection.km.to_string(),
         connection.controller.to_string(),
         state(connection).split(';').next().unwrap_or_default().to_owned(),
-        subject(hand_off.and_then(|hand_off| hand_off.km.presented.as_ref())),
-        subject(hand_off.and_then(|hand_off| hand_off.controller.presented.as_ref())),
+        hand_off.map_or_else(String::new, |hand_off| owner(&hand_off.km)),
+        hand_off.map_or_else(String::new, |hand_off| owner(&hand_off.controller)),
         format!("{up} / {down}"),
     ]
 }
