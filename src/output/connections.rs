@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::Style;
 
 use super::clock::{Clock, duration};
-use super::escape::escaped;
+use super::escape::{escaped, escaped_line};
 use super::lines::{Piece, flow, paint, paragraph};
 use super::style::Styles;
 use crate::journal::{Closed, Connection, Side, Trouble, View};
@@ -99,7 +99,7 @@ pub fn below(view: View<'_>, index: u32) -> Vec<String> {
     };
     lines.extend(journal.troubles(index).iter().map(told));
     let comments = journal.comments.of_connection(index).iter();
-    lines.extend(comments.map(|comment| format!("packet {} says: {}", comment.packet, escaped(&comment.text))));
+    lines.extend(comments.map(|comment| format!("packet {} says: {}", comment.packet, escaped_line(&comment.text))));
     lines
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::escape::{escaped, escaped_json, width};
+use super::escape::{escaped, escaped_json, escaped_line, width};
 use super::lines::{Piece, flow, pad, paint};
 use super::style::Styles;
 use crate::diagnostic::Severity;
@@ -42,7 +42,7 @@ pub fn write(out: &mut String, view: View<'_>, index: u32, decoded: &Decoded, st
     for comment in view.journal.comments.of_packet(record.connection, record.packet) {
         out.push_str(INDENT);
         paint(out, "comment:", styles.dim);
-        let _ = writeln!(out, " {}", escaped(&comment.text));
+        let _ = writeln!(out, " {}", escaped_line(&comment.text));
     }
 }
 

@@ -307,20 +307,51 @@ fn a_reset_of_the_client_amid_the_hand_shake_reaches_the_server() {
         let name = ServerName::try_from(name(Party::Controller)).unwrap();
         let mut client = ClientConnection::new(client_config(version, &pki.endpoint(Party::Km)), name).unwrap();
         client.write_tls(&mut km).unwrap();
-        let server = server_config(version, &pki.endpoint(Party::Controller));
-        let mut server = rustls::ServerConnection::new(server).unwrap();
-        while server.wants_read() && !server.wants_write() {
-            server.read_tls(&mut controller).unwrap();
-            server.process_new_packets().unwrap();
-        }
-        while server.wants_write() {
-            server.write_tls(&mut controller).unwrap();
-        }
+        answer_hello(&pki, version, &mut controller);
         // By now the server's first flight is on its way to the KM, in the proxy's words.
         km.read_exact(&mut [0; 5]).unwrap();
         reset(km);
         assert!(is_reset(&mut controller), "{version:?}");
         until("it is said", || proxy.said().contains("the KM refused the controller: it ended the connection"));
+        assert_eq!(proxy.closed(), "rst");
+    }
+}
+
+/// The server's first flight.
+fn answer_hello(pki: &Pki, version: Version, controller: &mut TcpStream) {
+    let server = server_config(version, &pki.endpoint(Party::Controller));
+    let mut server = rustls::ServerConnection::new(server).unwrap();
+    while server.wants_read() && !server.wants_write() {
+        server.read_tls(controller).unwrap();
+        server.process_new_packets().unwrap();
+    }
+    while server.wants_write() {
+        server.write_tls(controller).unwrap();
+    }
+}
+
+#[test]
+fn a_reset_of_the_server_reaches_a_client_that_has_finished() {
+    let pki = Pki::new(Kind::P256);
+    for version in VERSIONS {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Proxy::before(listener.local_addr().unwrap(), pki.options());
+        let mut km = proxy.dial();
+        let name = ServerName::try_from(name(Party::Controller)).unwrap();
+        let mut client = ClientConnection::new(client_config(version, &pki.endpoint(Party::Km)), name).unwrap();
+        let shaking = std::thread::spawn(move || {
+            client.complete_io(&mut km).unwrap();
+            km
+        });
+        let mut controller = patient(listener.accept().unwrap().0);
+        answer_hello(&pki, version, &mut controller);
+        controller.read_exact(&mut [0; 5]).unwrap();
+        reset(controller);
+        assert!(is_reset(&mut shaking.join().unwrap()), "{version:?}");
+        // In TLS 1.3 a client has done its part once its Finished is written.
+        let told = ["the controller refused the KM: it ended the connection", "reset by the controller"];
+        until("it is said", || told.iter().any(|told| proxy.said().contains(told)));
+        assert_eq!(proxy.closed(), "rst");
     }
 }
 
@@ -336,6 +367,7 @@ fn a_reset_amid_the_hand_shake_reaches_the_other_side() {
     reset(controller);
     assert!(is_reset(&mut km));
     until("it is said", || proxy.said().contains("the controller refused the KM: it ended the connection"));
+    assert_eq!(proxy.closed(), "rst");
 }
 
 #[test]

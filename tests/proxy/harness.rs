@@ -83,6 +83,12 @@ impl Proxy {
         comments.iter().map(|comment| comment["text"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Stops it, and tells how the first connection ended, as the analysis reads the recording.
+    pub fn closed(&self) -> String {
+        self.running.finish();
+        analyze_file(&self.capture(), PLAIN).connections()[0]["closed"].as_str().unwrap().to_owned()
+    }
+
     /// What was said so far.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().join("\n")

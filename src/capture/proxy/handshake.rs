@@ -21,7 +21,7 @@ use tokio_rustls::{FallibleAccept, FallibleConnect, LazyConfigAcceptor, TlsConne
 use super::detect::Hello;
 use super::gate::{Gate, Keeper};
 use super::identities::Identities;
-use super::leg::{Leg, refuse};
+use super::leg::Leg;
 use super::peek::Flight;
 use super::refusals::{alert_hint, alert_of, believe_hint, reason};
 use super::report::{Certificate, Half, HandOff, Refusal};
@@ -51,8 +51,11 @@ pub struct Shake<'a> {
 }
 
 /// It failed; everyone was told, and the report says how.
-#[derive(Debug)]
-pub struct Failed;
+#[derive(Debug, Default)]
+pub struct Failed {
+    /// Who broke the connection off, if nobody ended it.
+    pub reset: Option<Party>,
+}
 
 impl<'a> Shake<'a> {
     /// None if nothing that is offered can be opened: an older TLS, or suites without forward secrecy.
@@ -80,7 +83,7 @@ impl<'a> Shake<'a> {
         let connect = self.connect(server.gated(gate), &side, secrets.clone());
         let mut connect = match connect {
             Ok(connect) => connect,
-            Err(error) => return Err(self.broke(client, &io::Error::other(error)).await),
+            Err(error) => return Err(self.server_broke(Leg::Plain(client), &io::Error::other(error)).await),
         };
         let flight = tokio::select! {
             done = &mut connect => return Err(self.no_flight(client, done.err()).await),
@@ -118,7 +121,7 @@ impl<'a> Shake<'a> {
         if let Err(error) = self.show_server(&side, &accepted).await {
             self.refused("the proxy", self.parties.client, None, error.to_string(), None);
             Leg::Server(Box::new(accepted)).leave(Some(AlertDescription::InternalError)).await;
-            return Err(Failed);
+            return Err(Failed::default());
         }
         let _ = keeper.release.send(Ok(())); // the gate is in `connect`, which is here
         match connect.await {
@@ -129,9 +132,7 @@ impl<'a> Shake<'a> {
             }
             Err((error, wire)) => {
                 let error = last_alert(wire, error).await;
-                let alert = self.server_failed(&error);
-                Leg::Server(Box::new(accepted)).leave(alert).await;
-                Err(Failed)
+                Err(self.server_broke(Leg::Server(Box::new(accepted)), &error).await)
             }
         }
     }
@@ -255,16 +256,18 @@ impl<'a> Shake<'a> {
     async fn no_flight(&mut self, client: Wire, error: Option<(io::Error, Wire)>) -> Failed {
         let error = error.map(|(error, _)| error);
         let error = error.unwrap_or_else(|| io::Error::other("it showed no certificate that could be mirrored"));
-        self.broke(client, &error).await
+        self.server_broke(Leg::Plain(client), &error).await
     }
 
-    async fn broke(&mut self, client: Wire, error: &io::Error) -> Failed {
-        match self.server_failed(error) {
-            Some(alert) => refuse(client, alert).await,
-            None if error.kind() == io::ErrorKind::ConnectionReset => client.reset_on_drop(),
-            None => Leg::Plain(client).leave(None).await,
+    /// The server's side came to nothing, as the client is to see.
+    async fn server_broke(&mut self, mut client: Leg, error: &io::Error) -> Failed {
+        let alert = self.server_failed(error);
+        if error.kind() == io::ErrorKind::ConnectionReset {
+            client.wire().reset_on_drop();
+            return Failed { reset: Some(self.parties.server) };
         }
-        Failed
+        client.leave(alert).await;
+        Failed::default()
     }
 
     /// What the server, or we at its side, minded; and the alert that the client is to see.
@@ -312,12 +315,14 @@ impl<'a> Shake<'a> {
                 self.refused(client.the(), server, None, format!("it ended the connection: {error}"), None);
                 let kind = error.kind();
                 let _ = keeper.release.send(Err(kind.into())); // as above
-                if let (io::ErrorKind::ConnectionReset, Err((_, wire))) = (kind, connect.await) {
-                    wire.reset_on_drop();
+                let gone = connect.await.err();
+                if kind == io::ErrorKind::ConnectionReset {
+                    gone.inspect(|(_, wire)| wire.reset_on_drop());
+                    return Failed { reset: Some(client) };
                 }
             }
         }
-        Failed
+        Failed::default()
     }
 
     fn refused(&mut self, who: &str, whom: Party, alert: Option<AlertDescription>, why: String, hint: Option<String>) {
@@ -372,8 +377,8 @@ async fn turned_away(
     side.refuse(alert);
     let _ = keeper.release.send(Ok(())); // the gate is in `connect`, which is here
     let told = async { drop(connect.await) };
-    tokio::join!(told, refuse(client, alert));
-    Failed
+    tokio::join!(told, Leg::Plain(client).leave(Some(alert)));
+    Failed::default()
 }
 
 /// The versions that these suites are of.

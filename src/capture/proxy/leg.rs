@@ -16,15 +16,6 @@ use super::wire::Wire;
 /// How long a good-bye may take.
 pub const GOOD_BYE: Duration = Duration::from_millis(500);
 
-/// Ends a hand-shake that has not begun to encrypt, and says why.
-pub async fn refuse(mut wire: Wire, alert: AlertDescription) {
-    let end = async {
-        wire.write_all(&alert::plain(alert)).await?;
-        wire.end().await
-    };
-    let _ = tokio::time::timeout(GOOD_BYE, end).await; // whoever does not listen is not waited for
-}
-
 /// See the module.
 #[derive(Debug)]
 pub enum Leg {
@@ -54,7 +45,7 @@ impl Leg {
         }
     }
 
-    /// Ends the connection; with TLS, `alert` says why.
+    /// Ends the connection. `alert` says why; where nothing is encrypted, in a hand-shake that did not come so far.
     pub async fn leave(self, alert: Option<AlertDescription>) {
         let (mut wire, connection) = match self {
             Self::Plain(wire) => (wire, None),
@@ -67,7 +58,10 @@ impl Leg {
                 (wire, Some(rustls::Connection::from(connection)))
             }
         };
-        let record = connection.zip(alert).and_then(|(connection, alert)| alert::sealed(connection, alert));
+        let record = alert.and_then(|alert| match connection {
+            None => Some(alert::plain(alert).to_vec()),
+            Some(connection) => alert::sealed(connection, alert),
+        });
         let end = async {
             wire.write_all(&record.unwrap_or_default()).await?;
             wire.end().await

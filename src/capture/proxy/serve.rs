@@ -1,5 +1,6 @@
 //! One connection, from when it is accepted to its end.
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::detect::{Kind, detect};
-use super::handshake::{Roles, Shake};
+use super::handshake::{Failed, Roles, Shake};
 use super::leg::Leg;
 use super::listen::dialler;
 use super::panel::Entry;
@@ -61,7 +62,7 @@ impl Connection<'_> {
     async fn run(&self, stream: TcpStream, tap: &Tap) -> String {
         let result = self.relay(stream, tap).await;
         result.unwrap_or_else(|error| {
-            self.context.note(format!("{} to {}: {error}", self.peer, self.goal));
+            self.note(&error);
             error.to_string()
         })
     }
@@ -135,7 +136,6 @@ impl Connection<'_> {
             why: "its alert says so".to_owned(),
             hint: alert_hint(who, alert),
         };
-        self.tell(&[refusal.line()]);
         tap.put(now(), What::Noted(vec![refusal.line()]));
         self.entry.refused(refusal);
     }
@@ -156,7 +156,7 @@ impl Connection<'_> {
             };
             let told = format!("TLS, passed on unopened: {why}");
             if identities.is_some() {
-                self.context.note(format!("{} to {}: {told}", self.peer, self.goal));
+                self.note(&told);
             }
             tap.put(now(), What::Noted(vec![told]));
             return Some(ends.map(Leg::Plain));
@@ -168,8 +168,16 @@ impl Connection<'_> {
         let shaken = timeout(patience, shake.run(client, server)).await;
         let late = shaken.is_err();
         self.handed_off(shake.report, late, tap);
-        let legs = shaken.ok()?.ok()?;
-        Some(if turned { [legs.server, legs.client] } else { [legs.client, legs.server] })
+        let failed = match shaken {
+            Ok(Ok(Roles { client, server })) => return Some(if turned { [server, client] } else { [client, server] }),
+            Ok(Err(failed)) => failed,
+            Err(_) => Failed::default(),
+        };
+        match failed.reset {
+            Some(party) => tap.put(now(), What::Reset(self.side(party))),
+            None => tap.finish(now(), Side::Dialler),
+        }
+        None
     }
 
     /// Puts the report where it is looked for.
@@ -178,21 +186,26 @@ impl Connection<'_> {
             let refusal = report.refusal_of_silence(self.context.options.handshake);
             report.refusal.get_or_insert(refusal);
         }
-        let (failed, lines) = (report.refusal.as_ref().map(ToString::to_string), report.lines());
-        self.tell(&lines);
-        tap.put(now(), What::Noted(lines));
-        self.entry.handed_off(Arc::new(report));
-        if let Some(refusal) = failed {
-            tap.finish(now(), Side::Dialler);
-            self.context.note(format!("{} to {}: {refusal}", self.peer, self.goal));
+        let lines = report.lines();
+        // The last line, the refusal, is said in any case.
+        let told = lines.len() - usize::from(report.refusal.is_some());
+        if self.context.options.reports {
+            lines[..told].iter().for_each(|line| (self.context.say)(&self.of_this(line)));
         }
+        tap.put(now(), What::Noted(lines));
+        if let Some(refusal) = &report.refusal {
+            self.note(refusal);
+        }
+        self.entry.handed_off(Arc::new(report));
     }
 
-    /// Says what stands in the hand-off report, where that is asked for.
-    fn tell(&self, lines: &[String]) {
-        if self.context.options.reports {
-            lines.iter().for_each(|line| (self.context.say)(&format!("{} to {}: {line}", self.peer, self.goal)));
-        }
+    /// Says something about this connection.
+    fn note(&self, what: impl Display) {
+        self.context.note(self.of_this(what));
+    }
+
+    fn of_this(&self, what: impl Display) -> String {
+        format!("{} to {}: {what}", self.peer, self.goal)
     }
 
     async fn dial(&self) -> io::Result<TcpStream> {
@@ -207,6 +220,10 @@ impl Connection<'_> {
             Side::Dialler => self.dialler,
             Side::Dialled => self.dialler.other(),
         }
+    }
+
+    fn side(&self, party: Party) -> Side {
+        if party == self.dialler { Side::Dialler } else { Side::Dialled }
     }
 
     /// How it ended, in words; what is out of the ordinary is said.
@@ -229,7 +246,7 @@ impl Connection<'_> {
             }
             Ended::Failed(side, why) => format!("TLS with {} broke: {why}", self.party(*side).the()),
         };
-        self.context.note(format!("{} to {}: {text}", self.peer, self.goal));
+        self.note(&text);
         text
     }
 }
