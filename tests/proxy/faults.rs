@@ -389,7 +389,7 @@ fn a_controller_that_does_not_shake_hands_is_given_up() {
 fn a_controller_that_answers_with_something_else_is_not_waited_for() {
     let pki = Pki::new(Kind::P256);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let options = Options { handshake: PATIENCE, ..pki.options() };
+    let options = Options { handshake: PATIENCE, reports: true, ..pki.options() };
     let proxy = Proxy::before(listener.local_addr().unwrap(), options);
     let mut km = proxy.dial();
     let mut controller: TcpStream = patient(listener.accept().unwrap().0);
@@ -399,6 +399,10 @@ fn a_controller_that_answers_with_something_else_is_not_waited_for() {
     let alert = read_to_end(&mut km);
     assert_eq!(alert.first(), Some(&21), "an alert, {alert:02x?}");
     until("it is said", || proxy.said().contains("the proxy refused the controller"));
+    proxy.running.finish();
+    let said = proxy.said();
+    assert!(said.contains("TLS client: KM, which asks for controller"), "{said}");
+    assert_eq!(said.matches("refused").count(), 1, "{said}");
 }
 
 #[test]
