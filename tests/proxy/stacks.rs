@@ -146,7 +146,7 @@ impl Server {
     }
 
     /// When the client has asked: answers, where the program does not by itself.
-    fn answer(&mut self) {
+    pub fn answer(&mut self) {
         if let Self::Program(_, program, Stack::OpenSsl) = self {
             program.wait_for(ASKED.trim());
             program.say(ANSWERED);

@@ -4,7 +4,8 @@
 //!
 //! We offer the server what the client offered us. The server's first flight is seen by a [`gate`](super::gate), and
 //! held there. The client is offered what the server chose, and shown the mirror of its certificate. Once the client
-//! has shown its own, the server is let on, and shown the mirror of that.
+//! has shown its own, the server is let on, and shown the mirror of that. In TLS 1.2, where the server has the last word,
+//! the client hears ours when the server has said its own.
 
 use std::io;
 use std::net::IpAddr;
@@ -111,9 +112,11 @@ impl<'a> Shake<'a> {
                 return Err(turned_away(client, connect, keeper, &side, alert).await);
             }
         };
+        let has_last_word = flight.version == Some(ProtocolVersion::TLSv1_2);
+        let client = if has_last_word { client.keeping_last_flight() } else { client };
         let accepted = accept(client, config).await;
         self.half(self.parties.client).presented = verifier.presented().map(Certificate::of);
-        let accepted = match accepted {
+        let mut accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => return Err(self.client_failed(connect, keeper, &side, &error).await),
         };
@@ -128,6 +131,7 @@ impl<'a> Shake<'a> {
             Ok(stream) => {
                 self.negotiated(self.parties.server, stream.get_ref().1);
                 self.compare();
+                let _ = accepted.get_mut().0.send_last_flight().await; // a client that is gone is found gone soon
                 Ok(Roles { client: Leg::Server(Box::new(accepted)), server: Leg::Client(Box::new(stream)) })
             }
             Err((error, wire)) => {

@@ -45,7 +45,7 @@ impl Leg {
         }
     }
 
-    /// Ends the connection. `alert` says why; where nothing is encrypted, in a hand-shake that did not come so far.
+    /// Ends the connection. `alert` says why: in plain where nothing is encrypted, as a hand-shake did not come so far.
     pub async fn leave(self, alert: Option<AlertDescription>) {
         let (mut wire, connection) = match self {
             Self::Plain(wire) => (wire, None),
@@ -58,7 +58,8 @@ impl Leg {
                 (wire, Some(rustls::Connection::from(connection)))
             }
         };
-        let record = alert.and_then(|alert| match connection {
+        let encrypts = !wire.forget_last_flight();
+        let record = alert.and_then(|alert| match connection.filter(|_| encrypts) {
             None => Some(alert::plain(alert).to_vec()),
             Some(connection) => alert::sealed(connection, alert),
         });

@@ -21,6 +21,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Last words that are longer are none.
 const LAST_WORDS: usize = 64 * 1024;
 
+/// A record type (RFC 5246 6.2.1).
+const CHANGE_CIPHER_SPEC: u8 = 20;
+
 /// What of a socket's bytes the peer has not acknowledged (SIOCOUTQ, tcp(7)).
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[allow(unsafe_code)]
@@ -48,6 +51,29 @@ pub struct Wire {
     pub ended: bool,
     /// What holds bytes back during a hand-shake.
     gate: Option<Box<Gate>>,
+    last_flight: Option<LastFlight>,
+}
+
+/// What a TLS 1.2 server says last in a hand-shake, kept until it may go.
+#[derive(Debug, Default)]
+struct LastFlight {
+    spoke: bool,
+    /// The client has answered: what is written now begins a record.
+    answered: bool,
+    kept: Vec<u8>,
+}
+
+impl LastFlight {
+    /// Keeps `bytes` if they are of it: from ChangeCipherSpec on (RFC 5246 7.3), but no alert.
+    fn keeps(&mut self, bytes: &[u8]) -> bool {
+        let begins = self.answered && bytes.first() == Some(&CHANGE_CIPHER_SPEC);
+        let is_it = begins || !self.kept.is_empty();
+        if is_it {
+            self.kept.extend_from_slice(bytes);
+        }
+        self.spoke = true;
+        is_it
+    }
 }
 
 impl Wire {
@@ -57,7 +83,7 @@ impl Wire {
         stream.set_nodelay(true)?;
         SockRef::from(&stream).set_out_of_band_inline(true)?;
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
-        Ok(Self { stream, ahead: Vec::new(), given: 0, ended: false, gate: None })
+        Ok(Self { stream, ahead: Vec::new(), given: 0, ended: false, gate: None, last_flight: None })
     }
 
     /// Waits for more, to be looked at and given later.
@@ -96,6 +122,23 @@ impl Wire {
     pub fn gated(mut self, gate: Gate) -> Self {
         self.gate = Some(Box::new(gate));
         self
+    }
+
+    /// From here on, what a TLS 1.2 server says last is kept.
+    pub fn keeping_last_flight(mut self) -> Self {
+        self.last_flight = Some(LastFlight::default());
+        self
+    }
+
+    /// Sends what was kept.
+    pub async fn send_last_flight(&mut self) -> io::Result<()> {
+        let kept = self.last_flight.take().unwrap_or_default().kept;
+        self.stream.write_all(&kept).await
+    }
+
+    /// Forgets what was kept; whether anything was.
+    pub fn forget_last_flight(&mut self) -> bool {
+        self.last_flight.take().is_some_and(|flight| !flight.kept.is_empty())
     }
 
     /// When dropped, the peer is to see a reset.
@@ -156,6 +199,9 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(flight) = &mut self.last_flight {
+            flight.answered = flight.spoke;
+        }
         let allowed = ready!(self.poll_allowed(cx))?;
         if self.given < allowed {
             let end = allowed.min(self.given + buffer.remaining());
@@ -175,6 +221,9 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.last_flight.as_mut().is_some_and(|flight| flight.keeps(bytes)) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
