@@ -280,7 +280,7 @@ impl State {
                 self.show(Tab::Messages, view);
                 self.panes.insert(Tab::Messages, Pane::Fields);
             }
-            (_, Pane::List) => _ = self.panes.insert(self.tab, Pane::Fields),
+            (Tab::Messages, Pane::List) => _ = self.panes.insert(Tab::Messages, Pane::Fields),
             (_, Pane::Fields) => {
                 let folded = self.messages.line().is_some_and(|line| line.is_folded(&self.messages.toggled));
                 self.messages.fold(folded);

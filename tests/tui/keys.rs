@@ -209,3 +209,10 @@ fn what_a_command_takes_is_completed_behind_its_name() {
     assert_eq!(typed("'follow~KMA-1 tab"), "follow KMA-1");
     assert_eq!(typed("'pause~x tab"), "pause x");
 }
+
+#[test]
+fn enter_takes_no_cursor_away_where_nothing_can_be_opened() {
+    let statistics = |keys: &str| Screen::of("session.pcapng", (80, 12)).keys(keys).text();
+    assert_eq!(statistics("6 enter down"), statistics("6 down"));
+    assert_ne!(statistics("6 down"), statistics("6"));
+}
