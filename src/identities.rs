@@ -9,6 +9,7 @@
 //! - Whoever is called two names at one address is called by the address: it may be several.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::resume_unwind;
 
@@ -297,8 +298,17 @@ impl<'a> Identities<'a> {
                 telling.push((end, record, parameter));
             }
         }
-        let names = mapped(&telling, threads, |&(_, record, parameter)| self.view.value_of(record, parameter));
-        telling.into_iter().zip(names).for_each(|((end, ..), name)| self.learn_km(end, name.as_deref().unwrap_or("")));
+        let told = mapped(&telling, threads, |&(_, record, parameter)| {
+            let told = self.view.value_of(record, parameter);
+            told.map(|told| escaped(told.trim()).into_owned()).filter(|name| !name.is_empty())
+        });
+        let names = &mut self.learned.to_mut().names;
+        names.reserve(looked_at.len());
+        for ((end, ..), name) in telling.iter().zip(told) {
+            if let Some(name) = name {
+                learn_km(names.entry(*end), name);
+            }
+        }
     }
 
     /// The KM at another connection that the session message `index` tells the name of, if that is not known.
@@ -315,18 +325,6 @@ impl<'a> Identities<'a> {
     /// Whether no KM ID can change what a KM is called.
     fn is_settled(&self, end: &Endpoint) -> bool {
         matches!(self.learned.names.get(end), Some(Name::Kma(_) | Name::Several))
-    }
-
-    fn learn_km(&mut self, end: Endpoint, told: &str) {
-        let name = escaped(told.trim()).into_owned();
-        if name.is_empty() {
-            return;
-        }
-        let names = &mut self.learned.to_mut().names;
-        match names.entry(end).or_insert_with(|| Name::Km(name.clone())) {
-            Name::Km(known) if *known != name => _ = names.insert(end, Name::Several),
-            _ => {}
-        }
     }
 
     /// The first message of the only other procedure of the same session that begins with `code`.
@@ -360,6 +358,18 @@ impl<'a> Identities<'a> {
         learned.listening = ends.iter().filter(|(_, listens)| *listens).map(|&(end, _)| end).collect();
         let names: HashSet<String> = ends.iter().map(|&(end, _)| learned.controller(end)).collect();
         learned.controllers = names.len();
+    }
+}
+
+/// What is called `name` may have been called something else before.
+fn learn_km(known: Entry<'_, Endpoint, Name>, name: String) {
+    match known {
+        Entry::Vacant(unknown) => _ = unknown.insert(Name::Km(name)),
+        Entry::Occupied(mut known) => {
+            if matches!(known.get(), Name::Km(known) if *known != name) {
+                known.insert(Name::Several);
+            }
+        }
     }
 }
 
