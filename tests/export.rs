@@ -131,6 +131,7 @@ fn shells_and_manuals_know_every_command() {
     assert!(run(folder.path(), &["man", "."]).status.success());
     let page = std::fs::read_to_string(folder.path().join("ckscope-stats.1")).unwrap();
     assert!(page.contains(".TH") && page.contains("interval"), "{page}");
+    assert!(page.contains("CKSCOPE_TIMEOUT=20") && page.contains("ckscope.toml"), "{page}");
 }
 
 /// `read` and `export` are of the same messages; that the interface's are, too, stands with its tests.

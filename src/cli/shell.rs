@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::Shell as Generator;
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 
 use super::Cli;
 
@@ -63,6 +64,18 @@ impl CompletionsArgs {
     }
 }
 
+/// See [`settings`](super::settings).
+const ENVIRONMENT: [(&str, &str); 3] = [
+    ("CKSCOPE_OPTION", "Default of an option: CKSCOPE_TIMEOUT=20 for --timeout 20. The command line goes before it."),
+    ("CKSCOPE_CONFIG", "The configuration file; empty for none."),
+    ("NO_COLOR", "Without colour, unless --color asks for it."),
+];
+/// See [`settings`](super::settings).
+const FILES: [(&str, &str); 1] = [(
+    "~/.config/ckscope/ckscope.toml",
+    "Keys, colours and columns of the interface, and defaults of options: [options], and [options.COMMAND] before it.",
+)];
+
 /// Where to.
 #[derive(Args, Debug)]
 pub struct ManArgs {
@@ -82,7 +95,7 @@ impl ManArgs {
         match self.directory {
             None => {
                 let mut out = super::out::buffered();
-                Man::new(command).render(&mut out)?;
+                page(command, &mut out)?;
                 out.flush()?;
             }
             Some(directory) => {
@@ -94,13 +107,26 @@ impl ManArgs {
     }
 }
 
+/// The page of `command`, and where else its options come from.
+fn page(command: clap::Command, out: &mut dyn Write) -> std::io::Result<()> {
+    Man::new(command).render(out)?;
+    let mut roff = Roff::new();
+    for (title, entries) in [("ENVIRONMENT", &ENVIRONMENT[..]), ("FILES", &FILES)] {
+        roff.control("SH", [title]);
+        for (name, meaning) in entries {
+            roff.control("TP", []).text([roman(*name)]).text([roman(*meaning)]);
+        }
+    }
+    roff.to_writer(out)
+}
+
 /// The page of `command`, and those of what is below it; built commands are called `ckscope-read`.
 fn write_pages(command: &clap::Command, directory: &Path) -> anyhow::Result<()> {
-    let mut page = Vec::new();
-    Man::new(command.clone()).render(&mut page)?;
+    let mut text = Vec::new();
+    page(command.clone(), &mut text)?;
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let path = directory.join(format!("{name}.1"));
-    std::fs::write(&path, page).with_context(|| path.display().to_string())?;
+    std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     let told = |command: &&clap::Command| !command.is_hide_set() && command.get_name() != "help";
     command.get_subcommands().filter(told).try_for_each(|inner| write_pages(inner, directory))
 }
