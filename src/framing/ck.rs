@@ -12,7 +12,7 @@ use super::grade::{Habits, length_without_header, swallower};
 use super::header::{CommandCodes, HEADER, Header, MAX_LENGTH};
 use super::json;
 use super::pdu::{Pdu, Truncation};
-use crate::place::Place;
+use super::run::Run;
 use crate::stream::{Backlog, GapCause, Piece, Stamp};
 
 /// Bytes looked at before a stream that shows no message is taken for another protocol: a stream joined inside the
@@ -492,19 +492,4 @@ struct Gap {
     bytes: u64,
     cause: GapCause,
     until: Option<Stamp>,
-}
-
-/// Bytes of one packet.
-#[derive(Clone, Copy)]
-struct Run<'a> {
-    bytes: &'a [u8],
-    place: Option<Place>,
-    stamp: Stamp,
-}
-
-impl Run<'_> {
-    fn advance(&mut self, count: usize) {
-        self.bytes = &self.bytes[count..];
-        self.place = self.place.map(|place| place.plus(count as u64));
-    }
 }

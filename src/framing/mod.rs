@@ -8,6 +8,7 @@ mod header;
 pub mod http2;
 mod json;
 mod pdu;
+mod run;
 
 pub use ck::Framer;
 pub use header::{CommandCodes, HEADER, Header, MAX_LENGTH};

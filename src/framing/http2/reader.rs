@@ -5,7 +5,7 @@ use super::event::ProblemKind;
 use super::frame::{Chain, DEFAULT_MAX_LENGTH, FrameHeader, HEADER, PREFACE, chain, flag, kind};
 use super::grpc::Chunk;
 use crate::framing::Truncation;
-use crate::place::Place;
+use crate::framing::run::Run;
 use crate::stream::{Backlog, GapCause, Piece, Stamp};
 
 /// The largest header block kept, in bytes; a frame's part of one, too.
@@ -85,20 +85,6 @@ pub struct Reader {
     budget: usize,
     max_length: u32,
     tally: Tally,
-}
-
-#[derive(Clone, Copy)]
-struct Run<'a> {
-    bytes: &'a [u8],
-    place: Option<Place>,
-    stamp: Stamp,
-}
-
-impl Run<'_> {
-    fn advance(&mut self, count: usize) {
-        self.bytes = &self.bytes[count..];
-        self.place = self.place.map(|place| place.plus(count as u64));
-    }
 }
 
 impl Reader {
