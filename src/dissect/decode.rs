@@ -1,7 +1,8 @@
 //! The full decoding of one message, when something shows it or filters on it.
 
 use super::definition::{CommandCode, Definitions, ParameterId};
-use super::payload::{About, Observer, Payload, Summary, walk};
+use super::payload::{About, Meaning, Observer, Payload, Summary, walk};
+use super::scan::Outline;
 use super::value::Value;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 
@@ -47,7 +48,7 @@ impl Decoded {
     pub fn new(definitions: &Definitions, code: CommandCode, payload: Payload<'_>) -> Self {
         let message = definitions.message(code).map(|(_, message)| message);
         let mut pass = DecodePass { definitions, decoded: Self::default() };
-        let summary = walk(definitions, message, payload, &mut pass);
+        let summary = walk(definitions, message, payload, &mut Outline::default(), &mut pass);
         Self { summary, ..pass.decoded }
     }
 
@@ -66,7 +67,7 @@ pub fn value_of(
 ) -> Option<String> {
     let message = definitions.message(code).map(|(_, message)| message);
     let mut pass = FindPass { wanted: parameter, found: None };
-    walk(definitions, message, payload, &mut pass);
+    walk(definitions, message, payload, &mut Outline::default(), &mut pass);
     pass.found
 }
 
@@ -76,12 +77,8 @@ struct FindPass {
 }
 
 impl Observer for FindPass {
-    fn resolve(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId> {
-        definitions.parameter_named(name)
-    }
-
-    fn entry(&mut self, _name: &str, parameter: Option<ParameterId>, _row: Option<usize>, value: Value<'_>) {
-        if parameter == Some(self.wanted) {
+    fn entry(&mut self, _name: &str, meaning: Meaning, value: Value<'_>) {
+        if meaning.parameter == Some(self.wanted) {
             self.found = Some(shown(value));
         }
     }
@@ -100,13 +97,16 @@ struct DecodePass<'a> {
 }
 
 impl Observer for DecodePass<'_> {
-    fn resolve(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId> {
-        definitions.parameter_named(name)
-    }
-
-    fn entry(&mut self, name: &str, parameter: Option<ParameterId>, row: Option<usize>, value: Value<'_>) {
+    fn entry(&mut self, name: &str, meaning: Meaning, value: Value<'_>) {
+        let Meaning { parameter, row, .. } = meaning;
         let (json, shown) = (value.compact().into_owned(), shown(value));
-        self.decoded.entries.push(Entry { name: name.to_owned(), parameter, row, value: json, shown });
+        self.decoded.entries.push(Entry {
+            name: name.to_owned(),
+            parameter,
+            row: row.map(usize::from),
+            value: json,
+            shown,
+        });
     }
 
     fn finding(&mut self, severity: Severity, code: Code, about: About<'_>, text: &dyn Fn() -> String) {

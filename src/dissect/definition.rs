@@ -321,7 +321,8 @@ impl Definitions {
     /// Whether a Response with this text means success.
     pub fn means_success(&self, text: &str) -> bool {
         let text = text.trim();
-        if text.parse::<f64>() == Ok(0.0) {
+        let is_number = || text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'));
+        if is_number() && text.parse::<f64>() == Ok(0.0) {
             return true;
         }
         self.success.iter().any(|word| {

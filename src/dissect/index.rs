@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::definition::{CommandCode, Definitions, IDENTIFIERS, Identifier, ParameterId, Role};
-use super::payload::{About, Observer, Outcome, Payload, walk};
-use super::value::Value;
+use super::definition::{CommandCode, Definitions, IDENTIFIERS, Identifier, Message, ParameterId, Role};
+use super::payload::{About, Meaning, Observer, Outcome, Payload, walk};
+use super::scan::Outline;
+use super::value::{Value, trimmed};
 use crate::diagnostic::{Code, CodeSet, Severity};
 
 /// Spellings of names remembered; a capture has a few dozen, and a hostile one gains nothing by more.
@@ -71,7 +72,7 @@ type Spellings = HashMap<Box<str>, Option<ParameterId>, RandomState>;
 
 /// Per message of the definitions: the names that its last payload had, in order. Senders write each kind of message
 /// alike, so the next one's names are found by comparing instead of hashing.
-type Predictions = Vec<Vec<(Box<str>, Option<ParameterId>)>>;
+type Predictions = Vec<Vec<(Box<str>, Meaning)>>;
 
 /// Names predicted per message; no table has as many.
 const MAX_PREDICTED: usize = 16;
@@ -82,6 +83,8 @@ pub struct Indexer {
     definitions: Arc<Definitions>,
     spellings: Spellings,
     predictions: Predictions,
+    /// Memory to read payloads in.
+    outline: Outline,
     /// Hashes key IDs: seeded by chance, so that nobody can make two collide.
     hasher: RandomState,
 }
@@ -90,7 +93,7 @@ impl Indexer {
     /// An indexer; those that share a `hasher` hash key IDs alike.
     pub fn new(definitions: Arc<Definitions>, hasher: RandomState) -> Self {
         let predictions = vec![Vec::new(); definitions.messages.len()];
-        Self { definitions, spellings: HashMap::default(), predictions, hasher }
+        Self { definitions, spellings: HashMap::default(), predictions, outline: Outline::default(), hasher }
     }
 
     /// The definitions that it reads by.
@@ -100,21 +103,20 @@ impl Indexer {
 
     /// Reads one payload; its identifiers go to `texts`.
     pub fn index(&mut self, code: CommandCode, payload: Payload<'_>, texts: &mut Texts) -> Facts {
-        let Self { definitions, spellings, predictions, hasher } = self;
+        let Self { definitions, spellings, predictions, outline, hasher } = self;
         let found = definitions.message(code);
         let predicted = found.and_then(|(index, _)| predictions.get_mut(usize::from(index)));
         let facts = Facts::default();
-        let mut pass = IndexPass { definitions, spellings, predicted, names: 0, hasher, texts, facts, seen: 0 };
+        let mut pass = IndexPass { spellings, predicted, names: 0, hasher, texts, facts, seen: 0 };
         pass.facts.definition = found.map(|(index, _)| index);
-        let summary = walk(definitions, found.map(|(_, message)| message), payload, &mut pass);
+        let summary = walk(definitions, found.map(|(_, message)| message), payload, outline, &mut pass);
         Facts { present: summary.present, outcome: summary.outcome, ..pass.facts }
     }
 }
 
 struct IndexPass<'a> {
-    definitions: &'a Definitions,
     spellings: &'a mut Spellings,
-    predicted: Option<&'a mut Vec<(Box<str>, Option<ParameterId>)>>,
+    predicted: Option<&'a mut Vec<(Box<str>, Meaning)>>,
     /// Names met so far.
     names: usize,
     hasher: &'a RandomState,
@@ -136,11 +138,11 @@ impl IndexPass<'_> {
         parameter
     }
 
-    fn predict(&mut self, position: usize, name: &str, parameter: Option<ParameterId>) {
+    fn predict(&mut self, position: usize, name: &str, meaning: Meaning) {
         let Some(predicted) = &mut self.predicted else { return };
         match predicted.get_mut(position) {
-            Some(place) => *place = (name.into(), parameter),
-            None if position < MAX_PREDICTED => predicted.push((name.into(), parameter)),
+            Some(place) => *place = (name.into(), meaning),
+            None if position < MAX_PREDICTED => predicted.push((name.into(), meaning)),
             None => {}
         }
     }
@@ -157,33 +159,32 @@ impl IndexPass<'_> {
 }
 
 impl Observer for IndexPass<'_> {
-    fn resolve(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId> {
+    fn resolve(&mut self, definitions: &Definitions, message: Option<&Message>, name: &str) -> Meaning {
         let position = self.names;
         self.names += 1;
         let predicted = self.predicted.as_ref().and_then(|predicted| predicted.get(position));
-        if let Some((_, parameter)) = predicted.filter(|(expected, _)| **expected == *name) {
-            return *parameter;
+        if let Some((_, meaning)) = predicted.filter(|(expected, _)| **expected == *name) {
+            return *meaning;
         }
-        let parameter = self.look_up(definitions, name);
-        self.predict(position, name, parameter);
-        parameter
+        let meaning = Meaning::of(definitions, message, self.look_up(definitions, name));
+        self.predict(position, name, meaning);
+        meaning
     }
 
-    fn entry(&mut self, _name: &str, parameter: Option<ParameterId>, _row: Option<usize>, value: Value<'_>) {
-        let Some(role) = parameter.and_then(|parameter| self.definitions.parameter(parameter).role) else { return };
-        match role {
-            Role::Identifier(identifier) => {
+    fn entry(&mut self, _name: &str, meaning: Meaning, value: Value<'_>) {
+        match meaning.role {
+            Some(Role::Identifier(identifier)) => {
                 if let Some(text) = value.scalar() {
-                    self.identify(identifier, text.trim());
+                    self.identify(identifier, trimmed(&text));
                 }
             }
-            Role::Keys => {
+            Some(Role::Keys) => {
                 let from = self.texts.keys.len();
                 let hasher = self.hasher;
                 value.each_identifier(&mut |id| self.texts.keys.push(hasher.hash_one(id)));
                 self.facts.keys = (from as u32, (self.texts.keys.len() - from) as u32);
             }
-            Role::NextHops => {
+            Some(Role::NextHops) => {
                 let (mut count, mut slice) = (0, Slice::default());
                 value.each_identifier(&mut |id| {
                     count += 1;
@@ -193,7 +194,7 @@ impl Observer for IndexPass<'_> {
                 });
                 self.facts.only_next_hop = if count == 1 { slice } else { Slice::default() };
             }
-            Role::Response => {}
+            Some(Role::Response) | None => {}
         }
     }
 

@@ -9,6 +9,7 @@ pub mod load;
 mod payload;
 mod scan;
 mod schema;
+mod shape;
 mod status;
 pub mod tree;
 mod value;

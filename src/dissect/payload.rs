@@ -9,10 +9,11 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::definition::{Definitions, Message, ParameterId, Presence, Role};
-use super::scan::Members;
+use super::scan::Outline;
 use super::schema::SchemaId;
+use super::shape::Shape;
 use super::status::grpc_status_name;
-use super::value::{Shape, Value};
+use super::value::Value;
 use crate::diagnostic::{Code, Severity};
 
 /// Names that no table has, told one by one and compared to find doubles; what a message has more is told as a number.
@@ -20,12 +21,34 @@ const MAX_UNKNOWN: usize = 16;
 
 /// Who listens to a pass.
 pub trait Observer {
-    /// The parameter that a JSON name stands for.
-    fn resolve(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId>;
-    /// A name and its value; `row` is its row in the message's table.
-    fn entry(&mut self, name: &str, parameter: Option<ParameterId>, row: Option<usize>, value: Value<'_>);
+    /// What a JSON name stands for in `message`.
+    fn resolve(&mut self, definitions: &Definitions, message: Option<&Message>, name: &str) -> Meaning {
+        Meaning::of(definitions, message, definitions.parameter_named(name))
+    }
+    /// A name, what it stands for, and its value.
+    fn entry(&mut self, name: &str, meaning: Meaning, value: Value<'_>);
     /// Something departs from the Recommendation; the text is made only if wanted.
     fn finding(&mut self, severity: Severity, code: Code, about: About<'_>, text: &dyn Fn() -> String);
+}
+
+/// What a JSON name stands for in a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meaning {
+    /// The parameter.
+    pub parameter: Option<ParameterId>,
+    /// Its row in the message's table.
+    pub row: Option<u8>,
+    /// What the correlation may use it for.
+    pub role: Option<Role>,
+}
+
+impl Meaning {
+    /// What a name that stands for `parameter` stands for in `message`.
+    pub fn of(definitions: &Definitions, message: Option<&Message>, parameter: Option<ParameterId>) -> Self {
+        let row = parameter.and_then(|parameter| message?.row(parameter).map(|(index, _)| index as u8));
+        let role = parameter.and_then(|parameter| definitions.parameter(parameter).role);
+        Self { parameter, row, role }
+    }
 }
 
 /// What a finding is about.
@@ -91,11 +114,12 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Goes over a payload once. `message` is its definition, if its code has one.
+/// Goes over a payload once. `message` is its definition, if its code has one; `outline` is memory to work in.
 pub fn walk(
     definitions: &Definitions,
     message: Option<&Message>,
     payload: Payload<'_>,
+    outline: &mut Outline,
     observer: &mut impl Observer,
 ) -> Summary {
     let mut pass = Pass {
@@ -109,8 +133,8 @@ pub fn walk(
         summary: Summary::default(),
     };
     let readable = match payload.encoding {
-        Encoding::Json | Encoding::GrpcStatus => pass.read(payload.bytes, payload.truncated),
-        Encoding::Protobuf(schema) => pass.read_protobuf(schema, payload.bytes, payload.truncated),
+        Encoding::Json | Encoding::GrpcStatus => pass.read(payload.bytes, payload.truncated, outline),
+        Encoding::Protobuf(schema) => pass.read_protobuf(schema, payload.bytes, payload.truncated, outline),
     };
     pass.tell_more_unknown();
     if readable && !payload.truncated && payload.encoding != Encoding::GrpcStatus {
@@ -134,7 +158,7 @@ struct Pass<'d, O> {
 
 impl<O: Observer> Pass<'_, O> {
     /// Reads the payload as far as it goes; whether the absence of a parameter can be told from it.
-    fn read(&mut self, payload: &[u8], truncated: bool) -> bool {
+    fn read(&mut self, payload: &[u8], truncated: bool, outline: &mut Outline) -> bool {
         let text = match std::str::from_utf8(payload) {
             Ok(text) => Cow::Borrowed(text),
             Err(error) => {
@@ -156,6 +180,9 @@ impl<O: Observer> Pass<'_, O> {
                 rest
             }
         };
+        if self.read_ordinary(text, outline) {
+            return true;
+        }
         if has_lone_surrogate(text) {
             self.malformed(Severity::Note, &|| {
                 "an escape stands for half of a surrogate pair, which is no character (RFC 8259 8.2)".to_owned()
@@ -179,14 +206,16 @@ impl<O: Observer> Pass<'_, O> {
     }
 
     /// Reads a protobuf message by way of JSON, so that one pass knows both.
-    fn read_protobuf(&mut self, schema: SchemaId, bytes: &[u8], truncated: bool) -> bool {
+    fn read_protobuf(&mut self, schema: SchemaId, bytes: &[u8], truncated: bool, outline: &mut Outline) -> bool {
         let mut json = String::with_capacity(2 * bytes.len() + 64);
         let problem = self.definitions.schemas.to_json(schema, bytes, &mut json);
         let readable = problem.is_none();
         if let Some(problem) = problem.filter(|_| !truncated) {
             self.malformed(Severity::Error, &|| format!("{problem} (Q.4164 Appendix II)"));
         }
-        self.read_object(&json, false);
+        if !self.read_ordinary(&json, outline) {
+            self.read_object(&json, false);
+        }
         // proto3 leaves default values off the wire, and 0 is OK (Q.4164 Table II.3-2).
         if readable && self.summary.outcome == Outcome::Unsaid && self.has_result(schema) {
             self.summary.outcome = Outcome::Success;
@@ -210,11 +239,14 @@ impl<O: Observer> Pass<'_, O> {
         }
     }
 
+    /// Reads an ordinary object; false, and nothing was done, if it is not one.
+    fn read_ordinary(&mut self, text: &str, outline: &mut Outline) -> bool {
+        let Some(members) = outline.object(text) else { return false };
+        members.iter().for_each(|member| self.entry(member.name, member.into()));
+        true
+    }
+
     fn read_object(&mut self, text: &str, truncated: bool) -> bool {
-        if let Some(members) = Members::of(text) {
-            members.iter(text).for_each(|(name, value)| self.entry(name, Value::of(value)));
-            return true;
-        }
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let read = deserializer.deserialize_map(&mut *self).and_then(|()| deserializer.end());
         match read {
@@ -232,16 +264,13 @@ impl<O: Observer> Pass<'_, O> {
     }
 
     fn entry(&mut self, name: &str, value: Value<'_>) {
-        let parameter = self.observer.resolve(self.definitions, name);
-        let row = parameter.and_then(|parameter| self.message?.row(parameter).map(|(index, _)| index));
-        match row {
-            Some(row) => self.known(row, value),
-            None => self.unknown(name, parameter),
+        let meaning = self.observer.resolve(self.definitions, self.message, name);
+        match meaning.row {
+            Some(row) => self.known(usize::from(row), value),
+            None => self.unknown(name, meaning.parameter),
         }
-        if let Some(parameter) = parameter {
-            self.judge_result(parameter, value);
-        }
-        self.observer.entry(name, parameter, row, value);
+        self.judge_result(meaning, value);
+        self.observer.entry(name, meaning, value);
     }
 
     fn known(&mut self, row: usize, value: Value<'_>) {
@@ -306,18 +335,19 @@ impl<O: Observer> Pass<'_, O> {
 
     /// What the message says about the request it answers: by its Response, or by an empty list of next hops, the
     /// only "no" that Table 2 has room for.
-    fn judge_result(&mut self, parameter: ParameterId, value: Value<'_>) {
-        let Some(message) = self.message else { return };
+    fn judge_result(&mut self, meaning: Meaning, value: Value<'_>) {
+        let (Some(parameter), Some(role), Some(message)) = (meaning.parameter, meaning.role, self.message) else {
+            return;
+        };
         if message.answers.is_empty() || value.shape() == Shape::Null {
             return;
         }
-        let definition = self.definitions.parameter(parameter);
-        let outcome = match definition.role {
-            Some(Role::Response) => {
+        let outcome = match role {
+            Role::Response => {
                 let text = value.scalar().unwrap_or(Cow::Borrowed(value.text()));
                 if self.definitions.means_success(&text) { Outcome::Success } else { Outcome::Failure }
             }
-            Some(Role::NextHops) if value.shape() == Shape::EmptyArray => Outcome::Failure,
+            Role::NextHops if value.shape() == Shape::EmptyArray => Outcome::Failure,
             _ => return,
         };
         self.summary.outcome = outcome;
@@ -327,7 +357,7 @@ impl<O: Observer> Pass<'_, O> {
                 let result = value.compact();
                 match result.parse().ok().filter(|_| is_status).map(grpc_status_name) {
                     Some(name) => format!("the call ended with grpc-status {result} ({name}) and no response"),
-                    None => format!("{} is {result} ({})", definition.title, message.table),
+                    None => format!("{} is {result} ({})", self.definitions.parameter(parameter).title, message.table),
                 }
             });
         }

@@ -5,78 +5,28 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::definition::Type;
-use super::scan::{self, Members};
+use super::scan::{Found, Inside, Outline};
+use super::shape::Shape;
 
 /// A JSON value by its text.
 #[derive(Clone, Copy, Debug)]
 pub struct Value<'a> {
     text: &'a str,
+    shape: Shape,
+    /// What lies in it, where it was found by an [`Outline`]; a string then has no escapes.
+    inside: Option<Inside<'a>>,
 }
 
-/// What kind of JSON value it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// `null`
-    Null,
-    /// `true`, `false`
-    Bool,
-    /// A number without fraction and exponent.
-    Integer,
-    /// Any other number.
-    Number,
-    /// A string.
-    String,
-    /// An array of strings, or an empty one.
-    ArrayOfStrings,
-    /// An array of objects.
-    ArrayOfObjects,
-    /// An empty array: any type of array.
-    EmptyArray,
-    /// Any other array.
-    MixedArray,
-    /// An object.
-    Object,
-}
-
-impl Shape {
-    /// For diagnostics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool => "a boolean",
-            Self::Integer => "an integer",
-            Self::Number => "a number with a fraction or exponent",
-            Self::String => "a string",
-            Self::ArrayOfStrings => "an array of strings",
-            Self::ArrayOfObjects => "an array of objects",
-            Self::EmptyArray => "an empty array",
-            Self::MixedArray => "an array of neither only strings nor only objects",
-            Self::Object => "an object",
-        }
-    }
-
-    /// Whether a table that asks for `kind` is content.
-    pub const fn is(self, kind: Type) -> bool {
-        matches!(
-            (self, kind),
-            (Self::String, Type::String)
-                | (Self::Integer, Type::Integer)
-                | (Self::ArrayOfStrings | Self::EmptyArray, Type::ArrayOfString)
-                | (Self::ArrayOfObjects | Self::EmptyArray, Type::ArrayOfObjects)
-        )
+impl<'a> From<Found<'a>> for Value<'a> {
+    fn from(found: Found<'a>) -> Self {
+        Self { text: found.text, shape: found.shape, inside: Some(found.inside) }
     }
 }
 
 impl<'a> Value<'a> {
     /// The value that `raw` is.
     pub fn new(raw: &'a RawValue) -> Self {
-        Self { text: raw.get() }
-    }
-
-    /// The value that `text` is, which must be JSON.
-    pub(super) fn of(text: &'a str) -> Self {
-        Self { text }
+        Self { text: raw.get(), shape: shape_of(raw.get()), inside: None }
     }
 
     /// Its text as received.
@@ -86,45 +36,20 @@ impl<'a> Value<'a> {
 
     /// What kind of value it is.
     pub fn shape(self) -> Shape {
-        match self.text.as_bytes().first() {
-            Some(b'"') => Shape::String,
-            Some(b'{') => Shape::Object,
-            Some(b'[') => self.array_shape(),
-            Some(b't' | b'f') => Shape::Bool,
-            Some(b'n') | None => Shape::Null,
-            Some(_) if self.text.contains(['.', 'e', 'E']) => Shape::Number,
-            Some(_) => Shape::Integer,
-        }
-    }
-
-    fn array_shape(self) -> Shape {
-        let (mut strings, mut objects, mut others) = (0, 0, 0);
-        self.each_element(&mut |element| match element.text.as_bytes().first() {
-            Some(b'"') => strings += 1,
-            Some(b'{') => objects += 1,
-            _ => others += 1,
-        });
-        match (strings, objects, others) {
-            (0, 0, 0) => Shape::EmptyArray,
-            (_, 0, 0) => Shape::ArrayOfStrings,
-            (0, _, 0) => Shape::ArrayOfObjects,
-            _ => Shape::MixedArray,
-        }
+        self.shape
     }
 
     /// The elements of an array.
-    fn each_element(self, found: &mut impl FnMut(Value<'a>)) {
-        // An array with escapes or fractions is read by serde_json, which reads all of JSON.
-        if !scan::each_element(self.text, &mut |_| {}) {
-            let elements: Vec<&RawValue> = serde_json::from_str(self.text).unwrap_or_default();
-            return elements.into_iter().for_each(|element| found(Value::new(element)));
+    fn each_element(self, found: &mut impl FnMut(Value<'_>)) {
+        match self.inside {
+            Some(inside) => inside.iter().for_each(|element| found(element.into())),
+            None => each_element_of(self.text, found),
         }
-        scan::each_element(self.text, &mut |text| found(Value { text }));
     }
 
     /// The content of a string, or the text of a number; `None` for anything else.
     pub fn scalar(self) -> Option<Cow<'a, str>> {
-        match self.shape() {
+        match self.shape {
             Shape::String => Some(self.string()),
             Shape::Integer | Shape::Number => Some(Cow::Borrowed(self.text)),
             _ => None,
@@ -133,7 +58,7 @@ impl<'a> Value<'a> {
 
     fn string(self) -> Cow<'a, str> {
         let inner = &self.text[1..self.text.len() - 1];
-        if !inner.contains('\\') {
+        if self.inside.is_some() || !inner.contains('\\') {
             return Cow::Borrowed(inner);
         }
         // A lone surrogate is JSON but no text: the escapes are kept as they stand.
@@ -146,14 +71,14 @@ impl<'a> Value<'a> {
         match self.shape() {
             Shape::Null | Shape::Bool | Shape::EmptyArray => {}
             Shape::Integer | Shape::Number => found(self.text),
-            Shape::String => self.string().split(',').map(str::trim).filter(|id| !id.is_empty()).for_each(found),
+            Shape::String => self.string().split(',').map(trimmed).filter(|id| !id.is_empty()).for_each(found),
             Shape::Object => self.identifier_of_object(found),
             Shape::ArrayOfStrings | Shape::ArrayOfObjects | Shape::MixedArray => {
                 self.each_element(&mut |element| {
                     if element.shape() == Shape::Object {
                         element.identifier_of_object(found);
                     } else if let Some(text) = element.scalar() {
-                        found(text.trim());
+                        found(trimmed(&text));
                     }
                 });
             }
@@ -162,9 +87,9 @@ impl<'a> Value<'a> {
 
     /// `{"Key ID": "…"}`: the member whose name ends in ID, else the first scalar.
     fn identifier_of_object(self, found: &mut impl FnMut(&str)) {
-        if let Some(members) = Members::of(self.text) {
-            let members = || members.iter(self.text).map(|(name, value)| (name, Value::of(value)));
-            return identifier_among(members, found);
+        let mut outline = Outline::default();
+        if let Some(inside) = self.inside.or_else(|| outline.object(self.text)) {
+            return identifier_among(|| inside.iter().map(|member| (member.name, member.into())), found);
         }
         let members: BTreeMap<String, &RawValue> = serde_json::from_str(self.text).unwrap_or_default();
         identifier_among(|| members.iter().map(|(name, raw)| (name.as_str(), Value::new(raw))), found);
@@ -191,6 +116,43 @@ impl<'a> Value<'a> {
     }
 }
 
+/// What kind of value `text`, which is JSON, is.
+fn shape_of(text: &str) -> Shape {
+    match text.as_bytes().first() {
+        Some(b'"') => Shape::String,
+        Some(b'{') => Shape::Object,
+        Some(b'[') => {
+            let mut shape = Shape::EmptyArray;
+            each_element_of(text, &mut |element| shape = shape.with_element(element.shape));
+            shape
+        }
+        Some(b't' | b'f') => Shape::Bool,
+        Some(b'n') | None => Shape::Null,
+        Some(_) if text.contains(['.', 'e', 'E']) => Shape::Number,
+        Some(_) => Shape::Integer,
+    }
+}
+
+/// The elements of the array that `text` is. One with escapes or fractions is read by serde_json, which reads all of
+/// JSON.
+fn each_element_of(text: &str, found: &mut impl FnMut(Value<'_>)) {
+    match Outline::default().array(text) {
+        Some(inside) => inside.iter().for_each(|element| found(element.into())),
+        None => {
+            let elements: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+            elements.into_iter().for_each(|element| found(Value::new(element)));
+        }
+    }
+}
+
+/// `text` without white space around it, which identifiers hardly ever have.
+pub(super) fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
+
 /// The scalar whose name ends in ID, else the first one.
 fn identifier_among<'a, M>(members: impl Fn() -> M, found: &mut impl FnMut(&str))
 where
@@ -201,6 +163,6 @@ where
     };
     let named = members().filter(|(name, _)| ends_in_id(name)).find_map(|(_, value)| value.scalar());
     if let Some(text) = named.or_else(|| members().find_map(|(_, value)| value.scalar())) {
-        found(text.trim());
+        found(trimmed(&text));
     }
 }
