@@ -144,9 +144,12 @@ pub fn analyzer(bytes: &[u8]) {
     analyzer.finish();
     let view = View { journal: analyzer.journal(), blocks: reader.blocks() };
     let (records, procedures) = (view.journal.records.len() as u32, view.journal.procedures.len() as u32);
-    let printed = (0..records)
-        .try_for_each(|index| jsonl::message(&mut io::sink(), view, index))
-        .and_then(|()| (0..procedures).try_for_each(|index| jsonl::procedure(&mut io::sink(), view, index)));
+    let printed = (0..records).try_for_each(|index| jsonl::message(&mut io::sink(), view, index));
+    let mut line = Vec::new();
+    for index in 0..procedures {
+        jsonl::procedure(&mut line, view, index);
+        line.clear();
+    }
     printed.expect("every value can be printed");
 }
 

@@ -119,7 +119,7 @@ impl fmt::Display for Timestamp {
 }
 
 /// Writes the last decimal digits of `value`, as many as `place` has room for.
-fn digits(place: &mut [u8], mut value: u32) {
+pub fn digits(place: &mut [u8], mut value: u32) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;
         value /= 10;

@@ -209,7 +209,7 @@ fn each_procedure_reads_again_as_itself_with_those_related_to_it() {
         let capture = Capture::file(&path);
         let procedures = capture.printed().procedures();
         for (index, procedure) in procedures.iter().enumerate() {
-            let group = [capture.journal.related(index as u32), vec![index as u32]].concat();
+            let group = [&*capture.journal.related(index as u32), &[index as u32]].concat();
             let wanted = |message: u32| group.contains(&capture.journal.records[message as usize].procedure);
             let again = capture.extract(Choice::of(&capture.journal, false, wanted), false).printed().procedures();
             let keys = ["procedure", "session_id", "key_relay_request_id", "state", "start", "end"];

@@ -282,7 +282,7 @@ impl ExportArgs {
         if id as usize > count {
             bail!("--procedure {id}: no such procedure; the capture has {count} (ckscope flows lists them)");
         }
-        Ok(vec![[view.journal.related(id - 1), vec![id - 1]].concat()])
+        Ok(vec![[&*view.journal.related(id - 1), &[id - 1]].concat()])
     }
 }
 

@@ -82,7 +82,8 @@ impl FlowsArgs {
                 let (view, count) = (analysis.view(), analysis.journal.procedures.len() as u32);
                 let is_shown = |index| shown.procedure(index);
                 lines::write(&mut out, self.input.threads(), count, is_shown, |lines, chunk| {
-                    chunk.shown().try_for_each(|index| jsonl::procedure(lines, view, index))
+                    chunk.shown().for_each(|index| jsonl::procedure(lines, view, index));
+                    Ok(())
                 })?;
             }
             Format::Mermaid => {
@@ -146,7 +147,7 @@ fn ladders<'a>(
     shown: &'a Shown<'a>,
     procedure: Option<u32>,
 ) -> impl Iterator<Item = Ladder> + 'a {
-    let one = procedure.map(|procedure| [view.journal.related(procedure), vec![procedure]].concat());
+    let one = procedure.map(|procedure| [&*view.journal.related(procedure), &[procedure]].concat());
     let all = one.is_none().then(|| exchanges(view)).into_iter().flatten();
     let groups = one.into_iter().chain(all).filter_map(|mut group| {
         group.retain(|&procedure| shown.procedure(procedure));

@@ -41,8 +41,9 @@ pub fn write(
     is_shown: impl Fn(u32) -> bool + Sync,
     make: impl Fn(&mut Vec<u8>, &Chunk<'_>) -> io::Result<()> + Sync,
 ) -> io::Result<()> {
-    let make = |chunk: u32| -> io::Result<Vec<u8>> {
-        let mut made = Vec::new();
+    // Into memory that was used before: the system would clear new memory first.
+    let make = |chunk: u32, mut made: Vec<u8>| -> io::Result<Vec<u8>> {
+        made.clear();
         let start = chunk * CHUNK;
         let lines = start..count.min(start.saturating_add(CHUNK));
         make(&mut made, &Chunk { lines, is_shown: &is_shown })?;
@@ -50,23 +51,35 @@ pub fn write(
     };
     let chunks = count.div_ceil(CHUNK);
     if threads == 1 || chunks <= 1 {
-        return (0..chunks).try_for_each(|chunk| out.write_all(&make(chunk)?));
+        let written = (0..chunks).try_fold(Vec::new(), |memory, chunk| {
+            let made = make(chunk, memory)?;
+            out.write_all(&made).map(|()| made)
+        });
+        return written.map(drop);
     }
     std::thread::scope(|scope| {
         let made: Vec<_> = (0..threads as u32)
             .map(|first| {
                 let (sender, receiver) = bounded(AHEAD);
+                let (written, spares) = bounded::<Vec<u8>>(AHEAD + 1);
                 let make = &make;
                 scope.spawn(move || {
-                    // Nobody listens any more once the writing has failed.
-                    (first..chunks).step_by(threads).try_for_each(|chunk| sender.send(make(chunk)).ok())
+                    (first..chunks).step_by(threads).try_for_each(|chunk| {
+                        let lines = make(chunk, spares.try_recv().unwrap_or_default());
+                        // Nobody listens any more once the writing has failed.
+                        sender.send(lines).ok()
+                    })
                 });
-                receiver
+                (receiver, written)
             })
             .collect();
         (0..chunks as usize).try_for_each(|chunk| {
-            let lines = made[chunk % threads].recv().expect("every thread makes all of its chunks");
-            out.write_all(&lines?)
+            let (made, written) = &made[chunk % threads];
+            let lines = made.recv().expect("every thread makes all of its chunks")?;
+            out.write_all(&lines)?;
+            // Only the memory goes back; a thread that has made all of its chunks needs none.
+            let _ = written.try_send(lines);
+            Ok(())
         })
     })
 }

@@ -12,6 +12,8 @@ mod view;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 pub use arena::Arena;
 pub use chunked::Chunked;
 pub use comments::{Comment, Comments};
@@ -141,6 +143,8 @@ const INLINE_MESSAGES: usize = 3;
 /// One procedure. Its id is its index plus one.
 #[derive(Clone, Copy, Debug)]
 pub struct Procedure {
+    /// The earliest and the latest time of its messages.
+    span: (Timestamp, Timestamp),
     messages: [u32; INLINE_MESSAGES],
     count: u32,
     /// Its session ID, if known.
@@ -191,11 +195,14 @@ pub struct Journal {
     long: HashMap<u32, Vec<u32>>,
 }
 
+/// Indexes of procedures of one exchange: of most, few enough to need no memory of their own.
+pub type Members = SmallVec<[u32; 4]>;
+
 /// Procedures that belong together, at most [`MAX_EXCHANGE`] of them.
 #[derive(Clone, Debug, Default)]
 pub struct Exchange {
-    /// Indexes of procedures.
-    pub members: Vec<u32>,
+    /// In the order in which they joined.
+    pub members: Members,
     /// Ties that were not followed because an exchange was full.
     pub omitted: u32,
 }
@@ -229,7 +236,11 @@ impl Journal {
 
     /// Begins a procedure with its first message; its index.
     pub fn begin(&mut self, definition: u16, message: u32) -> u32 {
+        let index = self.procedures.len() as u32;
+        let record = &mut self.records[message as usize];
+        record.procedure = index;
         self.procedures.push(Procedure {
+            span: (record.time, record.time),
             messages: [message; INLINE_MESSAGES],
             count: 1,
             session: TextId::NONE,
@@ -238,21 +249,22 @@ impl Journal {
             definition,
             state: State::Pending,
         });
-        let index = self.procedures.len() as u32 - 1;
-        self.records[message as usize].procedure = index;
         index
     }
 
     /// Adds a message to a procedure.
     pub fn join(&mut self, procedure: u32, message: u32) {
+        let record = &mut self.records[message as usize];
+        record.procedure = procedure;
         let entry = &mut self.procedures[procedure as usize];
+        let (start, end) = entry.span;
+        entry.span = (start.min(record.time), end.max(record.time));
         let position = entry.count as usize;
         entry.count += 1;
         match entry.messages.get_mut(position) {
             Some(place) => *place = message,
             None => self.long.entry(procedure).or_insert_with(|| entry.messages.to_vec()).push(message),
         }
-        self.records[message as usize].procedure = procedure;
     }
 
     /// Indexes of a procedure's messages, in time order.
@@ -263,10 +275,7 @@ impl Journal {
 
     /// The earliest and the latest time of a procedure's messages: capture times may go back.
     pub fn span(&self, procedure: u32) -> (Timestamp, Timestamp) {
-        let (first, _) = self.first_and_last(procedure);
-        let begun = self.records[first as usize].time;
-        let times = self.messages(procedure).iter().map(|&message| self.records[message as usize].time);
-        times.fold((begun, begun), |(start, end), time| (start.min(time), end.max(time)))
+        self.procedures[procedure as usize].span
     }
 
     /// First and last message of a procedure.
@@ -276,8 +285,8 @@ impl Journal {
     }
 
     /// Indexes of the other procedures of the same exchange, ascending.
-    pub fn related(&self, procedure: u32) -> Vec<u32> {
-        let mut related: Vec<u32> =
+    pub fn related(&self, procedure: u32) -> Members {
+        let mut related: Members =
             self.members(procedure).iter().copied().filter(|&other| other != procedure).collect();
         related.sort_unstable();
         related
@@ -296,7 +305,7 @@ impl Journal {
         match (x, y) {
             _ if a == b || (x == y && x != NONE) => {}
             (NONE, NONE) => {
-                self.exchanges.push(Exchange { members: vec![a, b], omitted: 0 });
+                self.exchanges.push(Exchange { members: smallvec![a, b], omitted: 0 });
                 let index = self.exchanges.len() as u32 - 1;
                 self.procedures[a as usize].exchange = index;
                 self.procedures[b as usize].exchange = index;

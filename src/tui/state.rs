@@ -539,7 +539,7 @@ impl State {
         let marked = self.marks.iter().filter(|(_, mark)| mark.marked).map(|(&index, _)| view.record(index).procedure);
         let mut procedures: Vec<u32> = marked.filter(|&procedure| procedure != NONE).collect();
         if let (true, Some(procedure)) = (procedures.is_empty(), self.procedures.selected()) {
-            procedures = view.journal.related(procedure);
+            procedures = view.journal.related(procedure).into_vec();
             procedures.push(procedure);
         }
         procedures.sort_unstable();

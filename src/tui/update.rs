@@ -444,14 +444,14 @@ impl State {
                 let connection = &view.journal.connections[index as usize];
                 format!("{} {}", connection.ends[0], connection.ends[1])
             }),
-            // Writing to memory does not fail.
             (None, Tab::Procedures) => self.procedures.selected().map(|procedure| {
                 let mut line = Vec::new();
-                let _ = crate::output::jsonl::procedure(&mut line, view, procedure);
+                crate::output::jsonl::procedure(&mut line, view, procedure);
                 String::from_utf8_lossy(&line).trim_end().to_owned()
             }),
             _ => self.message(view).map(|message| {
                 let mut line = Vec::new();
+                // Writing to memory does not fail.
                 let _ = crate::output::jsonl::message(&mut line, view, message);
                 String::from_utf8_lossy(&line).trim_end().to_owned()
             }),

@@ -150,7 +150,7 @@ fn missing_answer(view: View<'_>, index: u32, row: &Row) -> Option<(Timestamp, R
 /// The procedures of `view` in groups that belong together, each group at its first procedure.
 pub fn exchanges(view: View<'_>) -> impl Iterator<Item = Vec<u32>> + '_ {
     (0..view.journal.procedures.len() as u32).filter_map(move |procedure| {
-        let mut group = view.journal.related(procedure);
+        let mut group = view.journal.related(procedure).into_vec();
         let is_first = group.first().is_none_or(|&first| procedure < first);
         is_first.then(|| {
             group.insert(0, procedure);
