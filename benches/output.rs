@@ -43,7 +43,8 @@ fn lines(criterion: &mut Criterion) {
     group.bench_function("jsonl", |bencher| {
         bencher.iter(|| {
             out.clear();
-            (0..procedures).for_each(|index| jsonl::procedure(&mut out, view, index));
+            let mut lines = jsonl::Procedures::new(view);
+            (0..procedures).for_each(|index| lines.write(&mut out, index));
             black_box(out.len())
         });
     });

@@ -145,9 +145,9 @@ pub fn analyzer(bytes: &[u8]) {
     let view = View { journal: analyzer.journal(), blocks: reader.blocks() };
     let (records, procedures) = (view.journal.records.len() as u32, view.journal.procedures.len() as u32);
     let printed = (0..records).try_for_each(|index| jsonl::message(&mut io::sink(), view, index));
-    let mut line = Vec::new();
+    let (mut lines, mut line) = (jsonl::Procedures::new(view), Vec::new());
     for index in 0..procedures {
-        jsonl::procedure(&mut line, view, index);
+        lines.write(&mut line, index);
         line.clear();
     }
     printed.expect("every value can be printed");

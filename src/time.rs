@@ -118,13 +118,49 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Writes the last decimal digits of `value`, as many as `place` has room for.
-pub fn digits(place: &mut [u8], mut value: u32) {
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
+/// Timestamps as [`Timestamp::rfc3339`] has them, for many that follow each other: those of one second differ in their
+/// decimals only.
+#[derive(Clone, Debug, Default)]
+pub struct Rfc3339 {
+    /// The second of the last one, and its text.
+    last: Option<(i64, [u8; 30])>,
+}
+
+impl Rfc3339 {
+    /// The text of `time`.
+    pub fn of(&mut self, time: Timestamp) -> &[u8; 30] {
+        let second = time.0.div_euclid(1_000_000_000);
+        if self.last.is_none_or(|(last, _)| last != second) {
+            self.last = None;
+        }
+        let (_, text) = self.last.get_or_insert_with(|| (second, time.rfc3339()));
+        digits(&mut text[20..29], time.0.rem_euclid(1_000_000_000) as u32);
+        text
     }
 }
+
+/// Writes the last decimal digits of `value`, as many as `place` has room for.
+pub fn digits(place: &mut [u8], mut value: u32) {
+    let mut pairs = place.rchunks_exact_mut(2);
+    for pair in &mut pairs {
+        pair.copy_from_slice(&PAIRS[(value % 100) as usize]);
+        value /= 100;
+    }
+    if let [digit] = pairs.into_remainder() {
+        *digit = b'0' + (value % 10) as u8;
+    }
+}
+
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -146,6 +182,14 @@ mod tests {
             let time = Timestamp(step * 197_123_456_789_012);
             let expected = jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap();
             assert_eq!(time.to_string(), format!("{expected:.9}"));
+        }
+    }
+
+    #[test]
+    fn many_timestamps_read_as_each_by_itself() {
+        let mut texts = Rfc3339::default();
+        for nanos in [0, 999_999_999, 1_000_000_000, 5, -1, -1_000_000_000, i64::MIN, i64::MAX, 0] {
+            assert_eq!(texts.of(Timestamp(nanos)), &Timestamp(nanos).rfc3339(), "{nanos}");
         }
     }
 

@@ -81,8 +81,10 @@ impl FlowsArgs {
             Format::Jsonl => {
                 let (view, count) = (analysis.view(), analysis.journal.procedures.len() as u32);
                 let is_shown = |index| shown.procedure(index);
+                let procedures = jsonl::Procedures::new(view);
                 lines::write(&mut out, self.input.threads(), count, is_shown, |lines, chunk| {
-                    chunk.shown().for_each(|index| jsonl::procedure(lines, view, index));
+                    let mut procedures = procedures.clone();
+                    chunk.shown().for_each(|index| procedures.write(lines, index));
                     Ok(())
                 })?;
             }

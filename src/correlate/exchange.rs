@@ -30,8 +30,8 @@ pub struct Exchanges {
     time_out: Span,
     /// Per definition of a procedure: what those caused by it share with it.
     causes: Vec<Vec<Identifier>>,
-    /// First procedure with a value of an identifier.
-    by_identifier: HashMap<(Identifier, TextId), u32, RandomState>,
+    /// By identifier and value (texts are numbered without gaps): the first procedure that has it, or [`NONE`].
+    first_with: [Vec<u32>; IDENTIFIERS],
     /// Last procedure with a key ID, by the ID's hash.
     by_key: HashMap<u64, u32, RandomState>,
     waiting: HashMap<Shared, VecDeque<u32>, RandomState>,
@@ -70,7 +70,7 @@ impl Exchanges {
         Self {
             time_out,
             causes,
-            by_identifier: HashMap::default(),
+            first_with: Default::default(),
             by_key: HashMap::default(),
             waiting: HashMap::default(),
             guesses: Guesses::default(),
@@ -134,7 +134,7 @@ impl Exchanges {
     }
 
     fn adopt_identifiers(&mut self, journal: &mut Journal, procedure: u32, index: u32) {
-        let record = journal.records[index as usize];
+        let record = &journal.records[index as usize];
         let entry = &mut journal.procedures[procedure as usize];
         if !entry.session.is_some() && record.identifier(Identifier::Session).is_some() {
             entry.session = record.identifier(Identifier::Session);
@@ -159,8 +159,15 @@ impl Exchanges {
                 .unwrap_or_default(),
         };
         if value.is_some() {
-            let first = *self.by_identifier.entry((identifier, value)).or_insert(procedure);
-            journal.relate(first, procedure);
+            let firsts = &mut self.first_with[identifier as usize];
+            let at = value.0 as usize;
+            if firsts.len() <= at {
+                firsts.resize(at + 1, NONE);
+            }
+            if firsts[at] == NONE {
+                firsts[at] = procedure;
+            }
+            journal.relate(firsts[at], procedure);
         }
     }
 

@@ -77,7 +77,7 @@ struct FindPass {
 }
 
 impl Observer for FindPass {
-    fn entry(&mut self, _name: &str, meaning: Meaning, value: Value<'_>) {
+    fn entry(&mut self, _name: &str, meaning: Meaning, value: &Value<'_>) {
         if meaning.parameter == Some(self.wanted) {
             self.found = Some(shown(value));
         }
@@ -87,7 +87,7 @@ impl Observer for FindPass {
 }
 
 /// The content of a string without its quotes and escapes, or a number; else the JSON.
-fn shown(value: Value<'_>) -> String {
+fn shown(value: &Value<'_>) -> String {
     value.scalar().map_or_else(|| value.compact().into_owned(), |text| text.into_owned())
 }
 
@@ -97,7 +97,7 @@ struct DecodePass<'a> {
 }
 
 impl Observer for DecodePass<'_> {
-    fn entry(&mut self, name: &str, meaning: Meaning, value: Value<'_>) {
+    fn entry(&mut self, name: &str, meaning: Meaning, value: &Value<'_>) {
         let Meaning { parameter, row, .. } = meaning;
         let (json, shown) = (value.compact().into_owned(), shown(value));
         self.decoded.entries.push(Entry {

@@ -110,7 +110,8 @@ impl Indexer {
         let mut pass = IndexPass { spellings, predicted, names: 0, hasher, texts, facts, seen: 0 };
         pass.facts.definition = found.map(|(index, _)| index);
         let summary = walk(definitions, found.map(|(_, message)| message), payload, outline, &mut pass);
-        Facts { present: summary.present, outcome: summary.outcome, ..pass.facts }
+        (pass.facts.present, pass.facts.outcome) = (summary.present, summary.outcome);
+        pass.facts
     }
 }
 
@@ -171,7 +172,7 @@ impl Observer for IndexPass<'_> {
         meaning
     }
 
-    fn entry(&mut self, _name: &str, meaning: Meaning, value: Value<'_>) {
+    fn entry(&mut self, _name: &str, meaning: Meaning, value: &Value<'_>) {
         match meaning.role {
             Some(Role::Identifier(identifier)) => {
                 if let Some(text) = value.scalar() {

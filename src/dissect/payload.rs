@@ -8,7 +8,7 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::definition::{Definitions, Message, ParameterId, Presence, Role};
+use super::definition::{Definitions, Message, Parameter, ParameterId, Presence, Role};
 use super::scan::Outline;
 use super::schema::SchemaId;
 use super::shape::Shape;
@@ -26,7 +26,7 @@ pub trait Observer {
         Meaning::of(definitions, message, definitions.parameter_named(name))
     }
     /// A name, what it stands for, and its value.
-    fn entry(&mut self, name: &str, meaning: Meaning, value: Value<'_>);
+    fn entry(&mut self, name: &str, meaning: Meaning, value: &Value<'_>);
     /// Something departs from the Recommendation; the text is made only if wanted.
     fn finding(&mut self, severity: Severity, code: Code, about: About<'_>, text: &dyn Fn() -> String);
 }
@@ -242,7 +242,7 @@ impl<O: Observer> Pass<'_, O> {
     /// Reads an ordinary object; false, and nothing was done, if it is not one.
     fn read_ordinary(&mut self, text: &str, outline: &mut Outline) -> bool {
         let Some(members) = outline.object(text) else { return false };
-        members.iter().for_each(|member| self.entry(member.name, member.into()));
+        members.iter().for_each(|member| self.entry(member.name, &member.into()));
         true
     }
 
@@ -263,7 +263,7 @@ impl<O: Observer> Pass<'_, O> {
         self.observer.finding(severity, Code::MalformedJson, About::Payload, text);
     }
 
-    fn entry(&mut self, name: &str, value: Value<'_>) {
+    fn entry(&mut self, name: &str, value: &Value<'_>) {
         let meaning = self.observer.resolve(self.definitions, self.message, name);
         match meaning.row {
             Some(row) => self.known(usize::from(row), value),
@@ -273,15 +273,15 @@ impl<O: Observer> Pass<'_, O> {
         self.observer.entry(name, meaning, value);
     }
 
-    fn known(&mut self, row: usize, value: Value<'_>) {
+    fn known(&mut self, row: usize, value: &Value<'_>) {
         let Some(message) = self.message else { return };
         let expected = &message.rows[row];
         let about = About::Parameter(expected.parameter);
-        let title = &self.definitions.parameter(expected.parameter).title;
+        let title = || &self.definitions.parameter(expected.parameter).title;
         let bit = 1 << row;
         if self.seen & bit != 0 {
             self.observer.finding(Severity::Warning, Code::MalformedJson, about, &|| {
-                format!("{title} stands twice; the last one counts (RFC 8259 4)")
+                format!("{} stands twice; the last one counts (RFC 8259 4)", title())
             });
         }
         self.seen |= bit;
@@ -294,7 +294,7 @@ impl<O: Observer> Pass<'_, O> {
             && !expected.also.iter().any(|&kind| shape.is(kind))
         {
             self.observer.finding(Severity::Error, Code::WrongType, about, &|| {
-                format!("{title} is {}; {} says {}", shape.name(), message.table, expected.kind.name())
+                format!("{} is {}; {} says {}", title(), shape.name(), message.table, expected.kind.name())
             });
         }
     }
@@ -335,7 +335,7 @@ impl<O: Observer> Pass<'_, O> {
 
     /// What the message says about the request it answers: by its Response, or by an empty list of next hops, the
     /// only "no" that Table 2 has room for.
-    fn judge_result(&mut self, meaning: Meaning, value: Value<'_>) {
+    fn judge_result(&mut self, meaning: Meaning, value: &Value<'_>) {
         let (Some(parameter), Some(role), Some(message)) = (meaning.parameter, meaning.role, self.message) else {
             return;
         };
@@ -369,8 +369,11 @@ impl<O: Observer> Pass<'_, O> {
             if self.seen & (1 << index) != 0 || !self.is_mapped(row.parameter) {
                 continue;
             }
-            let title = &self.definitions.parameter(row.parameter).title;
-            let role = self.definitions.parameter(row.parameter).role;
+            if let Presence::Optional | Presence::IfRequested(_) = row.presence {
+                continue;
+            }
+            let Parameter { title, role, .. } = self.definitions.parameter(row.parameter);
+            let role = *role;
             match row.presence {
                 // An absent result code is 0.
                 Presence::Mandatory if role == Some(Role::Response) && self.encoding != Encoding::Json => {}
@@ -447,7 +450,7 @@ impl<'de, O: Observer> Visitor<'de> for &mut Pass<'_, O> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<Name<'de>>()? {
             let raw: &'de RawValue = map.next_value()?;
-            self.entry(&name.0, Value::new(raw));
+            self.entry(&name.0, &Value::new(raw));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::scan::{Found, Inside, Outline};
 use super::shape::Shape;
 
 /// A JSON value by its text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Value<'a> {
     text: &'a str,
     shape: Shape,
@@ -30,17 +30,17 @@ impl<'a> Value<'a> {
     }
 
     /// Its text as received.
-    pub fn text(self) -> &'a str {
+    pub fn text(&self) -> &'a str {
         self.text
     }
 
     /// What kind of value it is.
-    pub fn shape(self) -> Shape {
+    pub fn shape(&self) -> Shape {
         self.shape
     }
 
     /// The elements of an array.
-    fn each_element(self, found: &mut impl FnMut(Value<'_>)) {
+    fn each_element(&self, found: &mut impl FnMut(Value<'_>)) {
         match self.inside {
             Some(inside) => inside.iter().for_each(|element| found(element.into())),
             None => each_element_of(self.text, found),
@@ -48,7 +48,7 @@ impl<'a> Value<'a> {
     }
 
     /// The content of a string, or the text of a number; `None` for anything else.
-    pub fn scalar(self) -> Option<Cow<'a, str>> {
+    pub fn scalar(&self) -> Option<Cow<'a, str>> {
         match self.shape {
             Shape::String => Some(self.string()),
             Shape::Integer | Shape::Number => Some(Cow::Borrowed(self.text)),
@@ -56,7 +56,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn string(self) -> Cow<'a, str> {
+    fn string(&self) -> Cow<'a, str> {
         let inner = &self.text[1..self.text.len() - 1];
         if self.inside.is_some() || !inner.contains('\\') {
             return Cow::Borrowed(inner);
@@ -67,15 +67,15 @@ impl<'a> Value<'a> {
 
     /// Every identifier in a list, whichever way it is written: comma-separated, or an array of strings, numbers or
     /// objects with an ID (DESIGN: the tables contradict each other).
-    pub fn each_identifier(self, found: &mut impl FnMut(&str)) {
-        match self.shape() {
+    pub fn each_identifier(&self, found: &mut impl FnMut(&str)) {
+        match self.shape {
             Shape::Null | Shape::Bool | Shape::EmptyArray => {}
             Shape::Integer | Shape::Number => found(self.text),
             Shape::String => self.string().split(',').map(trimmed).filter(|id| !id.is_empty()).for_each(found),
             Shape::Object => self.identifier_of_object(found),
             Shape::ArrayOfStrings | Shape::ArrayOfObjects | Shape::MixedArray => {
                 self.each_element(&mut |element| {
-                    if element.shape() == Shape::Object {
+                    if element.shape == Shape::Object {
                         element.identifier_of_object(found);
                     } else if let Some(text) = element.scalar() {
                         found(trimmed(&text));
@@ -86,7 +86,7 @@ impl<'a> Value<'a> {
     }
 
     /// `{"Key ID": "…"}`: the member whose name ends in ID, else the first scalar.
-    fn identifier_of_object(self, found: &mut impl FnMut(&str)) {
+    fn identifier_of_object(&self, found: &mut impl FnMut(&str)) {
         let mut outline = Outline::default();
         if let Some(inside) = self.inside.or_else(|| outline.object(self.text)) {
             return identifier_among(|| inside.iter().map(|member| (member.name, member.into())), found);
@@ -96,7 +96,7 @@ impl<'a> Value<'a> {
     }
 
     /// Its text on one line: without white space outside strings.
-    pub fn compact(self) -> Cow<'a, str> {
+    pub fn compact(&self) -> Cow<'a, str> {
         if !self.text.contains([' ', '\n', '\r', '\t']) {
             return Cow::Borrowed(self.text);
         }

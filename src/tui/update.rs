@@ -446,7 +446,7 @@ impl State {
             }),
             (None, Tab::Procedures) => self.procedures.selected().map(|procedure| {
                 let mut line = Vec::new();
-                crate::output::jsonl::procedure(&mut line, view, procedure);
+                crate::output::jsonl::Procedures::new(view).write(&mut line, procedure);
                 String::from_utf8_lossy(&line).trim_end().to_owned()
             }),
             _ => self.message(view).map(|message| {

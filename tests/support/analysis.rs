@@ -49,7 +49,8 @@ impl Printed {
     pub fn of(view: View<'_>) -> Self {
         let (mut messages, mut procedures, mut connections) = (Vec::new(), Vec::new(), Vec::new());
         (0..view.journal.records.len()).for_each(|at| jsonl::message(&mut messages, view, at as u32).unwrap());
-        (0..view.journal.procedures.len()).for_each(|at| jsonl::procedure(&mut procedures, view, at as u32));
+        let mut lines = jsonl::Procedures::new(view);
+        (0..view.journal.procedures.len()).for_each(|at| lines.write(&mut procedures, at as u32));
         (0..view.journal.connections.len())
             .for_each(|at| jsonl::connection(&mut connections, view, at as u32).unwrap());
         let [messages, procedures, connections] =
