@@ -7,10 +7,9 @@ use std::sync::Arc;
 use ckscope::analyzer::{Analyzer, Options};
 use ckscope::capture::Batch;
 use ckscope::capture::file::Reader;
-use ckscope::dissect::{CommandCode, Decoded, Definitions, Indexer, Payload, Texts};
+use ckscope::dissect::{CommandCode, Decoded, Definitions, Indexer, Payload, TextHasher, Texts};
 use ckscope::lab::generate::Bulk;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use foldhash::fast::RandomState;
 
 const REQUEST: CommandCode = CommandCode(0x4108);
 const PAYLOAD: &[u8] = br#"{"Application source ID":"app-1","Application destination ID":"app-4","Session ID":"cd613e30-d8f1-4adf-91b7-584a2265b1f5","Source KM ID":"KM-1","Number of keys":5}"#;
@@ -21,7 +20,7 @@ const MESSAGES: u64 = 100_000;
 
 fn payloads(criterion: &mut Criterion) {
     let definitions = Arc::new(Definitions::q4164());
-    let mut indexer = Indexer::new(Arc::clone(&definitions), RandomState::default());
+    let mut indexer = Indexer::new(Arc::clone(&definitions), TextHasher::default());
     let mut group = criterion.benchmark_group("payload");
     group.throughput(Throughput::Bytes(PAYLOAD.len() as u64));
     for (name, payload) in [("ordinary", PAYLOAD), ("escaped", ESCAPED)] {

@@ -144,9 +144,14 @@ impl Application {
         }
     }
 
+    /// Whether one direction was found to be Ck, and the other does not know.
+    pub fn has_knowledge_to_share(&self) -> bool {
+        !self.is_ck && self.framers.iter().flatten().any(Framer::is_ck)
+    }
+
     /// One direction's Ck makes the other's.
     pub fn share_knowledge(&mut self, context: Context, sink: &mut Sink<'_>) {
-        if self.is_ck || !self.framers.iter().flatten().any(Framer::is_ck) {
+        if !self.has_knowledge_to_share() {
             return;
         }
         self.is_ck = true;

@@ -67,9 +67,10 @@ impl Front {
         segments.first = batch.packets.first().map_or(self.last, |packet| packet.time);
         let mut is_news = false;
         for packet in &batch.packets {
-            match self.packet(packet, batch.bytes(packet)) {
+            let bytes = batch.bytes(packet);
+            match self.packet(packet, bytes) {
                 (Parsed::Segment(segment), stamp) => {
-                    let payload = segment.payload.bytes(batch.bytes(packet));
+                    let payload = segment.payload.bytes(bytes);
                     segments.has_tls |= payload.first() == Some(&HANDSHAKE);
                     is_news |= matches!(segment.payload, Payload::Reassembled(_));
                     let (sought, floor) = (self.seeker.seek(&segment), self.horizon.floor());

@@ -98,6 +98,11 @@ impl Layers {
         !whole && self.application.is_unknown() && tls::detect(bytes) == Detected::Yes
     }
 
+    /// Whether one direction was found to be Ck, and the other does not know.
+    pub fn has_knowledge_to_share(&self) -> bool {
+        self.application.has_knowledge_to_share()
+    }
+
     /// One direction's Ck makes the other's.
     pub fn share_knowledge(&mut self, context: Context, sink: &mut Sink<'_>) {
         self.application.share_knowledge(context, sink);

@@ -19,16 +19,14 @@ mod worker;
 
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
 use crate::capture::{Batch, Block};
 use crate::correlate::Correlator;
-use crate::dissect::Definitions;
+use crate::dissect::{Definitions, TextHasher};
 use crate::framing::CommandCodes;
 use crate::journal::{Closed, Connection, Journal, Side, Traffic};
 use crate::packet::{Flags, Payload, Segment, Undecoded};
 use crate::place::Place;
-use crate::prefetch::prefetch;
+use crate::prefetch::{AHEAD, prefetch};
 use crate::stream::{ConnectionTable, Located, Stamp};
 use crate::time::{Span, Timestamp};
 use crate::tls::{self, Secrets, SessionSecret};
@@ -130,7 +128,7 @@ impl Analyzer {
             definitions.directions.iter().map(|&(prefix, _)| prefix),
         ));
         let workers = options.threads.saturating_sub(1).max(1);
-        let hasher = RandomState::default();
+        let hasher = TextHasher::default();
         let make = |index| {
             let (codes, definitions) = (Arc::clone(&codes), Arc::clone(&definitions));
             let wishes = Wishes {
@@ -150,7 +148,7 @@ impl Analyzer {
             pool: Pool::new((0..workers).map(make).collect(), options.threads > 1),
             reorder: Reorder::default(),
             correlator: Correlator::new(&definitions, options.time_out),
-            journal: Journal::new(Arc::clone(&definitions)),
+            journal: Journal::new(Arc::clone(&definitions), hasher.clone()),
             definitions,
             ports: options.ports,
             secrets: options.secrets,
@@ -399,9 +397,12 @@ impl Analyzer {
             });
         }
         let connection = &mut self.journal.connections[located.connection as usize];
-        let initiator = if located.from_initiator { segment.source } else { segment.destination };
-        if connection.ends[0] != initiator {
-            connection.ends.swap(0, 1);
+        // Only a SYN changes who that is, once the first packet was seen.
+        if located.is_new || segment.flags.has(Flags::SYN) {
+            let initiator = if located.from_initiator { segment.source } else { segment.destination };
+            if connection.ends[0] != initiator {
+                connection.ends.swap(0, 1);
+            }
         }
         connection.packets += 1;
         connection.start = connection.start.min(stamp.time);
@@ -447,9 +448,17 @@ impl Analyzer {
     fn release(&mut self, until: u32) {
         self.released = until;
         let Self { reorder, correlator, journal, definitions, spare, .. } = self;
-        reorder.release(until, spare, |event, later, output: &Output| {
+        reorder.release(until, spare, |event, later, outputs| {
             correlator.prefetch(journal, |ahead| later.get(ahead).map(|event| event.connection));
-            event.apply(output, correlator, definitions, journal);
+            if let Some(next) = later.get(2 * AHEAD) {
+                next.prefetch(outputs.of(next));
+            }
+            if let Some(next) = later.get(AHEAD)
+                && let Some(seen) = next.message(outputs.of(next))
+            {
+                correlator.prefetch_texts(journal, seen, &outputs.of(next).texts);
+            }
+            event.apply(outputs.of(event), correlator, definitions, journal);
         });
     }
 }

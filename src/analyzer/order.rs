@@ -49,9 +49,22 @@ pub struct Reorder {
     /// Last packet and floor of each batch under way.
     expected: VecDeque<(u32, u32)>,
     waiting: Vec<Event>,
-    /// Outputs that waiting events refer to, and the number of the first.
-    outputs: VecDeque<Output>,
-    first_output: u64,
+    outputs: Outputs,
+}
+
+/// Outputs that waiting events refer to.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    all: VecDeque<Output>,
+    /// The number of the first.
+    first: u64,
+}
+
+impl Outputs {
+    /// The one that has what `event` refers to.
+    pub fn of(&self, event: &Event) -> &Output {
+        &self.all[(event.output - self.first) as usize]
+    }
 }
 
 impl Reorder {
@@ -69,30 +82,30 @@ impl Reorder {
                 until = until.min(held.max(floor));
             }
             tapped.append(&mut output.tapped);
-            let number = self.first_output + self.outputs.len() as u64;
+            let number = self.outputs.first + self.outputs.all.len() as u64;
             output.events.iter_mut().for_each(|event| event.output = number);
             self.waiting.append(&mut output.events);
-            self.outputs.push_back(output);
+            self.outputs.all.push_back(output);
         }
         until
     }
 
     /// Gives events before packet `until` in order; outputs that nothing refers to any more go to `spare`.
-    /// With each event come those that follow it.
-    pub fn release(&mut self, until: u32, spare: &mut Vec<Output>, mut apply: impl FnMut(&Event, &[Event], &Output)) {
+    /// With each event come those that follow it, and the outputs of all.
+    pub fn release(&mut self, until: u32, spare: &mut Vec<Output>, mut apply: impl FnMut(&Event, &[Event], &Outputs)) {
         // Most batches of one worker are in order already.
         if !self.waiting.is_sorted_by_key(Event::order) {
             self.waiting.sort_by_key(Event::order);
         }
         let ready = self.waiting.partition_point(|event| event.key < until);
         for (index, event) in self.waiting[..ready].iter().enumerate() {
-            let output = &self.outputs[(event.output - self.first_output) as usize];
-            apply(event, &self.waiting[index + 1..], output);
+            apply(event, &self.waiting[index + 1..], &self.outputs);
         }
         self.waiting.drain(..ready);
         let oldest = self.waiting.iter().map(|event| event.output).min();
-        let keep_from = oldest.unwrap_or(self.first_output + self.outputs.len() as u64);
-        spare.extend(self.outputs.drain(..(keep_from - self.first_output) as usize));
-        self.first_output = keep_from;
+        let Outputs { all, first } = &mut self.outputs;
+        let keep_from = oldest.unwrap_or(*first + all.len() as u64);
+        spare.extend(all.drain(..(keep_from - *first) as usize));
+        *first = keep_from;
     }
 }

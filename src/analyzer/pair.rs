@@ -19,6 +19,8 @@ pub struct Pair {
     ended: [bool; 2],
     /// By side: that it will send nothing more was said.
     closed: [bool; 2],
+    /// Bytes that wait in it, as its worker counted them last.
+    pub counted: usize,
     /// Its worker knows that something waits.
     pub is_holding: bool,
     /// Its worker knows that something waits for a secret.
@@ -58,7 +60,14 @@ impl Pair {
         }
         self.settle(task.side, sink);
         self.settle(task.side.other(), sink);
-        self.layers.share_knowledge(self.without_more(), sink);
+        self.share_knowledge(sink);
+    }
+
+    /// One direction's Ck makes the other's.
+    fn share_knowledge(&mut self, sink: &mut Sink<'_>) {
+        if self.layers.has_knowledge_to_share() {
+            self.layers.share_knowledge(self.without_more(), sink);
+        }
     }
 
     fn context(&self, insist: bool) -> Context {
@@ -150,7 +159,7 @@ impl Pair {
     fn deliver_held(&mut self, sink: &mut Sink<'_>, act: impl Fn(&mut Stream, &mut dyn FnMut(Piece<'_>))) {
         for side in SIDES {
             self.run(side, self.without_more(), sink, &act);
-            self.layers.share_knowledge(self.without_more(), sink);
+            self.share_knowledge(sink);
         }
     }
 

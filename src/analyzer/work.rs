@@ -8,6 +8,7 @@ use crate::correlate::{Correlator, Seen};
 use crate::dissect::{Definitions, Texts};
 use crate::journal::{Journal, Side, Traffic, Trouble};
 use crate::packet::Flags;
+use crate::prefetch::prefetch;
 use crate::stream::Stamp;
 use crate::time::Timestamp;
 use crate::tls::{self, Secrets, SessionSecret};
@@ -150,6 +151,21 @@ impl Event {
     /// Events sort by this; a stable sort keeps those of one connection in the order found.
     pub fn order(&self) -> (u32, u32, u32, u32) {
         (self.key, self.packet, self.delivered, self.connection)
+    }
+
+    /// The message that was found, if it is one.
+    pub fn message<'a>(&self, output: &'a Output) -> Option<&'a Seen> {
+        match self.found {
+            Found::Message(index) => Some(&output.messages[index as usize]),
+            Found::CallFailed { .. } | Found::Ended { .. } => None,
+        }
+    }
+
+    /// Asks for the message that was found, if it is one.
+    pub fn prefetch(&self, output: &Output) {
+        if let Some(seen) = self.message(output) {
+            prefetch(seen);
+        }
     }
 
     /// Hands what was found to the correlation.

@@ -3,14 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
 use super::allowance::Allowance;
 use super::pair::Pair;
 use super::sink::Sink;
 use super::work::{Output, SegmentTask, Tap, Task, Work};
 use crate::capture::Block;
-use crate::dissect::{Definitions, Indexer};
+use crate::dissect::{Definitions, Indexer, TextHasher};
 use crate::framing::CommandCodes;
 use crate::journal::Traffic;
 use crate::prefetch::{AHEAD, prefetch};
@@ -97,7 +95,7 @@ impl Worker {
     pub fn new(
         codes: Arc<CommandCodes>,
         definitions: Arc<Definitions>,
-        hasher: RandomState,
+        hasher: TextHasher,
         (first, share): (usize, usize),
         Wishes { waits_for_secrets, is_watched, tap }: Wishes,
     ) -> Self {
@@ -145,8 +143,9 @@ impl Worker {
             match task {
                 Task::Segment(task) => {
                     let sessions = output.sessions.len();
-                    self.segment(task, &work.blocks, floor, &mut output);
-                    self.await_secret(task.connection, task.stamp, floor, &mut output);
+                    if self.segment(task, &work.blocks, floor, &mut output) {
+                        self.await_secret(task.connection, task.stamp, floor, &mut output);
+                    }
                     self.learn_sessions(sessions, task.stamp, floor, &mut output);
                 }
                 Task::Retire { connection, stamp } => self.retire(*connection, *stamp, floor, &mut output),
@@ -216,14 +215,14 @@ impl Worker {
     ) {
         let slot = &mut self.slots[connection as usize / self.share];
         let Slot::Live(pair) = slot else { return };
-        let before = pair.held_bytes();
         act(pair, &mut self.tools.sink(output, connection, stamp, floor));
-        self.held = (self.held + pair.held_bytes()).saturating_sub(before);
+        recount(&mut self.held, pair);
         output.tls.extend(pair.take_tls_news().map(|facts| (connection, facts)));
         pair.is_awaiting = pair.awaits_secret();
         if pair.is_awaiting {
             self.awaiting.push(connection);
         } else if pair.is_over() {
+            self.held -= pair.counted;
             let traffic = pair.conclude(connection, output);
             *slot = Slot::Over(Box::new(traffic));
         }
@@ -232,9 +231,6 @@ impl Worker {
     /// Notes that something waits for a secret. What is over waits as long as there is room for it.
     fn await_secret(&mut self, connection: u32, stamp: Stamp, floor: u32, output: &mut Output) {
         let Some(Slot::Live(pair)) = self.slots.get_mut(connection as usize / self.share) else { return };
-        if !pair.awaits_secret() {
-            return;
-        }
         if !std::mem::replace(&mut pair.is_awaiting, true) {
             self.awaiting.push(connection);
         }
@@ -264,7 +260,8 @@ impl Worker {
         }
     }
 
-    fn segment(&mut self, task: &SegmentTask, blocks: &[Block], floor: u32, output: &mut Output) {
+    /// Takes a segment; whether its connection now waits for a secret.
+    fn segment(&mut self, task: &SegmentTask, blocks: &[Block], floor: u32, output: &mut Output) -> bool {
         self.segments += 1;
         let index = task.connection as usize / self.share;
         if self.slots.len() <= index {
@@ -273,10 +270,10 @@ impl Worker {
         let slot = &mut self.slots[index];
         let pair = match slot {
             Slot::Live(pair) => pair,
-            Slot::Idle if task.length == 0 && task.missing == 0 => return,
+            Slot::Idle if task.length == 0 && task.missing == 0 => return false,
             Slot::Idle => {
                 *slot = Slot::Live(Box::default());
-                let Slot::Live(pair) = slot else { return };
+                let Slot::Live(pair) = slot else { return false };
                 pair
             }
             Slot::Over(traffic) => {
@@ -284,20 +281,19 @@ impl Worker {
                     traffic.retransmitted += 1;
                     output.traffic.push((task.connection, **traffic));
                 }
-                return;
+                return false;
             }
         };
-        let before = pair.held_bytes();
         let block = &blocks[task.block as usize];
         let start = task.offset as usize;
         let bytes = &block.bytes()[start..start + task.length as usize];
         let place = task.in_capture.then(|| block.place().plus(task.offset));
         let mut sink = self.tools.sink(output, task.connection, task.stamp, floor);
         pair.segment(task, bytes, place, &mut sink);
-        self.held = (self.held + pair.held_bytes()).saturating_sub(before);
+        recount(&mut self.held, pair);
         if self.held > MAX_HELD / self.share {
-            self.held -= pair.held_bytes();
             pair.give_up_waiting(&mut sink);
+            recount(&mut self.held, pair);
         }
         if let Some(facts) = pair.take_tls_news() {
             output.tls.push((task.connection, facts));
@@ -308,15 +304,18 @@ impl Worker {
             self.since = [self.since, pair.held_since()].into_iter().flatten().min();
         }
         if pair.is_over() {
+            self.held -= pair.counted;
             let traffic = pair.conclude(task.connection, output);
             *slot = Slot::Over(Box::new(traffic));
+            return false;
         }
+        pair.awaits_secret()
     }
 
     fn retire(&mut self, connection: u32, stamp: Stamp, floor: u32, output: &mut Output) {
         let Some(slot) = self.slots.get_mut(connection as usize / self.share) else { return };
         let Slot::Live(pair) = slot else { return };
-        self.held = self.held.saturating_sub(pair.held_bytes());
+        self.held -= pair.counted;
         pair.retire(&mut self.tools.sink(output, connection, stamp, floor));
         let traffic = pair.conclude(connection, output);
         *slot = Slot::Over(Box::new(traffic));
@@ -349,4 +348,10 @@ impl Worker {
         }
         self.since
     }
+}
+
+/// Counts anew what waits in `pair`, which is a part of the `held` of its worker.
+fn recount(held: &mut usize, pair: &mut Pair) {
+    let bytes = pair.held_bytes();
+    *held = *held - std::mem::replace(&mut pair.counted, bytes) + bytes;
 }

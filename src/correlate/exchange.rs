@@ -3,12 +3,15 @@
 use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::transaction::{Guess, Guesses};
 use super::{Seen, identifier_of};
 use crate::dissect::{Definitions, IDENTIFIERS, Identifier, Message, Outcome, Role, Texts};
 use crate::journal::{Journal, MAX_EXCHANGE, NONE, State, TextId};
 use crate::packet::Endpoint;
+use crate::prefetch::prefetch;
 use crate::time::{Span, Timestamp};
 
 /// Procedures that wait for the one they cause, per set of shared identifiers.
@@ -33,7 +36,7 @@ pub struct Exchanges {
     /// By identifier and value (texts are numbered without gaps): the first procedure that has it, or [`NONE`].
     first_with: [Vec<u32>; IDENTIFIERS],
     /// Last procedure with a key ID, by the ID's hash.
-    by_key: HashMap<u64, u32, RandomState>,
+    by_key: HashTable<(u64, u32)>,
     waiting: HashMap<Shared, VecDeque<u32>, RandomState>,
     /// Session IDs of procedures whose responses have not said them yet.
     pub guesses: Guesses,
@@ -71,7 +74,7 @@ impl Exchanges {
             time_out,
             causes,
             first_with: Default::default(),
-            by_key: HashMap::default(),
+            by_key: HashTable::new(),
             waiting: HashMap::default(),
             guesses: Guesses::default(),
             relays: HashMap::default(),
@@ -172,10 +175,25 @@ impl Exchanges {
     }
 
     fn tie_keys(&mut self, journal: &mut Journal, procedure: u32, seen: &Seen, texts: &Texts) {
-        let (from, count) = seen.facts.keys;
-        for &key in &texts.keys[from as usize..(from + count) as usize] {
-            if let Some(earlier) = self.by_key.insert(key, procedure) {
-                journal.relate(earlier, procedure);
+        for &key in texts.keys_of(&seen.facts) {
+            match self.by_key.entry(key, |&(other, _)| other == key, |&(other, _)| other) {
+                Entry::Occupied(mut known) => {
+                    let earlier = std::mem::replace(&mut known.get_mut().1, procedure);
+                    journal.relate(earlier, procedure);
+                }
+                Entry::Vacant(place) => {
+                    place.insert((key, procedure));
+                }
+            }
+        }
+    }
+
+    /// Asks for what says which procedures have these key IDs, by their hashes.
+    pub fn prefetch(&self, keys: &[u64]) {
+        for &key in keys {
+            // Not compared yet, which would wait for it.
+            if let Some(known) = self.by_key.find(key, |_| true) {
+                prefetch(known);
             }
         }
     }

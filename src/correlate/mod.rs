@@ -86,6 +86,13 @@ impl Correlator {
         Self { time_out, transactions: Transactions::default(), exchanges }
     }
 
+    /// Asks for what is known of a message's identifiers and key IDs, which will follow soon.
+    pub fn prefetch_texts(&self, journal: &Journal, seen: &Seen, texts: &Texts) {
+        let known = seen.facts.identifiers.iter().filter(|slice| slice.length > 0);
+        known.for_each(|slice| journal.texts.prefetch(slice.hash));
+        self.exchanges.prefetch(texts.keys_of(&seen.facts));
+    }
+
     /// Asks for what is known of the connections of messages that will follow: `connection_of` the message that many
     /// messages ahead.
     pub fn prefetch(&self, journal: &Journal, connection_of: impl Fn(usize) -> Option<u32>) {
@@ -330,7 +337,7 @@ fn give_up(journal: &mut Journal, open: Open) {
 
 fn record(seen: &Seen, payload: Place, texts: &Texts, direction: Direction, journal: &mut Journal) -> Record {
     let identifiers = seen.facts.identifiers.map(|slice| match texts.get(slice) {
-        Some(text) => journal.texts.intern(text),
+        Some(text) => journal.texts.intern(text, slice.hash),
         None => TextId::NONE,
     });
     Record {

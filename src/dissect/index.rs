@@ -1,7 +1,7 @@
 //! The index pass: what correlation needs of a message and nothing else. Borrows the payload, builds no values.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -15,6 +15,19 @@ use crate::diagnostic::{Code, CodeSet, Severity};
 /// Spellings of names remembered; a capture has a few dozen, and a hostile one gains nothing by more.
 const MAX_SPELLINGS: usize = 1024;
 
+/// Hashes identifiers and key IDs: seeded by chance, so that nobody can make two collide. Clones hash alike.
+#[derive(Clone, Debug, Default)]
+pub struct TextHasher(RandomState);
+
+impl TextHasher {
+    /// The hash of `text`.
+    pub fn hash(&self, text: &str) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write(text.as_bytes());
+        hasher.finish()
+    }
+}
+
 /// A piece of [`Texts::bytes`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slice {
@@ -22,6 +35,8 @@ pub struct Slice {
     pub start: u32,
     /// Bytes.
     pub length: u32,
+    /// Half of its hash.
+    pub hash: u32,
 }
 
 /// The identifiers of a batch of messages, one after the other.
@@ -34,10 +49,16 @@ pub struct Texts {
 }
 
 impl Texts {
-    fn push(&mut self, text: &str) -> Slice {
+    fn push(&mut self, text: &str, hasher: &TextHasher) -> Slice {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(text.as_bytes());
-        Slice { start, length: text.len() as u32 }
+        Slice { start, length: text.len() as u32, hash: hasher.hash(text) as u32 }
+    }
+
+    /// The hashes of the key IDs of a message.
+    pub fn keys_of(&self, facts: &Facts) -> &[u64] {
+        let (from, count) = facts.keys;
+        &self.keys[from as usize..(from + count) as usize]
     }
 
     /// The text of `slice`; `None` where there is none.
@@ -85,13 +106,12 @@ pub struct Indexer {
     predictions: Predictions,
     /// Memory to read payloads in.
     outline: Outline,
-    /// Hashes key IDs: seeded by chance, so that nobody can make two collide.
-    hasher: RandomState,
+    hasher: TextHasher,
 }
 
 impl Indexer {
-    /// An indexer; those that share a `hasher` hash key IDs alike.
-    pub fn new(definitions: Arc<Definitions>, hasher: RandomState) -> Self {
+    /// An indexer; those whose hashers are clones hash alike.
+    pub fn new(definitions: Arc<Definitions>, hasher: TextHasher) -> Self {
         let predictions = vec![Vec::new(); definitions.messages.len()];
         Self { definitions, spellings: HashMap::default(), predictions, outline: Outline::default(), hasher }
     }
@@ -120,7 +140,7 @@ struct IndexPass<'a> {
     predicted: Option<&'a mut Vec<(Box<str>, Meaning)>>,
     /// Names met so far.
     names: usize,
-    hasher: &'a RandomState,
+    hasher: &'a TextHasher,
     texts: &'a mut Texts,
     facts: Facts,
     /// Identifiers met, one bit each.
@@ -154,7 +174,7 @@ impl IndexPass<'_> {
         let known = self.facts.identifiers[identifier as usize];
         let contradicted = self.seen & bit != 0 && self.texts.get(known) != Some(text.as_bytes());
         self.facts.identifiers[identifier as usize] =
-            if contradicted { Slice::default() } else { self.texts.push(text) };
+            if contradicted { Slice::default() } else { self.texts.push(text, self.hasher) };
         self.seen |= bit;
     }
 }
@@ -182,7 +202,7 @@ impl Observer for IndexPass<'_> {
             Some(Role::Keys) => {
                 let from = self.texts.keys.len();
                 let hasher = self.hasher;
-                value.each_identifier(&mut |id| self.texts.keys.push(hasher.hash_one(id)));
+                value.each_identifier(&mut |id| self.texts.keys.push(hasher.hash(id)));
                 self.facts.keys = (from as u32, (self.texts.keys.len() - from) as u32);
             }
             Some(Role::NextHops) => {
@@ -190,7 +210,7 @@ impl Observer for IndexPass<'_> {
                 value.each_identifier(&mut |id| {
                     count += 1;
                     if count == 1 {
-                        slice = self.texts.push(id);
+                        slice = self.texts.push(id, self.hasher);
                     }
                 });
                 self.facts.only_next_hop = if count == 1 { slice } else { Slice::default() };

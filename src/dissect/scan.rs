@@ -156,21 +156,26 @@ impl Cursor<'_> {
     #[inline]
     fn value(&mut self, first: u8, name: Span, depth: u32) -> Option<Shape> {
         let start = self.at - 1;
-        let index = self.items.len();
-        self.items.push(Item { name, value: (start as u16, 0), inside: 0, shape: Shape::Null });
         let shape = match first {
             b'"' => self.string().map(|_| Shape::String)?,
-            b'{' if depth < MAX_DEPTH => self.members(depth + 1).map(|()| Shape::Object)?,
-            b'[' if depth < MAX_DEPTH => self.elements(depth + 1)?,
             b'-' | b'0'..=b'9' => self.integer(start)?,
             b't' => self.literal(b"rue", Shape::Bool)?,
             b'f' => self.literal(b"alse", Shape::Bool)?,
             b'n' => self.literal(b"ull", Shape::Null)?,
+            b'{' | b'[' if depth < MAX_DEPTH => return self.container(first, name, depth + 1),
             _ => return None,
         };
+        self.items.push(Item { name, value: (start as u16, self.at as u16), inside: 0, shape });
+        Some(shape)
+    }
+
+    /// An object or array whose brace or bracket is taken.
+    fn container(&mut self, first: u8, name: Span, depth: u32) -> Option<Shape> {
+        let (start, index) = (self.at as u16 - 1, self.items.len());
+        self.items.push(Item { name, value: (start, start), inside: 0, shape: Shape::Null });
+        let shape = if first == b'{' { self.members(depth).map(|()| Shape::Object)? } else { self.elements(depth)? };
         let inside = (self.items.len() - index - 1) as u16;
-        let item = &mut self.items[index];
-        (item.value.1, item.inside, item.shape) = (self.at as u16, inside, shape);
+        self.items[index] = Item { name, value: (start, self.at as u16), inside, shape };
         Some(shape)
     }
 

@@ -25,7 +25,7 @@ pub use view::View;
 pub use crate::stream::Side;
 
 use crate::diagnostic::{CodeSet, Severity};
-use crate::dissect::{CommandCode, Definitions, Direction, Encoding, IDENTIFIERS, Identifier};
+use crate::dissect::{CommandCode, Definitions, Direction, Encoding, IDENTIFIERS, Identifier, TextHasher};
 use crate::place::Place;
 use crate::time::Timestamp;
 use crate::tls;
@@ -212,15 +212,15 @@ pub struct Exchange {
 pub const MAX_EXCHANGE: usize = 256;
 
 impl Journal {
-    /// An empty journal.
-    pub fn new(definitions: Arc<Definitions>) -> Self {
+    /// An empty journal, of messages whose identifiers `hasher` has hashed.
+    pub fn new(definitions: Arc<Definitions>, hasher: TextHasher) -> Self {
         Self {
             definitions,
             records: Chunked::default(),
             procedures: Chunked::default(),
             connections: Chunked::default(),
             exchanges: Vec::new(),
-            texts: Interner::default(),
+            texts: Interner::new(hasher),
             arena: Arena::default(),
             start: Timestamp::default(),
             end: Timestamp::default(),

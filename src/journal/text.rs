@@ -1,9 +1,9 @@
 //! Identifiers, kept once each.
 
-use std::hash::BuildHasher;
-
-use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+
+use crate::dissect::TextHasher;
+use crate::prefetch::prefetch;
 
 /// An interned text; 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,13 +20,13 @@ impl TextId {
 }
 
 /// All interned texts, one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Interner {
     all: String,
     /// Where text `i + 1` ends in `all`.
     ends: Vec<u64>,
     table: HashTable<Slot>,
-    hasher: RandomState,
+    hasher: TextHasher,
 }
 
 /// A text in the table, with its hash: a table that grows need not look at the texts again.
@@ -44,13 +44,26 @@ impl Slot {
 }
 
 impl Interner {
-    /// The id of `text`, new or known; [`TextId::NONE`] for an empty one.
-    pub fn intern(&mut self, text: &[u8]) -> TextId {
+    /// No texts, whose hashes will be those of `hasher`.
+    pub fn new(hasher: TextHasher) -> Self {
+        Self { all: String::new(), ends: Vec::new(), table: HashTable::new(), hasher }
+    }
+
+    /// Asks for what says whether a text with this `hash` is known.
+    pub fn prefetch(&self, hash: u32) {
+        // Not compared yet, which would wait for the text.
+        if let Some(slot) = self.table.find(Slot { hash, id: 0 }.spread(), |_| true) {
+            prefetch(slot);
+        }
+    }
+
+    /// The id of `text`, new or known, whose `hash` is half of the hasher's; [`TextId::NONE`] for an empty one.
+    pub fn intern(&mut self, text: &[u8], hash: u32) -> TextId {
         if text.is_empty() {
             return TextId::NONE;
         }
         let id = self.ends.len() as u32 + 1;
-        let new = Slot { hash: self.hasher.hash_one(text) as u32, id };
+        let new = Slot { hash, id };
         let (all, ends) = (&self.all, &self.ends);
         let is_it = |slot: &Slot| slot.hash == new.hash && slice(all, ends, slot.id).as_bytes() == text;
         if let Some(known) = self.table.find(new.spread(), is_it) {
@@ -70,7 +83,7 @@ impl Interner {
 
     /// The id of `text`, if it was interned.
     pub fn find(&self, text: &str) -> Option<TextId> {
-        let wanted = Slot { hash: self.hasher.hash_one(text.as_bytes()) as u32, id: 0 };
+        let wanted = Slot { hash: self.hasher.hash(text) as u32, id: 0 };
         let is_it = |slot: &Slot| slot.hash == wanted.hash && slice(&self.all, &self.ends, slot.id) == text;
         self.table.find(wanted.spread(), is_it).map(|slot| TextId(slot.id))
     }
