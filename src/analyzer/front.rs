@@ -1,10 +1,11 @@
-//! What comes before connections: packets, numbered in capture order, and the segments in them. In: batches of
-//! packets. Out: [`Segments`]. Depends on nothing that is found later, so it can run ahead on a thread of its own.
+//! What comes first: packets, numbered in capture order, the segments in them, and which connection each belongs to.
+//! In: batches of packets. Out: [`Segments`]. Depends on nothing that is found later, so it can run ahead on a thread
+//! of its own.
 
 use super::order::Horizon;
 use crate::capture::{Batch, Comment, Packet};
 use crate::packet::{PacketParser, Parsed, Payload, Segment, Undecoded};
-use crate::stream::{Seeker, Sought, Stamp};
+use crate::stream::{ConnectionTable, Located, Sought, Stamp};
 use crate::time::Timestamp;
 
 /// The first byte of a TLS stream whose secrets may be known: it begins with a handshake record (RFC 8446 5.1).
@@ -13,7 +14,9 @@ const HANDSHAKE: u8 = 22;
 /// From packets to segments.
 pub struct Front {
     parser: PacketParser,
-    seeker: Seeker,
+    table: ConnectionTable,
+    /// How to find the connections of a batch's segments; empty between batches.
+    sought: Vec<Sought>,
     horizon: Horizon,
     packets: u32,
     last: Timestamp,
@@ -42,7 +45,7 @@ pub struct Segments {
 /// A segment in a batch.
 pub(super) struct Found {
     pub segment: Segment,
-    pub sought: Sought,
+    pub located: Located,
     pub stamp: Stamp,
     /// How far back messages may be placed, see [`Horizon::floor`].
     pub floor: (u32, u32),
@@ -52,10 +55,10 @@ pub(super) struct Found {
 }
 
 impl Front {
-    /// A front that has seen nothing, for the connections that `seeker` is of.
-    pub(super) fn new(seeker: Seeker) -> Self {
-        let (parser, horizon) = (PacketParser::new(), Horizon::default());
-        Self { parser, seeker, horizon, packets: 0, last: Timestamp::default() }
+    /// A front that has seen nothing.
+    pub(super) fn new() -> Self {
+        let (parser, table, horizon) = (PacketParser::new(), ConnectionTable::default(), Horizon::default());
+        Self { parser, table, sought: Vec::new(), horizon, packets: 0, last: Timestamp::default() }
     }
 
     /// Reads the next packets; `segments`, what was read before, is overwritten.
@@ -73,17 +76,29 @@ impl Front {
                     let payload = segment.payload.bytes(bytes);
                     segments.has_tls |= payload.first() == Some(&HANDSHAKE);
                     is_news |= matches!(segment.payload, Payload::Reassembled(_));
-                    let (sought, floor) = (self.seeker.seek(&segment), self.horizon.floor());
+                    self.sought.push(self.table.seek(&segment));
+                    let (located, floor) = (Located::default(), self.horizon.floor());
                     let (block, offset) = (packet.block, packet.offset);
-                    segments.found.push(Found { segment, sought, stamp, floor, block, offset });
+                    segments.found.push(Found { segment, located, stamp, floor, block, offset });
                 }
                 (Parsed::Other, _) => {}
                 (Parsed::Fragment | Parsed::Undecodable(_), _) => is_news = true,
             }
         }
+        self.locate(&mut segments.found);
         (segments.packets, segments.last) = (self.packets, self.last);
         segments.floor = self.horizon.floor();
         segments.undecoded = is_news.then(|| self.parser.undecoded());
+    }
+
+    /// Finds the connection of each segment: in passes, so that what is known of the connections is on its way when it
+    /// is looked at.
+    fn locate(&mut self, found: &mut [Found]) {
+        self.sought.iter().for_each(|&sought| self.table.prefetch(sought));
+        for (Found { segment, located, .. }, sought) in found.iter_mut().zip(self.sought.drain(..)) {
+            let length = segment.payload.length().saturating_add(segment.missing);
+            *located = self.table.locate(segment, sought, length);
+        }
     }
 
     fn packet(&mut self, packet: &Packet, bytes: &[u8]) -> (Parsed, Stamp) {

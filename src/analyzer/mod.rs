@@ -27,7 +27,7 @@ use crate::journal::{Closed, Connection, Journal, Side, Traffic};
 use crate::packet::{Flags, Payload, Segment, Undecoded};
 use crate::place::Place;
 use crate::prefetch::{AHEAD, prefetch};
-use crate::stream::{ConnectionTable, Located, Stamp};
+use crate::stream::{Located, Stamp};
 use crate::time::{Span, Timestamp};
 use crate::tls::{self, Secrets, SessionSecret};
 
@@ -89,7 +89,6 @@ pub struct Analyzer {
     segments: Segments,
     /// What could not be read in packets so far.
     undecoded: Undecoded,
-    table: ConnectionTable,
     /// How far back messages may be placed.
     floor: (u32, u32),
     pool: Pool,
@@ -112,8 +111,6 @@ pub struct Analyzer {
     tapped: Vec<Tapped>,
     /// Outputs whose memory can be used again.
     spare: Vec<Output>,
-    /// The connections of a batch's segments; empty between batches.
-    located: Vec<Located>,
 }
 
 /// Finds secrets.
@@ -138,12 +135,10 @@ impl Analyzer {
             };
             Worker::new(codes, definitions, hasher.clone(), (index, workers), wishes)
         };
-        let table = ConnectionTable::default();
         Self {
-            front: Front::new(table.seeker().clone()),
+            front: Front::new(),
             segments: Segments::default(),
             undecoded: Undecoded::default(),
-            table,
             floor: (0, 0),
             pool: Pool::new((0..workers).map(make).collect(), options.threads > 1),
             reorder: Reorder::default(),
@@ -161,7 +156,6 @@ impl Analyzer {
             under_way: 0,
             tapped: Vec::new(),
             spare: Vec::new(),
-            located: Vec::new(),
         }
     }
 
@@ -189,8 +183,7 @@ impl Analyzer {
     /// Gives away what reads the packets, for another thread to run: from now on [`Analyzer::segments`] takes what it
     /// makes of the batches, in order, and [`Analyzer::batch`] is not called any more.
     pub fn detach(&mut self) -> Front {
-        let another = Front::new(self.table.seeker().clone());
-        std::mem::replace(&mut self.front, another)
+        std::mem::replace(&mut self.front, Front::new())
     }
 
     /// Takes the segments of the next batch, which lie in `blocks`.
@@ -205,14 +198,11 @@ impl Analyzer {
         if segments.has_tls {
             self.use_reserve();
         }
-        let mut located = std::mem::take(&mut self.located);
-        self.locate(&segments.found, &mut located);
-        self.note_comments(segments, &located, blocks);
+        self.note_comments(segments, blocks);
         let mut works = self.works(blocks);
-        for (found, located) in segments.found.drain(..).zip(located.drain(..)) {
-            self.segment(found, located, &mut works);
-        }
-        self.located = located;
+        let known = |found: &Found| self.journal.connections.get(found.located.connection as usize);
+        segments.found.iter().filter_map(known).for_each(prefetch);
+        segments.found.drain(..).for_each(|found| self.segment(found, &mut works));
         self.submit(works);
         while self.under_way > self.pool.pipeline() {
             self.collect();
@@ -220,25 +210,12 @@ impl Analyzer {
     }
 
     /// Keeps what the capture says of the packets of connections.
-    fn note_comments(&mut self, segments: &mut Segments, located: &[Located], blocks: &[Block]) {
+    fn note_comments(&mut self, segments: &mut Segments, blocks: &[Block]) {
         for (packet, comment) in segments.comments.drain(..) {
             if let Ok(at) = segments.found.binary_search_by_key(&packet, |found| found.stamp.packet) {
-                self.journal.comments.keep(located[at].connection, packet, &comment.text(blocks));
+                let connection = segments.found[at].located.connection;
+                self.journal.comments.keep(connection, packet, &comment.text(blocks));
             }
-        }
-    }
-
-    /// Finds the connection of each segment: in passes, so that what is known of the connections is on its way when it
-    /// is looked at.
-    fn locate(&mut self, found: &[Found], located: &mut Vec<Located>) {
-        found.iter().for_each(|found| self.table.prefetch(found.sought));
-        for Found { segment, sought, .. } in found {
-            let length = segment.payload.length().saturating_add(segment.missing);
-            let at = self.table.locate(segment, *sought, length);
-            if let Some(connection) = self.journal.connections.get(at.connection as usize) {
-                prefetch(connection);
-            }
-            located.push(at);
         }
     }
 
@@ -343,15 +320,15 @@ impl Analyzer {
         (0..self.pool.workers()).map(work).collect()
     }
 
-    fn segment(&mut self, found: Found, located: Located, works: &mut [Work]) {
-        let Found { segment, stamp, floor, block, offset, .. } = found;
+    fn segment(&mut self, found: Found, works: &mut [Work]) {
+        let Found { segment, located, stamp, floor, block, offset } = found;
         let length = segment.payload.length();
         if let Some(replaced) = located.replaces {
-            let index = replaced as usize % works.len();
+            let index = worker_of(replaced, works.len());
             works[index].tasks.push(Task::Retire { connection: replaced, stamp });
         }
         self.note_connection(&segment, located, stamp);
-        let index = located.connection as usize % works.len();
+        let index = worker_of(located.connection, works.len());
         let work = &mut works[index];
         if work.floors.last() != Some(&floor) {
             work.floors.push(floor);
@@ -461,4 +438,10 @@ impl Analyzer {
             event.apply(outputs.of(event), correlator, definitions, journal);
         });
     }
+}
+
+/// Which of the workers has this connection; see [`worker`] on divisions.
+#[inline]
+fn worker_of(connection: u32, workers: usize) -> usize {
+    if workers == 1 { 0 } else { connection as usize % workers }
 }

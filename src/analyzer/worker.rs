@@ -49,6 +49,8 @@ pub struct Worker {
     /// Segments since that was looked at.
     segments: usize,
     held: usize,
+    /// Its part of [`MAX_HELD`].
+    max_held: usize,
 }
 
 /// What a worker reads messages with.
@@ -121,6 +123,7 @@ impl Worker {
             since: None,
             segments: 0,
             held: 0,
+            max_held: MAX_HELD / share,
         }
     }
 
@@ -169,7 +172,7 @@ impl Worker {
         touched.sort_unstable();
         touched.dedup();
         for connection in touched {
-            if let Some(Slot::Live(pair)) = self.slots.get(connection as usize / self.share) {
+            if let Some(Slot::Live(pair)) = self.slots.get(slot_of(connection, self.share)) {
                 output.traffic.push((connection, pair.traffic()));
             }
         }
@@ -213,7 +216,7 @@ impl Worker {
         output: &mut Output,
         act: impl FnOnce(&mut Pair, &mut Sink<'_>),
     ) {
-        let slot = &mut self.slots[connection as usize / self.share];
+        let slot = &mut self.slots[slot_of(connection, self.share)];
         let Slot::Live(pair) = slot else { return };
         act(pair, &mut self.tools.sink(output, connection, stamp, floor));
         recount(&mut self.held, pair);
@@ -230,7 +233,7 @@ impl Worker {
 
     /// Notes that something waits for a secret. What is over waits as long as there is room for it.
     fn await_secret(&mut self, connection: u32, stamp: Stamp, floor: u32, output: &mut Output) {
-        let Some(Slot::Live(pair)) = self.slots.get_mut(connection as usize / self.share) else { return };
+        let Some(Slot::Live(pair)) = self.slots.get_mut(slot_of(connection, self.share)) else { return };
         if !std::mem::replace(&mut pair.is_awaiting, true) {
             self.awaiting.push(connection);
         }
@@ -249,7 +252,7 @@ impl Worker {
     /// Asks for what the tasks that follow the first one will look at.
     fn prefetch(&self, tasks: &[Task]) {
         let slot = |ahead: usize| match tasks.get(ahead)? {
-            Task::Segment(task) => self.slots.get(task.connection as usize / self.share),
+            Task::Segment(task) => self.slots.get(slot_of(task.connection, self.share)),
             _ => None,
         };
         if let Some(slot) = slot(2 * AHEAD) {
@@ -263,7 +266,7 @@ impl Worker {
     /// Takes a segment; whether its connection now waits for a secret.
     fn segment(&mut self, task: &SegmentTask, blocks: &[Block], floor: u32, output: &mut Output) -> bool {
         self.segments += 1;
-        let index = task.connection as usize / self.share;
+        let index = slot_of(task.connection, self.share);
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, Slot::default);
         }
@@ -291,7 +294,7 @@ impl Worker {
         let mut sink = self.tools.sink(output, task.connection, task.stamp, floor);
         pair.segment(task, bytes, place, &mut sink);
         recount(&mut self.held, pair);
-        if self.held > MAX_HELD / self.share {
+        if self.held > self.max_held {
             pair.give_up_waiting(&mut sink);
             recount(&mut self.held, pair);
         }
@@ -313,7 +316,7 @@ impl Worker {
     }
 
     fn retire(&mut self, connection: u32, stamp: Stamp, floor: u32, output: &mut Output) {
-        let Some(slot) = self.slots.get_mut(connection as usize / self.share) else { return };
+        let Some(slot) = self.slots.get_mut(slot_of(connection, self.share)) else { return };
         let Slot::Live(pair) = slot else { return };
         self.held -= pair.counted;
         pair.retire(&mut self.tools.sink(output, connection, stamp, floor));
@@ -339,7 +342,7 @@ impl Worker {
             let Self { slots, holding, share, .. } = self;
             self.since = None;
             holding.retain(|&connection| {
-                let Slot::Live(pair) = &mut slots[connection as usize / *share] else { return false };
+                let Slot::Live(pair) = &mut slots[slot_of(connection, *share)] else { return false };
                 let held = pair.held_since();
                 pair.is_holding = held.is_some();
                 self.since = [self.since, held].into_iter().flatten().min();
@@ -354,4 +357,11 @@ impl Worker {
 fn recount(held: &mut usize, pair: &mut Pair) {
     let bytes = pair.held_bytes();
     *held = *held - std::mem::replace(&mut pair.counted, bytes) + bytes;
+}
+
+/// Where a worker with every `share`-th connection has this one. It is asked for several times a segment, and a division
+/// takes as long as a look into a cache.
+#[inline]
+fn slot_of(connection: u32, share: usize) -> usize {
+    if share == 1 { connection as usize } else { connection as usize / share }
 }

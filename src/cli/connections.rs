@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
@@ -52,9 +53,9 @@ impl ConnectionsArgs {
     /// # Errors
     /// No capture could be read, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let definitions = self.input.analysis.definitions.load()?;
+        let definitions = Arc::new(self.input.analysis.definitions.load()?);
         let wanted = Wanted::new(&self.filter, &FollowedArgs::default(), &definitions, &self.time.zone())?;
-        let analysis = self.input.analyze()?;
+        let analysis = self.input.analyze(&definitions)?;
         let (view, columns) = (analysis.view(), self.look.width());
         let mut out = super::out::buffered();
         let mut listing = Listing::new(view, self.time.clock(&analysis, columns), styles(), columns);
@@ -69,6 +70,6 @@ impl ConnectionsArgs {
             }
         }
         out.flush()?;
-        Ok(super::status(analysis.problems))
+        Ok(analysis.end())
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -145,9 +146,9 @@ impl ExportArgs {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let kind = self.kind()?;
         refuse_input(&self.out, &self.input.files)?;
-        let definitions = self.input.analysis.definitions.load()?;
+        let definitions = Arc::new(self.input.analysis.definitions.load()?);
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
-        let analysis = self.input.analyze()?;
+        let analysis = self.input.analyze(&definitions)?;
         let shown = wanted.of(analysis.view());
         let name = || self.out.display().to_string();
         let mut target = Target::open(&self.out, self.secrets).with_context(name)?;
@@ -156,7 +157,7 @@ impl ExportArgs {
         out.flush().with_context(name)?;
         drop(out);
         target.finish().with_context(name)?;
-        Ok(super::status(analysis.problems))
+        Ok(analysis.end())
     }
 
     fn kind(&self) -> anyhow::Result<Kind> {

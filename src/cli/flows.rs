@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -72,9 +73,9 @@ impl FlowsArgs {
         if self.format == Format::Jsonl && self.ladder.is_some() {
             bail!("--ladder goes with --format text or mermaid; jsonl lists every procedure with those related to it");
         }
-        let definitions = self.input.analysis.definitions.load()?;
+        let definitions = Arc::new(self.input.analysis.definitions.load()?);
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
-        let analysis = self.input.analyze()?;
+        let analysis = self.input.analyze(&definitions)?;
         let shown = wanted.of(analysis.view());
         let mut out = super::out::buffered();
         match self.format {
@@ -97,7 +98,7 @@ impl FlowsArgs {
             Format::Text => self.list(&mut out, &analysis, &shown)?,
         }
         out.flush()?;
-        Ok(super::status(analysis.problems))
+        Ok(analysis.end())
     }
 
     fn list(&self, out: &mut impl Write, analysis: &Analysis, shown: &Shown<'_>) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -62,7 +63,8 @@ impl FollowArgs {
         let mut writer = Writer { out: super::out::buffered(), dump, offset: 0, gaps: 0 };
         let mut ciphertext = None;
         let tap = Tap::Side(self.connection - 1, side);
-        let analysis = self.input.analyze_tapping(tap, |taken| {
+        let definitions = Arc::new(self.input.analysis.definitions.load()?);
+        let analysis = self.input.analyze_tapping(&definitions, tap, |taken| {
             for Tapped { layer, part, .. } in taken {
                 match layer {
                     Layer::Content => writer.take(part)?,

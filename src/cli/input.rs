@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,13 @@ impl Analysis {
     pub fn files(&self) -> &[FileSummary] {
         self.reader.files()
     }
+
+    /// The exit status, when nothing more is done. The journal is left to the end of the process, at which the system
+    /// takes all of it back at once: given back piece by piece, that of a million messages takes longer than to print.
+    pub fn end(self) -> ExitCode {
+        std::mem::forget(self.journal);
+        super::status(self.problems)
+    }
 }
 
 /// A time to wait in seconds, more than none.
@@ -155,9 +163,9 @@ impl InputArgs {
     /// Reads all files; what cannot be read is said on stderr.
     ///
     /// # Errors
-    /// No file could be opened, or a definition file is wrong.
-    pub fn analyze(&self) -> anyhow::Result<Analysis> {
-        self.analyze_tapping(Tap::Nothing, |_| Ok(()))
+    /// No file could be opened.
+    pub fn analyze(&self, definitions: &Arc<Definitions>) -> anyhow::Result<Analysis> {
+        self.analyze_tapping(definitions, Tap::Nothing, |_| Ok(()))
     }
 
     /// The same, with the bytes that `tap` wants as they come.
@@ -166,11 +174,11 @@ impl InputArgs {
     /// As [`InputArgs::analyze`], and those of `taken`.
     pub fn analyze_tapping(
         &self,
+        definitions: &Arc<Definitions>,
         tap: Tap,
         mut taken: impl FnMut(Vec<Tapped>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Analysis> {
-        let definitions = Arc::new(self.analysis.definitions.load()?);
-        match self.analyze_files(&self.files, definitions, tap, &mut taken)? {
+        match self.analyze_files(&self.files, Arc::clone(definitions), tap, &mut taken)? {
             Some(analysis) => Ok(analysis),
             None => bail!("no capture could be opened"),
         }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
@@ -78,10 +79,10 @@ impl ReadArgs {
         if self.verbose && (self.format != Format::Text || !self.fields.is_empty()) {
             bail!("-V goes with text without --fields; jsonl has every parameter and diagnostic anyway");
         }
-        let definitions = self.input.analysis.definitions.load()?;
+        let definitions = Arc::new(self.input.analysis.definitions.load()?);
         let fields = self.fields(&definitions)?;
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
-        let analysis = self.input.analyze()?;
+        let analysis = self.input.analyze(&definitions)?;
         let shown = wanted.of(analysis.view());
         let mut out = super::out::buffered();
         match self.format {
@@ -89,7 +90,7 @@ impl ReadArgs {
             format => print_fields(&mut out, &analysis, &shown, self.input.threads(), format, &fields)?,
         }
         out.flush()?;
-        Ok(super::status(analysis.problems))
+        Ok(analysis.end())
     }
 
     /// The fields asked for; none if the format has its own choice.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
@@ -88,9 +89,9 @@ impl StatsArgs {
     /// No capture could be read, there is no such table, there are too many intervals, or stdout cannot be written.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let sections = self.sections()?;
-        let definitions = self.input.analysis.definitions.load()?;
+        let definitions = Arc::new(self.input.analysis.definitions.load()?);
         let wanted = Wanted::new(&self.filter, &self.followed, &definitions, &self.time.zone())?;
-        let analysis = self.input.analyze()?;
+        let analysis = self.input.analyze(&definitions)?;
         let (view, columns) = (analysis.view(), self.look.width());
         let identities = Identities::new(view, self.input.threads());
         let statistics = {
@@ -113,7 +114,7 @@ impl StatsArgs {
             }
         }
         out.flush()?;
-        Ok(super::status(analysis.problems))
+        Ok(analysis.end())
     }
 
     fn sections(&self) -> anyhow::Result<Vec<Section>> {

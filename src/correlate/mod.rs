@@ -113,9 +113,8 @@ impl Correlator {
     ) {
         let definition = definitions.message(CommandCode(seen.header.code)).map(|(_, message)| message);
         let direction = direction(journal, definitions, seen, definition);
-        let index = journal.records.len() as u32;
         let record = record(seen, payload, texts, direction, journal);
-        journal.records.push(record);
+        let index = journal.push(record);
         journal.note_begun(index, seen.begun);
         journal.connections[seen.connection as usize].messages += 1;
         self.note_framing(journal, index, seen);

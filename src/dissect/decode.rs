@@ -3,7 +3,7 @@
 use super::definition::{CommandCode, Definitions, ParameterId};
 use super::payload::{About, Meaning, Observer, Payload, Summary, walk};
 use super::scan::Outline;
-use super::value::Value;
+use super::value::{Value, utf8};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 
 /// One name and value of a payload, in the order received.
@@ -26,7 +26,7 @@ impl Entry {
     pub fn identifiers(&self) -> Vec<String> {
         let mut found = Vec::new();
         if let Ok(raw) = serde_json::from_str(&self.value) {
-            Value::new(raw).each_identifier(&mut |id| found.push(id.to_owned()));
+            Value::new(raw).each_identifier(&mut |id| found.push(utf8(id).to_owned()));
         }
         found
     }
@@ -77,7 +77,7 @@ struct FindPass {
 }
 
 impl Observer for FindPass {
-    fn entry(&mut self, _name: &str, meaning: Meaning, value: &Value<'_>) {
+    fn entry(&mut self, _name: &[u8], meaning: Meaning, value: &Value<'_>) {
         if meaning.parameter == Some(self.wanted) {
             self.found = Some(shown(value));
         }
@@ -97,11 +97,11 @@ struct DecodePass<'a> {
 }
 
 impl Observer for DecodePass<'_> {
-    fn entry(&mut self, name: &str, meaning: Meaning, value: &Value<'_>) {
+    fn entry(&mut self, name: &[u8], meaning: Meaning, value: &Value<'_>) {
         let Meaning { parameter, row, .. } = meaning;
         let (json, shown) = (value.compact().into_owned(), shown(value));
         self.decoded.entries.push(Entry {
-            name: name.to_owned(),
+            name: utf8(name).to_owned(),
             parameter,
             row: row.map(usize::from),
             value: json,

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use super::definition::{CommandCode, Definitions, IDENTIFIERS, Identifier, Message, ParameterId, Role};
 use super::payload::{About, Meaning, Observer, Outcome, Payload, walk};
 use super::scan::Outline;
-use super::value::{Value, trimmed};
+use super::value::{Value, trimmed, utf8};
 use crate::diagnostic::{Code, CodeSet, Severity};
 
 /// Spellings of names remembered; a capture has a few dozen, and a hostile one gains nothing by more.
@@ -21,9 +21,9 @@ pub struct TextHasher(RandomState);
 
 impl TextHasher {
     /// The hash of `text`.
-    pub fn hash(&self, text: &str) -> u64 {
+    pub fn hash(&self, text: &[u8]) -> u64 {
         let mut hasher = self.0.build_hasher();
-        hasher.write(text.as_bytes());
+        hasher.write(text);
         hasher.finish()
     }
 }
@@ -49,9 +49,9 @@ pub struct Texts {
 }
 
 impl Texts {
-    fn push(&mut self, text: &str, hasher: &TextHasher) -> Slice {
+    fn push(&mut self, text: &[u8], hasher: &TextHasher) -> Slice {
         let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(text);
         Slice { start, length: text.len() as u32, hash: hasher.hash(text) as u32 }
     }
 
@@ -169,10 +169,10 @@ impl IndexPass<'_> {
     }
 
     /// An identifier that stands twice with different values identifies nothing.
-    fn identify(&mut self, identifier: Identifier, text: &str) {
+    fn identify(&mut self, identifier: Identifier, text: &[u8]) {
         let bit = 1 << identifier as u8;
         let known = self.facts.identifiers[identifier as usize];
-        let contradicted = self.seen & bit != 0 && self.texts.get(known) != Some(text.as_bytes());
+        let contradicted = self.seen & bit != 0 && self.texts.get(known) != Some(text);
         self.facts.identifiers[identifier as usize] =
             if contradicted { Slice::default() } else { self.texts.push(text, self.hasher) };
         self.seen |= bit;
@@ -180,22 +180,23 @@ impl IndexPass<'_> {
 }
 
 impl Observer for IndexPass<'_> {
-    fn resolve(&mut self, definitions: &Definitions, message: Option<&Message>, name: &str) -> Meaning {
+    fn resolve(&mut self, definitions: &Definitions, message: Option<&Message>, name: &[u8]) -> Meaning {
         let position = self.names;
         self.names += 1;
         let predicted = self.predicted.as_ref().and_then(|predicted| predicted.get(position));
-        if let Some((_, meaning)) = predicted.filter(|(expected, _)| **expected == *name) {
+        if let Some((_, meaning)) = predicted.filter(|(expected, _)| expected.as_bytes() == name) {
             return *meaning;
         }
+        let name = utf8(name);
         let meaning = Meaning::of(definitions, message, self.look_up(definitions, name));
         self.predict(position, name, meaning);
         meaning
     }
 
-    fn entry(&mut self, _name: &str, meaning: Meaning, value: &Value<'_>) {
+    fn entry(&mut self, _name: &[u8], meaning: Meaning, value: &Value<'_>) {
         match meaning.role {
             Some(Role::Identifier(identifier)) => {
-                if let Some(text) = value.scalar() {
+                if let Some(text) = value.scalar_bytes() {
                     self.identify(identifier, trimmed(&text));
                 }
             }

@@ -13,7 +13,7 @@ use super::scan::Outline;
 use super::schema::SchemaId;
 use super::shape::Shape;
 use super::status::grpc_status_name;
-use super::value::Value;
+use super::value::{Value, utf8};
 use crate::diagnostic::{Code, Severity};
 
 /// Names that no table has, told one by one and compared to find doubles; what a message has more is told as a number.
@@ -22,11 +22,11 @@ const MAX_UNKNOWN: usize = 16;
 /// Who listens to a pass.
 pub trait Observer {
     /// What a JSON name stands for in `message`.
-    fn resolve(&mut self, definitions: &Definitions, message: Option<&Message>, name: &str) -> Meaning {
-        Meaning::of(definitions, message, definitions.parameter_named(name))
+    fn resolve(&mut self, definitions: &Definitions, message: Option<&Message>, name: &[u8]) -> Meaning {
+        Meaning::of(definitions, message, definitions.parameter_named(utf8(name)))
     }
     /// A name, what it stands for, and its value.
-    fn entry(&mut self, name: &str, meaning: Meaning, value: &Value<'_>);
+    fn entry(&mut self, name: &[u8], meaning: Meaning, value: &Value<'_>);
     /// Something departs from the Recommendation; the text is made only if wanted.
     fn finding(&mut self, severity: Severity, code: Code, about: About<'_>, text: &dyn Fn() -> String);
 }
@@ -159,6 +159,9 @@ struct Pass<'d, O> {
 impl<O: Observer> Pass<'_, O> {
     /// Reads the payload as far as it goes; whether the absence of a parameter can be told from it.
     fn read(&mut self, payload: &[u8], truncated: bool, outline: &mut Outline) -> bool {
+        if self.read_ordinary(payload, outline) {
+            return true;
+        }
         let text = match std::str::from_utf8(payload) {
             Ok(text) => Cow::Borrowed(text),
             Err(error) => {
@@ -180,9 +183,6 @@ impl<O: Observer> Pass<'_, O> {
                 rest
             }
         };
-        if self.read_ordinary(text, outline) {
-            return true;
-        }
         if has_lone_surrogate(text) {
             self.malformed(Severity::Note, &|| {
                 "an escape stands for half of a surrogate pair, which is no character (RFC 8259 8.2)".to_owned()
@@ -213,7 +213,7 @@ impl<O: Observer> Pass<'_, O> {
         if let Some(problem) = problem.filter(|_| !truncated) {
             self.malformed(Severity::Error, &|| format!("{problem} (Q.4164 Appendix II)"));
         }
-        if !self.read_ordinary(&json, outline) {
+        if !self.read_ordinary(json.as_bytes(), outline) {
             self.read_object(&json, false);
         }
         // proto3 leaves default values off the wire, and 0 is OK (Q.4164 Table II.3-2).
@@ -240,7 +240,7 @@ impl<O: Observer> Pass<'_, O> {
     }
 
     /// Reads an ordinary object; false, and nothing was done, if it is not one.
-    fn read_ordinary(&mut self, text: &str, outline: &mut Outline) -> bool {
+    fn read_ordinary(&mut self, text: &[u8], outline: &mut Outline) -> bool {
         let Some(members) = outline.object(text) else { return false };
         members.iter().for_each(|member| self.entry(member.name, &member.into()));
         true
@@ -263,11 +263,11 @@ impl<O: Observer> Pass<'_, O> {
         self.observer.finding(severity, Code::MalformedJson, About::Payload, text);
     }
 
-    fn entry(&mut self, name: &str, value: &Value<'_>) {
+    fn entry(&mut self, name: &[u8], value: &Value<'_>) {
         let meaning = self.observer.resolve(self.definitions, self.message, name);
         match meaning.row {
             Some(row) => self.known(usize::from(row), value),
-            None => self.unknown(name, meaning.parameter),
+            None => self.unknown(utf8(name), meaning.parameter),
         }
         self.judge_result(meaning, value);
         self.observer.entry(name, meaning, value);
@@ -336,20 +336,19 @@ impl<O: Observer> Pass<'_, O> {
     /// What the message says about the request it answers: by its Response, or by an empty list of next hops, the
     /// only "no" that Table 2 has room for.
     fn judge_result(&mut self, meaning: Meaning, value: &Value<'_>) {
-        let (Some(parameter), Some(role), Some(message)) = (meaning.parameter, meaning.role, self.message) else {
-            return;
-        };
-        if message.answers.is_empty() || value.shape() == Shape::Null {
-            return;
-        }
-        let outcome = match role {
-            Role::Response => {
+        let outcome = match (meaning.role, value.shape()) {
+            (Some(Role::Response), Shape::Null) => return,
+            (Some(Role::Response), _) => {
                 let text = value.scalar().unwrap_or(Cow::Borrowed(value.text()));
                 if self.definitions.means_success(&text) { Outcome::Success } else { Outcome::Failure }
             }
-            Role::NextHops if value.shape() == Shape::EmptyArray => Outcome::Failure,
+            (Some(Role::NextHops), Shape::EmptyArray) => Outcome::Failure,
             _ => return,
         };
+        let (Some(parameter), Some(message)) = (meaning.parameter, self.message) else { return };
+        if message.answers.is_empty() {
+            return;
+        }
         self.summary.outcome = outcome;
         if outcome == Outcome::Failure {
             let is_status = self.encoding == Encoding::GrpcStatus;
@@ -450,7 +449,7 @@ impl<'de, O: Observer> Visitor<'de> for &mut Pass<'_, O> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<Name<'de>>()? {
             let raw: &'de RawValue = map.next_value()?;
-            self.entry(&name.0, &Value::new(raw));
+            self.entry(name.0.as_bytes(), &Value::new(raw));
         }
         Ok(())
     }

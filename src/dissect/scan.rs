@@ -1,7 +1,7 @@
 //! A fast look at ordinary JSON (RFC 8259): an object whose strings have no escapes and whose numbers are integers,
 //! which is what senders of Ck write. Accepts nothing that serde_json would not; gives up on anything else, so that
 //! serde_json reads it and finds the words for what is wrong. On such payloads it takes a tenth of the time, and what
-//! it saw of each value is kept, so that no byte is looked at twice.
+//! it saw of each value is kept, so that no byte is looked at twice. So it works on bytes; what it finds is UTF-8.
 
 use wide::u8x16;
 
@@ -36,7 +36,7 @@ type Span = (u16, u16);
 /// What lies in an object or array.
 #[derive(Clone, Copy, Debug)]
 pub struct Inside<'a> {
-    text: &'a str,
+    text: &'a [u8],
     items: &'a [Item],
 }
 
@@ -44,9 +44,9 @@ pub struct Inside<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
     /// Its name in an object.
-    pub name: &'a str,
+    pub name: &'a [u8],
     /// The value as it stands there.
-    pub text: &'a str,
+    pub text: &'a [u8],
     /// What kind of value it is.
     pub shape: Shape,
     /// What lies in it.
@@ -55,18 +55,18 @@ pub struct Found<'a> {
 
 impl Outline {
     /// What lies in the object that `text` is; `None` if it is not an ordinary one.
-    pub fn object<'a>(&'a mut self, text: &'a str) -> Option<Inside<'a>> {
+    pub fn object<'a>(&'a mut self, text: &'a [u8]) -> Option<Inside<'a>> {
         self.read(text, b'{', |cursor| cursor.members(0))
     }
 
     /// What lies in the array that `text` is; `None` if it is not an ordinary one.
-    pub fn array<'a>(&'a mut self, text: &'a str) -> Option<Inside<'a>> {
+    pub fn array<'a>(&'a mut self, text: &'a [u8]) -> Option<Inside<'a>> {
         self.read(text, b'[', |cursor| cursor.elements(0).map(drop))
     }
 
     fn read<'a>(
         &'a mut self,
-        text: &'a str,
+        text: &'a [u8],
         first: u8,
         read: impl FnOnce(&mut Cursor<'_>) -> Option<()>,
     ) -> Option<Inside<'a>> {
@@ -74,10 +74,12 @@ impl Outline {
             return None;
         }
         self.items.clear();
-        let mut cursor = Cursor { bytes: text.as_bytes(), at: 0, items: &mut self.items };
+        let mut cursor = Cursor { bytes: text, at: 0, items: &mut self.items, beyond_ascii: 0 };
         (cursor.token()? == first).then(|| read(&mut cursor))??;
         // Nothing but white space may follow.
-        cursor.token().is_none().then_some(Inside { text, items: &self.items })
+        let is_whole = cursor.token().is_none();
+        let is_utf8 = cursor.beyond_ascii == 0 || std::str::from_utf8(text).is_ok();
+        (is_whole && is_utf8).then_some(Inside { text, items: &self.items })
     }
 }
 
@@ -100,6 +102,8 @@ struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
     items: &'a mut Vec<Item>,
+    /// Not 0 if there may be a byte that is no ASCII in a string, or soon behind it.
+    beyond_ascii: u32,
 }
 
 impl Cursor<'_> {
@@ -183,7 +187,7 @@ impl Cursor<'_> {
     #[inline]
     fn string(&mut self) -> Option<Span> {
         let start = self.at;
-        let end = start + plain_length(&self.bytes[start..]);
+        let end = plain_end(self.bytes, start, &mut self.beyond_ascii);
         (*self.bytes.get(end)? == b'"').then(|| self.at = end + 1)?;
         Some((start as u16, end as u16))
     }
@@ -205,22 +209,45 @@ impl Cursor<'_> {
     }
 }
 
-/// How many bytes stand for themselves in a string: neither quote nor escape nor control character. Sixteen at a time.
+/// Where the bytes from `start` on cease to stand for themselves in a string: at a quote, an escape, a control character,
+/// or the end. Looks at sixteen at a time; `beyond_ascii` is 0 only if it was and all that it looked at is ASCII.
 #[inline]
-fn plain_length(bytes: &[u8]) -> usize {
-    let mut length = 0;
-    while let Some(&block) = bytes[length..].first_chunk() {
-        let block = u8x16::new(block);
-        let is_control = block.min(u8x16::splat(0x1f)).cmp_eq(block);
-        let special = block.cmp_eq(u8x16::splat(b'"')) | block.cmp_eq(u8x16::splat(b'\\')) | is_control;
-        let mask = special.move_mask();
-        if mask != 0 {
-            return length + mask.trailing_zeros() as usize;
+fn plain_end(bytes: &[u8], start: usize, beyond_ascii: &mut u32) -> usize {
+    let mut at = start;
+    while let Some(block) = bytes[at..].first_chunk() {
+        let (special, high) = sorted_out(block);
+        *beyond_ascii |= high;
+        if special != 0 {
+            return at + special.trailing_zeros() as usize;
         }
-        length += 16;
+        at += BLOCK;
     }
-    let is_special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    bytes[length..].iter().position(is_special).map_or(bytes.len(), |rest| length + rest)
+    let Some(block) = bytes.last_chunk() else { return short_plain_end(bytes, at, beyond_ascii) };
+    // The last block has some bytes that were looked at before.
+    let (special, high) = sorted_out(block);
+    let known = at + BLOCK - bytes.len();
+    let (special, high) = (special >> known, high >> known);
+    *beyond_ascii |= high;
+    if special == 0 { bytes.len() } else { at + special.trailing_zeros() as usize }
+}
+
+/// The same for texts of less than a block.
+fn short_plain_end(bytes: &[u8], start: usize, beyond_ascii: &mut u32) -> usize {
+    let is_plain = |&&byte: &&u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    let plain = bytes[start..].iter().take_while(is_plain);
+    start + plain.inspect(|byte| *beyond_ascii |= u32::from(!byte.is_ascii())).count()
+}
+
+/// Bytes looked at together.
+const BLOCK: usize = 16;
+
+/// One bit for each byte: whether it is a quote, an escape or a control character, and whether it is no ASCII.
+#[inline]
+fn sorted_out(block: &[u8; BLOCK]) -> (u32, u32) {
+    let block = u8x16::new(*block);
+    let is_control = block.min(u8x16::splat(0x1f)).cmp_eq(block);
+    let special = block.cmp_eq(u8x16::splat(b'"')) | block.cmp_eq(u8x16::splat(b'\\')) | is_control;
+    (special.move_mask() as u32, block.move_mask() as u32)
 }
 
 #[cfg(test)]
@@ -231,9 +258,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn members(text: &str) -> Option<Vec<(String, String)>> {
+        let text_of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let mut outline = Outline::default();
-        let found = outline.object(text)?;
-        Some(found.iter().map(|member| (member.name.to_owned(), member.text.to_owned())).collect())
+        let found = outline.object(text.as_bytes())?;
+        Some(found.iter().map(|member| (text_of(member.name), text_of(member.text))).collect())
     }
 
     #[test]
@@ -252,6 +280,14 @@ mod tests {
     }
 
     #[test]
+    fn takes_no_text_that_is_not_utf_8() {
+        let object = |name: &[u8]| [b"{\"a\":\"", name, b"\"}"].concat();
+        for (content, is_taken) in [(&b"plain"[..], true), ("\u{91cf}".as_bytes(), true), (b"\xff", false)] {
+            assert_eq!(Outline::default().object(&object(content)).is_some(), is_taken);
+        }
+    }
+
+    #[test]
     fn gives_up_on_everything_else() {
         for text in
             [r#"{"a":"\n"}"#, r#"{"a":1.5}"#, r#"{"a":01}"#, r#"{"a":1,}"#, r#"{"a":1} x"#, "{\"a\":\"\n\"}", "[]", ""]
@@ -264,7 +300,11 @@ mod tests {
         #[test]
         fn finds_the_first_special_byte(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let expected = bytes.iter().position(|&b| b < 0x20 || b == b'"' || b == b'\\').unwrap_or(bytes.len());
-            prop_assert_eq!(plain_length(&bytes), expected);
+            for start in 0..=expected {
+                let mut beyond_ascii = 0;
+                prop_assert_eq!(plain_end(&bytes, start, &mut beyond_ascii), expected);
+                prop_assert!(beyond_ascii != 0 || bytes[start..expected].is_ascii());
+            }
         }
 
         #[test]

@@ -11,7 +11,8 @@ use super::shape::Shape;
 /// A JSON value by its text.
 #[derive(Debug)]
 pub struct Value<'a> {
-    text: &'a str,
+    /// UTF-8.
+    text: &'a [u8],
     shape: Shape,
     /// What lies in it, where it was found by an [`Outline`]; a string then has no escapes.
     inside: Option<Inside<'a>>,
@@ -26,12 +27,12 @@ impl<'a> From<Found<'a>> for Value<'a> {
 impl<'a> Value<'a> {
     /// The value that `raw` is.
     pub fn new(raw: &'a RawValue) -> Self {
-        Self { text: raw.get(), shape: shape_of(raw.get()), inside: None }
+        Self { text: raw.get().as_bytes(), shape: shape_of(raw.get()), inside: None }
     }
 
     /// Its text as received.
     pub fn text(&self) -> &'a str {
-        self.text
+        utf8(self.text)
     }
 
     /// What kind of value it is.
@@ -43,12 +44,21 @@ impl<'a> Value<'a> {
     fn each_element(&self, found: &mut impl FnMut(Value<'_>)) {
         match self.inside {
             Some(inside) => inside.iter().for_each(|element| found(element.into())),
-            None => each_element_of(self.text, found),
+            None => each_element_of(self.text(), found),
         }
     }
 
     /// The content of a string, or the text of a number; `None` for anything else.
     pub fn scalar(&self) -> Option<Cow<'a, str>> {
+        self.scalar_bytes().map(|bytes| match bytes {
+            Cow::Borrowed(bytes) => Cow::Borrowed(utf8(bytes)),
+            Cow::Owned(bytes) => Cow::Owned(utf8(&bytes).to_owned()),
+        })
+    }
+
+    /// The same, without being told that it is UTF-8.
+    #[inline(always)]
+    pub fn scalar_bytes(&self) -> Option<Cow<'a, [u8]>> {
         match self.shape {
             Shape::String => Some(self.string()),
             Shape::Integer | Shape::Number => Some(Cow::Borrowed(self.text)),
@@ -56,28 +66,38 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn string(&self) -> Cow<'a, str> {
+    #[inline(always)]
+    fn string(&self) -> Cow<'a, [u8]> {
         let inner = &self.text[1..self.text.len() - 1];
-        if self.inside.is_some() || !inner.contains('\\') {
+        if self.inside.is_some() { Cow::Borrowed(inner) } else { self.unescaped(inner) }
+    }
+
+    /// The content of a string that may have escapes, of which `inner` stands between its quotes.
+    #[cold]
+    fn unescaped(&self, inner: &'a [u8]) -> Cow<'a, [u8]> {
+        if !inner.contains(&b'\\') {
             return Cow::Borrowed(inner);
         }
         // A lone surrogate is JSON but no text: the escapes are kept as they stand.
-        serde_json::from_str(self.text).map_or(Cow::Borrowed(inner), Cow::Owned)
+        serde_json::from_slice(self.text).map_or(Cow::Borrowed(inner), |text: String| Cow::Owned(text.into_bytes()))
     }
 
     /// Every identifier in a list, whichever way it is written: comma-separated, or an array of strings, numbers or
     /// objects with an ID (DESIGN: the tables contradict each other).
-    pub fn each_identifier(&self, found: &mut impl FnMut(&str)) {
+    pub fn each_identifier(&self, found: &mut impl FnMut(&[u8])) {
         match self.shape {
             Shape::Null | Shape::Bool | Shape::EmptyArray => {}
             Shape::Integer | Shape::Number => found(self.text),
-            Shape::String => self.string().split(',').map(trimmed).filter(|id| !id.is_empty()).for_each(found),
+            Shape::String => {
+                let text = self.string();
+                text.split(|&byte| byte == b',').map(trimmed).filter(|id| !id.is_empty()).for_each(found);
+            }
             Shape::Object => self.identifier_of_object(found),
             Shape::ArrayOfStrings | Shape::ArrayOfObjects | Shape::MixedArray => {
                 self.each_element(&mut |element| {
                     if element.shape == Shape::Object {
                         element.identifier_of_object(found);
-                    } else if let Some(text) = element.scalar() {
+                    } else if let Some(text) = element.scalar_bytes() {
                         found(trimmed(&text));
                     }
                 });
@@ -86,22 +106,23 @@ impl<'a> Value<'a> {
     }
 
     /// `{"Key ID": "…"}`: the member whose name ends in ID, else the first scalar.
-    fn identifier_of_object(&self, found: &mut impl FnMut(&str)) {
+    fn identifier_of_object(&self, found: &mut impl FnMut(&[u8])) {
         let mut outline = Outline::default();
         if let Some(inside) = self.inside.or_else(|| outline.object(self.text)) {
             return identifier_among(|| inside.iter().map(|member| (member.name, member.into())), found);
         }
-        let members: BTreeMap<String, &RawValue> = serde_json::from_str(self.text).unwrap_or_default();
-        identifier_among(|| members.iter().map(|(name, raw)| (name.as_str(), Value::new(raw))), found);
+        let members: BTreeMap<String, &RawValue> = serde_json::from_slice(self.text).unwrap_or_default();
+        identifier_among(|| members.iter().map(|(name, raw)| (name.as_bytes(), Value::new(raw))), found);
     }
 
     /// Its text on one line: without white space outside strings.
     pub fn compact(&self) -> Cow<'a, str> {
-        if !self.text.contains([' ', '\n', '\r', '\t']) {
-            return Cow::Borrowed(self.text);
+        let text = self.text();
+        if !text.contains([' ', '\n', '\r', '\t']) {
+            return Cow::Borrowed(text);
         }
         let (mut in_string, mut escaped) = (false, false);
-        let kept = self.text.chars().filter(|&c| {
+        let kept = text.chars().filter(|&c| {
             let keep = in_string || !matches!(c, ' ' | '\n' | '\r' | '\t');
             if escaped {
                 escaped = false;
@@ -136,7 +157,7 @@ fn shape_of(text: &str) -> Shape {
 /// The elements of the array that `text` is. One with escapes or fractions is read by serde_json, which reads all of
 /// JSON.
 fn each_element_of(text: &str, found: &mut impl FnMut(Value<'_>)) {
-    match Outline::default().array(text) {
+    match Outline::default().array(text.as_bytes()) {
         Some(inside) => inside.iter().for_each(|element| found(element.into())),
         None => {
             let elements: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
@@ -145,24 +166,28 @@ fn each_element_of(text: &str, found: &mut impl FnMut(Value<'_>)) {
     }
 }
 
-/// `text` without white space around it, which identifiers hardly ever have.
-pub(super) fn trimmed(text: &str) -> &str {
-    match text.as_bytes() {
+/// What is known to be UTF-8: an [`Outline`] has none but that, and cuts it at quotes and signs only.
+pub(super) fn utf8(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("outlines are of UTF-8")
+}
+
+/// `text`, which is UTF-8, without white space around it, which identifiers hardly ever have.
+#[inline]
+pub(super) fn trimmed(text: &[u8]) -> &[u8] {
+    match text {
         [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
-        _ => text.trim(),
+        _ => utf8(text).trim().as_bytes(),
     }
 }
 
 /// The scalar whose name ends in ID, else the first one.
-fn identifier_among<'a, M>(members: impl Fn() -> M, found: &mut impl FnMut(&str))
+fn identifier_among<'a, M>(members: impl Fn() -> M, found: &mut impl FnMut(&[u8]))
 where
-    M: Iterator<Item = (&'a str, Value<'a>)>,
+    M: Iterator<Item = (&'a [u8], Value<'a>)>,
 {
-    let ends_in_id = |name: &str| {
-        name.len() >= 2 && name.is_char_boundary(name.len() - 2) && name[name.len() - 2..].eq_ignore_ascii_case("id")
-    };
-    let named = members().filter(|(name, _)| ends_in_id(name)).find_map(|(_, value)| value.scalar());
-    if let Some(text) = named.or_else(|| members().find_map(|(_, value)| value.scalar())) {
+    let ends_in_id = |name: &[u8]| name.last_chunk::<2>().is_some_and(|end| end.eq_ignore_ascii_case(b"id"));
+    let named = members().filter(|(name, _)| ends_in_id(name)).find_map(|(_, value)| value.scalar_bytes());
+    if let Some(text) = named.or_else(|| members().find_map(|(_, value)| value.scalar_bytes())) {
         found(trimmed(&text));
     }
 }

@@ -193,6 +193,18 @@ pub struct Journal {
     troubles: HashMap<u32, Vec<Trouble>>,
     /// All messages of the procedures that have more than [`INLINE_MESSAGES`].
     long: HashMap<u32, Vec<u32>>,
+    order: Order,
+}
+
+/// Whether everything came in the order in which [`Journal::settle`] leaves it.
+#[derive(Debug, Default)]
+struct Order {
+    /// The packet of the last message.
+    packet: u32,
+    /// The first message of the last procedure.
+    first: u32,
+    messages_differ: bool,
+    procedures_differ: bool,
 }
 
 /// Indexes of procedures of one exchange: of most, few enough to need no memory of their own.
@@ -231,7 +243,16 @@ impl Journal {
             begun: Vec::new(),
             troubles: HashMap::new(),
             long: HashMap::new(),
+            order: Order::default(),
         }
+    }
+
+    /// Takes the next message; its index.
+    pub fn push(&mut self, record: Record) -> u32 {
+        let packet = std::mem::replace(&mut self.order.packet, record.packet);
+        self.order.messages_differ |= record.packet < packet;
+        self.records.push(record);
+        self.records.len() as u32 - 1
     }
 
     /// Begins a procedure with its first message; its index.
@@ -239,6 +260,8 @@ impl Journal {
         let index = self.procedures.len() as u32;
         let record = &mut self.records[message as usize];
         record.procedure = index;
+        let first = std::mem::replace(&mut self.order.first, message);
+        self.order.procedures_differ |= message < first;
         self.procedures.push(Procedure {
             span: (record.time, record.time),
             messages: [message; INLINE_MESSAGES],
@@ -394,14 +417,13 @@ impl Journal {
         for (message, findings) in std::mem::take(&mut self.late_findings) {
             self.findings.extend(findings.into_iter().map(|finding| (message, finding)));
         }
-        let in_order = self.records.iter().is_sorted_by_key(|record| record.packet);
-        if !in_order {
+        if std::mem::take(&mut self.order.messages_differ) {
             self.renumber();
+            self.order.procedures_differ = true;
         }
         self.findings.sort_by_key(|(message, _)| *message);
         self.begun.sort_unstable();
-        let firsts_in_order = self.procedures.iter().is_sorted_by_key(|procedure| procedure.messages[0]);
-        if !firsts_in_order {
+        if std::mem::take(&mut self.order.procedures_differ) {
             self.renumber_procedures();
         }
     }

@@ -1,5 +1,7 @@
 //! Identifiers, kept once each.
 
+use std::ops::Range;
+
 use hashbrown::HashTable;
 
 use crate::dissect::TextHasher;
@@ -64,8 +66,8 @@ impl Interner {
         }
         let id = self.ends.len() as u32 + 1;
         let new = Slot { hash, id };
-        let (all, ends) = (&self.all, &self.ends);
-        let is_it = |slot: &Slot| slot.hash == new.hash && slice(all, ends, slot.id).as_bytes() == text;
+        let (all, ends) = (self.all.as_bytes(), &self.ends);
+        let is_it = |slot: &Slot| slot.hash == new.hash && &all[range(ends, slot.id)] == text;
         if let Some(known) = self.table.find(new.spread(), is_it) {
             return TextId(known.id);
         }
@@ -78,19 +80,20 @@ impl Interner {
 
     /// The text of `id`; `None` for [`TextId::NONE`].
     pub fn get(&self, id: TextId) -> Option<&str> {
-        id.is_some().then(|| slice(&self.all, &self.ends, id.0))
+        id.is_some().then(|| &self.all[range(&self.ends, id.0)])
     }
 
     /// The id of `text`, if it was interned.
     pub fn find(&self, text: &str) -> Option<TextId> {
-        let wanted = Slot { hash: self.hasher.hash(text) as u32, id: 0 };
-        let is_it = |slot: &Slot| slot.hash == wanted.hash && slice(&self.all, &self.ends, slot.id) == text;
+        let wanted = Slot { hash: self.hasher.hash(text.as_bytes()) as u32, id: 0 };
+        let is_it = |slot: &Slot| slot.hash == wanted.hash && &self.all[range(&self.ends, slot.id)] == text;
         self.table.find(wanted.spread(), is_it).map(|slot| TextId(slot.id))
     }
 }
 
-fn slice<'a>(all: &'a str, ends: &[u64], id: u32) -> &'a str {
+/// Where text `id` lies.
+fn range(ends: &[u64], id: u32) -> Range<usize> {
     let index = id as usize - 1;
     let start = if index == 0 { 0 } else { ends[index - 1] };
-    &all[start as usize..ends[index] as usize]
+    start as usize..ends[index] as usize
 }

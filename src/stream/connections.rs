@@ -36,7 +36,7 @@ struct Entry {
 }
 
 /// Where a segment belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Located {
     /// Index of the connection.
     pub connection: u32,
@@ -57,13 +57,9 @@ pub struct ConnectionTable {
     entries: Vec<Entry>,
     /// Indexes of `entries`: small enough to stay in a cache when they do not.
     index: HashTable<u32>,
-    seeker: Seeker,
+    hasher: RandomState,
     count: u32,
 }
-
-/// Prepares segments to be located, on whichever thread they are found.
-#[derive(Clone, Debug, Default)]
-pub struct Seeker(RandomState);
 
 /// A segment that is about to be located.
 #[derive(Clone, Copy, Debug)]
@@ -81,18 +77,11 @@ impl Key {
     }
 }
 
-impl Seeker {
+impl ConnectionTable {
     /// Prepares to locate `segment`.
     pub fn seek(&self, segment: &Segment) -> Sought {
         let from_low = segment.source <= segment.destination;
-        Sought { hash: self.0.hash_one(Key::of(segment, from_low)), from_low }
-    }
-}
-
-impl ConnectionTable {
-    /// What prepares segments to be located here.
-    pub fn seeker(&self) -> &Seeker {
-        &self.seeker
+        Sought { hash: self.hasher.hash_one(Key::of(segment, from_low)), from_low }
     }
 
     /// Asks for what is known of a connection that will be located soon, if anything is.
@@ -108,7 +97,7 @@ impl ConnectionTable {
         let Sought { hash, from_low } = sought;
         let key = Key::of(segment, from_low);
         let side = usize::from(!from_low);
-        let Self { entries, index, seeker: Seeker(hasher), count } = self;
+        let Self { entries, index, hasher, count } = self;
         let known = index.find(hash, |&index| entries[index as usize].key == key).copied();
         let mut is_new = known.is_none();
         let mut replaces = None;

@@ -7,7 +7,7 @@ mod connections;
 mod reassembly;
 
 pub use backlog::Backlog;
-pub use connections::{ConnectionTable, Located, Seeker, Sought};
+pub use connections::{ConnectionTable, Located, Sought};
 pub use reassembly::{Arrival, Stream, StreamStats};
 
 use crate::place::Place;

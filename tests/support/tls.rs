@@ -159,7 +159,7 @@ pub fn connections(path: &Path) -> (Vec<Recorded>, Secrets) {
                 continue;
             };
             let payload = segment.payload.bytes(bytes).to_vec();
-            let located = table.locate(&segment, table.seeker().seek(&segment), payload.len() as u32);
+            let located = table.locate(&segment, table.seek(&segment), payload.len() as u32);
             if located.is_new {
                 streams.push(Default::default());
                 recorded.push(Recorded::default());

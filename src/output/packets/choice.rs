@@ -196,7 +196,7 @@ impl Chooser<'_> {
             }
         };
         let length = length.saturating_add(segment.missing);
-        let located = self.table.locate(segment, self.table.seeker().seek(segment), length);
+        let located = self.table.locate(segment, self.table.seek(segment), length);
         let replaced = self.plaintext.replaces(located.connection);
         let wanted = !replaced && self.wants(segment, located, number, length);
         for number in fragments.into_iter().chain([number]) {
