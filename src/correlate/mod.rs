@@ -11,10 +11,9 @@ mod transaction;
 use crate::diagnostic::Code;
 use crate::dissect::{
     CommandCode, Definitions, Direction, Encoding, Facts, Identifier, Message, Outcome, ParameterId, Presence, Role,
-    Texts,
 };
 use crate::framing::{Header, Truncation};
-use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State, TextId};
+use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State};
 use crate::place::Place;
 use crate::prefetch::{AHEAD, prefetch};
 use crate::stream::Stamp;
@@ -86,11 +85,9 @@ impl Correlator {
         Self { time_out, transactions: Transactions::default(), exchanges }
     }
 
-    /// Asks for what is known of a message's identifiers and key IDs, which will follow soon.
-    pub fn prefetch_texts(&self, journal: &Journal, seen: &Seen, texts: &Texts) {
-        let known = seen.facts.identifiers.iter().filter(|slice| slice.length > 0);
-        known.for_each(|slice| journal.texts.prefetch(slice.hash));
-        self.exchanges.prefetch(texts.keys_of(&seen.facts));
+    /// Asks for what is known of the key IDs of a message that will follow soon.
+    pub fn prefetch_keys(&self, keys: &[u64]) {
+        self.exchanges.prefetch(keys);
     }
 
     /// Asks for what is known of the connections of messages that will follow: `connection_of` the message that many
@@ -102,18 +99,19 @@ impl Correlator {
         self.transactions.prefetch(journal, connection_of);
     }
 
-    /// Takes the next message, whose payload lies at `payload`; `definitions` are the journal's.
+    /// Takes the next message, whose payload lies at `payload`, with the hashes of its key IDs; `definitions` are the
+    /// journal's, and so are the numbers of its identifiers.
     pub fn message(
         &mut self,
         journal: &mut Journal,
         definitions: &Definitions,
         seen: &Seen,
         payload: Place,
-        texts: &Texts,
+        keys: &[u64],
     ) {
         let definition = definitions.message(CommandCode(seen.header.code)).map(|(_, message)| message);
         let direction = direction(journal, definitions, seen, definition);
-        let record = record(seen, payload, texts, direction, journal);
+        let record = record(seen, payload, direction);
         let index = journal.push(record);
         journal.note_begun(index, seen.begun);
         journal.connections[seen.connection as usize].messages += 1;
@@ -124,7 +122,7 @@ impl Correlator {
         }
         self.transactions.expire(journal, seen.connection, seen.stamp.time, self.time_out);
         match definition {
-            Some(message) => self.place(journal, definitions, index, seen, texts, message),
+            Some(message) => self.place(journal, definitions, index, seen, keys, message),
             None => journal.find(index, Finding::UnknownCommand),
         }
     }
@@ -231,7 +229,7 @@ impl Correlator {
         definitions: &Definitions,
         index: u32,
         seen: &Seen,
-        texts: &Texts,
+        keys: &[u64],
         message: &Message,
     ) {
         let matched = if message.answers.is_empty() {
@@ -264,7 +262,7 @@ impl Correlator {
                 self.transactions.note_message_id(journal, index);
             }
         }
-        self.exchanges.note(journal, definitions, index, message, seen, texts);
+        self.exchanges.note(journal, definitions, index, message, seen, keys);
     }
 
     /// A message that begins a procedure.
@@ -334,11 +332,7 @@ fn give_up(journal: &mut Journal, open: Open) {
     }
 }
 
-fn record(seen: &Seen, payload: Place, texts: &Texts, direction: Direction, journal: &mut Journal) -> Record {
-    let identifiers = seen.facts.identifiers.map(|slice| match texts.get(slice) {
-        Some(text) => journal.texts.intern(text, slice.hash),
-        None => TextId::NONE,
-    });
+fn record(seen: &Seen, payload: Place, direction: Direction) -> Record {
     Record {
         time: seen.stamp.time,
         payload,
@@ -347,7 +341,7 @@ fn record(seen: &Seen, payload: Place, texts: &Texts, direction: Direction, jour
         message_id: seen.header.message_id,
         length: seen.length.0,
         captured: seen.length.1,
-        identifiers,
+        identifiers: seen.facts.identifiers,
         present: seen.facts.present,
         procedure: NONE,
         answers: NONE,
