@@ -7,9 +7,8 @@ use std::sync::Arc;
 use ckscope::analyzer::{Analyzer, Options};
 use ckscope::capture::Batch;
 use ckscope::capture::file::Reader;
-use ckscope::dissect::{CommandCode, Decoded, Definitions, Indexer, Payload, Texts};
+use ckscope::dissect::{CommandCode, Decoded, Definitions, Indexer, Payload, TextHasher, Texts};
 use ckscope::lab::generate::Bulk;
-use ckscope::text::TextHasher;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const REQUEST: CommandCode = CommandCode(0x4108);
@@ -28,7 +27,7 @@ fn payloads(criterion: &mut Criterion) {
         group.bench_function(format!("index, {name}"), |bencher| {
             let mut texts = Texts::default();
             bencher.iter(|| {
-                texts.clear();
+                texts.bytes.clear();
                 indexer.index(REQUEST, Payload::json(black_box(payload)), &mut texts)
             });
         });

@@ -8,7 +8,6 @@ pub mod diagnostic;
 pub mod escape;
 pub mod place;
 pub mod prefetch;
-pub mod text;
 pub mod time;
 pub mod x509;
 

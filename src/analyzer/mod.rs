@@ -21,20 +21,20 @@ use std::sync::Arc;
 
 use crate::capture::{Batch, Block};
 use crate::correlate::Correlator;
-use crate::dissect::Definitions;
+use crate::dissect::{Definitions, TextHasher};
 use crate::framing::CommandCodes;
-use crate::journal::{Connection, Journal};
-use crate::packet::Undecoded;
+use crate::journal::{Closed, Connection, Journal, Side, Traffic};
+use crate::packet::{Flags, Payload, Segment, Undecoded};
+use crate::place::Place;
 use crate::prefetch::{AHEAD, prefetch};
-use crate::stream::Stamp;
-use crate::text::{TextHasher, TextId};
+use crate::stream::{Located, Stamp};
 use crate::time::{Span, Timestamp};
 use crate::tls::{self, Secrets, SessionSecret};
 
-use front::{Note, Remark, Share};
+use front::Found;
 use order::Reorder;
 use pool::Pool;
-use work::{Output, Task, Work};
+use work::{Output, SegmentTask, Task, Work};
 use worker::{Wishes, Worker};
 
 pub use front::{Front, Segments};
@@ -95,6 +95,7 @@ pub struct Analyzer {
     reorder: Reorder,
     correlator: Correlator,
     journal: Journal,
+    ports: Vec<u16>,
     secrets: Secrets,
     /// Secrets that were not needed so far.
     reserve: Option<Reserve>,
@@ -108,8 +109,6 @@ pub struct Analyzer {
     released: u32,
     under_way: usize,
     tapped: Vec<Tapped>,
-    /// Per worker: what the journal calls the identifiers that the worker has met.
-    numbers: Vec<Vec<TextId>>,
     /// Outputs whose memory can be used again.
     spare: Vec<Output>,
 }
@@ -137,7 +136,7 @@ impl Analyzer {
             Worker::new(codes, definitions, hasher.clone(), (index, workers), wishes)
         };
         Self {
-            front: Front::new(workers, options.ports),
+            front: Front::new(),
             segments: Segments::default(),
             undecoded: Undecoded::default(),
             floor: (0, 0),
@@ -146,6 +145,7 @@ impl Analyzer {
             correlator: Correlator::new(&definitions, options.time_out),
             journal: Journal::new(Arc::clone(&definitions), hasher.clone()),
             definitions,
+            ports: options.ports,
             secrets: options.secrets,
             reserve: None,
             sessions: Vec::new(),
@@ -155,7 +155,6 @@ impl Analyzer {
             released: 0,
             under_way: 0,
             tapped: Vec::new(),
-            numbers: vec![Vec::new(); workers],
             spare: Vec::new(),
         }
     }
@@ -184,8 +183,7 @@ impl Analyzer {
     /// Gives away what reads the packets, for another thread to run: from now on [`Analyzer::segments`] takes what it
     /// makes of the batches, in order, and [`Analyzer::batch`] is not called any more.
     pub fn detach(&mut self) -> Front {
-        let another = self.front.anew();
-        std::mem::replace(&mut self.front, another)
+        std::mem::replace(&mut self.front, Front::new())
     }
 
     /// Takes the segments of the next batch, which lie in `blocks`.
@@ -200,14 +198,24 @@ impl Analyzer {
         if segments.has_tls {
             self.use_reserve();
         }
-        for Remark { connection, packet, comment } in segments.remarks.drain(..) {
-            self.journal.comments.keep(connection, packet, &comment.text(blocks));
-        }
-        self.note_connections(segments);
-        let works = self.works(blocks, &mut segments.shares);
+        self.note_comments(segments, blocks);
+        let mut works = self.works(blocks);
+        let known = |found: &Found| self.journal.connections.get(found.located.connection as usize);
+        segments.found.iter().filter_map(known).for_each(prefetch);
+        segments.found.drain(..).for_each(|found| self.segment(found, &mut works));
         self.submit(works);
         while self.under_way > self.pool.pipeline() {
             self.collect();
+        }
+    }
+
+    /// Keeps what the capture says of the packets of connections.
+    fn note_comments(&mut self, segments: &mut Segments, blocks: &[Block]) {
+        for (packet, comment) in segments.comments.drain(..) {
+            if let Ok(at) = segments.found.binary_search_by_key(&packet, |found| found.stamp.packet) {
+                let connection = segments.found[at].located.connection;
+                self.journal.comments.keep(connection, packet, &comment.text(blocks));
+            }
         }
     }
 
@@ -235,7 +243,9 @@ impl Analyzer {
     pub fn close(&mut self) {
         let stamp = Stamp { packet: self.packets, time: self.last };
         self.settle_secrets(stamp);
-        self.submit_to_all(|| Task::Finish { stamp });
+        let mut works = self.works(&[]);
+        works.iter_mut().for_each(|work| work.tasks.push(Task::Finish { stamp }));
+        self.submit(works);
         while self.under_way > 0 {
             self.collect();
         }
@@ -257,7 +267,9 @@ impl Analyzer {
             if !self.has_news {
                 return;
             }
-            self.submit_to_all(|| Task::Retry { stamp });
+            let mut works = self.works(&[]);
+            works.iter_mut().for_each(|work| work.tasks.push(Task::Retry { stamp }));
+            self.submit(works);
         }
     }
 
@@ -294,45 +306,91 @@ impl Analyzer {
         std::mem::take(&mut self.tapped)
     }
 
-    /// Gives every worker the same task, and nothing else.
-    fn submit_to_all(&mut self, task: impl Fn() -> Task) {
-        let share = |_| Share { tasks: vec![task()], ..Share::default() };
-        let mut shares: Vec<Share> = (0..self.pool.workers()).map(share).collect();
-        let works = self.works(&[], &mut shares);
-        self.submit(works);
-    }
-
-    /// What the workers are told; of `shares`, memory that can be used again is left.
-    fn works(&mut self, blocks: &[Block], shares: &mut [Share]) -> Vec<Work> {
+    fn works(&mut self, blocks: &[Block]) -> Vec<Work> {
         let floor = self.floor;
         let sessions = Arc::new(std::mem::take(&mut self.sessions));
         self.has_news = false;
-        let work = |share: &mut Share| {
+        let work = |_| {
             let mut output = self.spare.pop().unwrap_or_default();
             output.reuse();
-            let tasks = std::mem::replace(&mut share.tasks, std::mem::take(&mut output.done));
-            let blocks = blocks.iter().cloned().chain(share.blocks.drain(..)).collect();
-            let floors = std::iter::once(floor).chain(share.floors.drain(..)).collect();
-            let (secrets, sessions) = (self.secrets.clone(), Arc::clone(&sessions));
-            Work { tasks, blocks, secrets, sessions, output, floors }
+            let (tasks, secrets) = (std::mem::take(&mut output.done), self.secrets.clone());
+            let sessions = Arc::clone(&sessions);
+            Work { tasks, blocks: blocks.to_vec(), secrets, sessions, output, floors: vec![floor] }
         };
-        shares.iter_mut().map(work).collect()
+        (0..self.pool.workers()).map(work).collect()
     }
 
-    fn note_connections(&mut self, segments: &Segments) {
-        let connections = &mut self.journal.connections;
-        let known = |note: &Note| connections.get(note.connection as usize);
-        segments.notes.iter().filter_map(known).for_each(prefetch);
-        let mut ends = segments.ends.iter();
-        for note in &segments.notes {
-            let ends = if note.has_ends { ends.next() } else { None };
-            if let Some(&ends) = ends {
-                match connections.get_mut(note.connection as usize) {
-                    Some(connection) => connection.ends = ends,
-                    None => connections.push(Connection::new(ends, note.time)),
-                }
+    fn segment(&mut self, found: Found, works: &mut [Work]) {
+        let Found { segment, located, stamp, floor, block, offset } = found;
+        let length = segment.payload.length();
+        if let Some(replaced) = located.replaces {
+            let index = worker_of(replaced, works.len());
+            works[index].tasks.push(Task::Retire { connection: replaced, stamp });
+        }
+        self.note_connection(&segment, located, stamp);
+        let index = worker_of(located.connection, works.len());
+        let work = &mut works[index];
+        if work.floors.last() != Some(&floor) {
+            work.floors.push(floor);
+        }
+        let (block, offset, place) = match segment.payload {
+            Payload::InPacket { offset: within, .. } => (block, offset + u64::from(within), true),
+            Payload::Reassembled(bytes) => {
+                work.blocks.push(Block::new(bytes, Place::default()));
+                (work.blocks.len() as u16 - 1, 0, false)
             }
-            connections[note.connection as usize].note(note.side, note.flags, note.time);
+        };
+        let insist = !self.ports.is_empty()
+            && (self.ports.contains(&segment.source.port) || self.ports.contains(&segment.destination.port));
+        work.tasks.push(Task::Segment(SegmentTask {
+            connection: located.connection,
+            side: if located.from_initiator { Side::Initiator } else { Side::Responder },
+            initial: located.initial,
+            sequence: segment.sequence,
+            acknowledgment: segment.flags.has(Flags::ACK).then_some(segment.acknowledgment),
+            flags: segment.flags,
+            stamp,
+            offset,
+            length,
+            missing: segment.missing,
+            block,
+            in_capture: place,
+            insist,
+        }));
+    }
+
+    fn note_connection(&mut self, segment: &Segment, located: Located, stamp: Stamp) {
+        if located.is_new {
+            self.journal.connections.push(Connection {
+                ends: [segment.source, segment.destination],
+                start: stamp.time,
+                end: stamp.time,
+                packets: 0,
+                messages: 0,
+                closed: None,
+                fins: 0,
+                km: None,
+                traffic: Traffic::default(),
+            });
+        }
+        let connection = &mut self.journal.connections[located.connection as usize];
+        // Only a SYN changes who that is, once the first packet was seen.
+        if located.is_new || segment.flags.has(Flags::SYN) {
+            let initiator = if located.from_initiator { segment.source } else { segment.destination };
+            if connection.ends[0] != initiator {
+                connection.ends.swap(0, 1);
+            }
+        }
+        connection.packets += 1;
+        connection.start = connection.start.min(stamp.time);
+        connection.end = connection.end.max(stamp.time);
+        if segment.flags.has(Flags::FIN) {
+            connection.fins |= 1 << u8::from(!located.from_initiator);
+        }
+        if segment.flags.has(Flags::RST) {
+            connection.closed = connection.closed.or(Some(Closed::Rst));
+        } else if connection.fins == 3 {
+            connection.closed = connection.closed.or(Some(Closed::Fin));
         }
     }
 
@@ -346,9 +404,7 @@ impl Analyzer {
     fn collect(&mut self) {
         self.under_way -= 1;
         let mut outputs = self.pool.collect();
-        for (output, numbers) in outputs.iter_mut().zip(&mut self.numbers) {
-            numbers.extend(output.texts.fresh().map(|(text, hash)| self.journal.texts.intern(text, hash).0));
-            output.messages.iter_mut().for_each(|seen| seen.facts.renumber(numbers));
+        for output in &mut outputs {
             self.has_news |= !output.sessions.is_empty() && self.pool.workers() > 1;
             self.sessions.append(&mut output.sessions);
             for (connection, facts) in &output.tls {
@@ -377,9 +433,15 @@ impl Analyzer {
             if let Some(next) = later.get(AHEAD)
                 && let Some(seen) = next.message(outputs.of(next))
             {
-                correlator.prefetch_keys(outputs.of(next).texts.keys_of(&seen.facts));
+                correlator.prefetch_texts(journal, seen, &outputs.of(next).texts);
             }
             event.apply(outputs.of(event), correlator, definitions, journal);
         });
     }
+}
+
+/// Which of the workers has this connection; see [`worker`] on divisions.
+#[inline]
+fn worker_of(connection: u32, workers: usize) -> usize {
+    if workers == 1 { 0 } else { connection as usize % workers }
 }

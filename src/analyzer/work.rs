@@ -27,7 +27,7 @@ pub struct SegmentTask {
     pub offset: u64,
     pub length: u32,
     pub missing: u32,
-    pub block: u32,
+    pub block: u16,
     /// Whether the block is the capture's, not a datagram put together from fragments.
     pub in_capture: bool,
     pub insist: bool,
@@ -186,7 +186,7 @@ impl Event {
                     }
                     None => seen.payload,
                 };
-                correlator.message(journal, definitions, seen, payload, output.texts.keys_of(&seen.facts));
+                correlator.message(journal, definitions, seen, payload, &output.texts);
             }
             Found::CallFailed { stream, status, time } => {
                 correlator.call_failed(journal, self.connection, *stream, *status, *time);
@@ -225,7 +225,8 @@ impl Output {
     pub fn reuse(&mut self) {
         self.events.clear();
         self.messages.clear();
-        self.texts.clear();
+        self.texts.bytes.clear();
+        self.texts.keys.clear();
         self.reassembled.clear();
         self.traffic.clear();
         self.sessions.clear();

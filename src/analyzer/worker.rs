@@ -8,12 +8,11 @@ use super::pair::Pair;
 use super::sink::Sink;
 use super::work::{Output, SegmentTask, Tap, Task, Work};
 use crate::capture::Block;
-use crate::dissect::{Definitions, Indexer};
+use crate::dissect::{Definitions, Indexer, TextHasher};
 use crate::framing::CommandCodes;
 use crate::journal::Traffic;
 use crate::prefetch::{AHEAD, prefetch};
 use crate::stream::Stamp;
-use crate::text::TextHasher;
 use crate::tls::Secrets;
 
 /// Bytes that may wait behind holes on all connections, an equal part for each worker; beyond it holes are given up.

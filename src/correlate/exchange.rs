@@ -8,7 +8,7 @@ use hashbrown::hash_table::Entry;
 
 use super::transaction::{Guess, Guesses};
 use super::{Seen, identifier_of};
-use crate::dissect::{Definitions, IDENTIFIERS, Identifier, Message, Outcome, Role};
+use crate::dissect::{Definitions, IDENTIFIERS, Identifier, Message, Outcome, Role, Texts};
 use crate::journal::{Journal, MAX_EXCHANGE, NONE, State, TextId};
 use crate::packet::Endpoint;
 use crate::prefetch::prefetch;
@@ -89,7 +89,7 @@ impl Exchanges {
         index: u32,
         message: &Message,
         seen: &Seen,
-        keys: &[u64],
+        texts: &Texts,
     ) {
         let procedure = journal.records[index as usize].procedure;
         if procedure == NONE {
@@ -104,7 +104,7 @@ impl Exchanges {
                 Some(identifier) if journal.records[index as usize].identifier(identifier).is_some() => {
                     self.tie(journal, procedure, identifier);
                 }
-                None if role == Role::Keys => self.tie_keys(journal, procedure, keys),
+                None if role == Role::Keys => self.tie_keys(journal, procedure, seen, texts),
                 _ => {}
             }
         }
@@ -120,7 +120,7 @@ impl Exchanges {
             self.nest(journal, index, *outer, share);
         }
         if definition.hops {
-            self.hop(journal, index, begins, seen);
+            self.hop(journal, index, begins, seen, texts);
         }
     }
 
@@ -174,8 +174,8 @@ impl Exchanges {
         }
     }
 
-    fn tie_keys(&mut self, journal: &mut Journal, procedure: u32, keys: &[u64]) {
-        for &key in keys {
+    fn tie_keys(&mut self, journal: &mut Journal, procedure: u32, seen: &Seen, texts: &Texts) {
+        for &key in texts.keys_of(&seen.facts) {
             match self.by_key.entry(key, |&(other, _)| other == key, |&(other, _)| other) {
                 Entry::Occupied(mut known) => {
                     let earlier = std::mem::replace(&mut known.get_mut().1, procedure);
@@ -220,12 +220,12 @@ impl Exchanges {
     }
 
     /// Ties the hops of one relay: the same route, each asked for by another KM, one after the other.
-    fn hop(&mut self, journal: &mut Journal, index: u32, begins: bool, seen: &Seen) {
+    fn hop(&mut self, journal: &mut Journal, index: u32, begins: bool, seen: &Seen, texts: &Texts) {
         let record = journal.records[index as usize];
         let route = record.identifiers;
         let source = route[Identifier::Source as usize];
         if !begins {
-            return self.hop_answered(journal, index, seen);
+            return self.hop_answered(journal, index, seen, texts);
         }
         let asker = asker(journal, index);
         let time_out = self.time_out;
@@ -253,7 +253,7 @@ impl Exchanges {
         }
     }
 
-    fn hop_answered(&mut self, journal: &mut Journal, index: u32, seen: &Seen) {
+    fn hop_answered(&mut self, journal: &mut Journal, index: u32, seen: &Seen, texts: &Texts) {
         let record = journal.records[index as usize];
         let Some(request) = journal.records.get(record.answers as usize) else { return };
         let Some(relays) = self.relays.get_mut(&request.identifier(Identifier::Source)) else { return };
@@ -264,8 +264,9 @@ impl Exchanges {
         if !relay.destination.is_some() {
             relay.destination = destination;
         }
-        let next = seen.facts.only_next_hop;
-        let arrived = seen.facts.outcome != Outcome::Failure && next.is_some() && next == relay.destination;
+        let next = texts.get(seen.facts.only_next_hop);
+        let wanted = journal.texts.get(relay.destination).map(str::as_bytes);
+        let arrived = seen.facts.outcome != Outcome::Failure && next.is_some() && next == wanted;
         if arrived {
             relays.retain(|relay| !relay.askers.iter().any(|hop| hop.request == record.answers));
         }

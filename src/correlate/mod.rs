@@ -11,9 +11,10 @@ mod transaction;
 use crate::diagnostic::Code;
 use crate::dissect::{
     CommandCode, Definitions, Direction, Encoding, Facts, Identifier, Message, Outcome, ParameterId, Presence, Role,
+    Texts,
 };
 use crate::framing::{Header, Truncation};
-use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State};
+use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State, TextId};
 use crate::place::Place;
 use crate::prefetch::{AHEAD, prefetch};
 use crate::stream::Stamp;
@@ -85,9 +86,11 @@ impl Correlator {
         Self { time_out, transactions: Transactions::default(), exchanges }
     }
 
-    /// Asks for what is known of the key IDs of a message that will follow soon.
-    pub fn prefetch_keys(&self, keys: &[u64]) {
-        self.exchanges.prefetch(keys);
+    /// Asks for what is known of a message's identifiers and key IDs, which will follow soon.
+    pub fn prefetch_texts(&self, journal: &Journal, seen: &Seen, texts: &Texts) {
+        let known = seen.facts.identifiers.iter().filter(|slice| slice.length > 0);
+        known.for_each(|slice| journal.texts.prefetch(slice.hash));
+        self.exchanges.prefetch(texts.keys_of(&seen.facts));
     }
 
     /// Asks for what is known of the connections of messages that will follow: `connection_of` the message that many
@@ -99,19 +102,18 @@ impl Correlator {
         self.transactions.prefetch(journal, connection_of);
     }
 
-    /// Takes the next message, whose payload lies at `payload`, with the hashes of its key IDs; `definitions` are the
-    /// journal's, and so are the numbers of its identifiers.
+    /// Takes the next message, whose payload lies at `payload`; `definitions` are the journal's.
     pub fn message(
         &mut self,
         journal: &mut Journal,
         definitions: &Definitions,
         seen: &Seen,
         payload: Place,
-        keys: &[u64],
+        texts: &Texts,
     ) {
         let definition = definitions.message(CommandCode(seen.header.code)).map(|(_, message)| message);
         let direction = direction(journal, definitions, seen, definition);
-        let record = record(seen, payload, direction);
+        let record = record(seen, payload, texts, direction, journal);
         let index = journal.push(record);
         journal.note_begun(index, seen.begun);
         journal.connections[seen.connection as usize].messages += 1;
@@ -122,7 +124,7 @@ impl Correlator {
         }
         self.transactions.expire(journal, seen.connection, seen.stamp.time, self.time_out);
         match definition {
-            Some(message) => self.place(journal, definitions, index, seen, keys, message),
+            Some(message) => self.place(journal, definitions, index, seen, texts, message),
             None => journal.find(index, Finding::UnknownCommand),
         }
     }
@@ -229,7 +231,7 @@ impl Correlator {
         definitions: &Definitions,
         index: u32,
         seen: &Seen,
-        keys: &[u64],
+        texts: &Texts,
         message: &Message,
     ) {
         let matched = if message.answers.is_empty() {
@@ -262,7 +264,7 @@ impl Correlator {
                 self.transactions.note_message_id(journal, index);
             }
         }
-        self.exchanges.note(journal, definitions, index, message, seen, keys);
+        self.exchanges.note(journal, definitions, index, message, seen, texts);
     }
 
     /// A message that begins a procedure.
@@ -332,7 +334,11 @@ fn give_up(journal: &mut Journal, open: Open) {
     }
 }
 
-fn record(seen: &Seen, payload: Place, direction: Direction) -> Record {
+fn record(seen: &Seen, payload: Place, texts: &Texts, direction: Direction, journal: &mut Journal) -> Record {
+    let identifiers = seen.facts.identifiers.map(|slice| match texts.get(slice) {
+        Some(text) => journal.texts.intern(text, slice.hash),
+        None => TextId::NONE,
+    });
     Record {
         time: seen.stamp.time,
         payload,
@@ -341,7 +347,7 @@ fn record(seen: &Seen, payload: Place, direction: Direction) -> Record {
         message_id: seen.header.message_id,
         length: seen.length.0,
         captured: seen.length.1,
-        identifiers: seen.facts.identifiers,
+        identifiers,
         present: seen.facts.present,
         procedure: NONE,
         answers: NONE,

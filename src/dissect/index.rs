@@ -1,6 +1,7 @@
 //! The index pass: what correlation needs of a message and nothing else. Borrows the payload, builds no values.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -10,32 +11,48 @@ use super::payload::{About, Meaning, Observer, Outcome, Payload, walk};
 use super::scan::Outline;
 use super::value::{Value, trimmed, utf8};
 use crate::diagnostic::{Code, CodeSet, Severity};
-use crate::text::{Interner, TextHasher, TextId};
 
 /// Spellings of names remembered; a capture has a few dozen, and a hostile one gains nothing by more.
 const MAX_SPELLINGS: usize = 1024;
 
-/// What the messages of a batch say beside their facts.
+/// Hashes identifiers and key IDs: seeded by chance, so that nobody can make two collide. Clones hash alike.
+#[derive(Clone, Debug, Default)]
+pub struct TextHasher(RandomState);
+
+impl TextHasher {
+    /// The hash of `text`.
+    pub fn hash(&self, text: &[u8]) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write(text);
+        hasher.finish()
+    }
+}
+
+/// A piece of [`Texts::bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// First byte.
+    pub start: u32,
+    /// Bytes.
+    pub length: u32,
+    /// Half of its hash.
+    pub hash: u32,
+}
+
+/// The identifiers of a batch of messages, one after the other.
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
-    /// Identifiers that the indexer met for the first time, one after the other.
-    fresh: Vec<u8>,
-    /// Of each of them, its bytes and half of its hash.
-    ends: Vec<(u32, u32)>,
+    /// UTF-8 of all of them.
+    pub bytes: Vec<u8>,
     /// Hashes of key IDs.
-    keys: Vec<u64>,
+    pub keys: Vec<u64>,
 }
 
 impl Texts {
-    /// Identifiers that the indexer met for the first time, in the order in which it numbers them, each with half of its
-    /// hash.
-    pub fn fresh(&self) -> impl Iterator<Item = (&[u8], u32)> {
-        let mut rest = &self.fresh[..];
-        self.ends.iter().map(move |&(length, hash)| {
-            let (text, others) = rest.split_at(length as usize);
-            rest = others;
-            (text, hash)
-        })
+    fn push(&mut self, text: &[u8], hasher: &TextHasher) -> Slice {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(text);
+        Slice { start, length: text.len() as u32, hash: hasher.hash(text) as u32 }
     }
 
     /// The hashes of the key IDs of a message.
@@ -44,11 +61,9 @@ impl Texts {
         &self.keys[from as usize..(from + count) as usize]
     }
 
-    /// Empties it; the memory stays.
-    pub fn clear(&mut self) {
-        self.fresh.clear();
-        self.ends.clear();
-        self.keys.clear();
+    /// The text of `slice`; `None` where there is none.
+    pub fn get(&self, slice: Slice) -> Option<&[u8]> {
+        (slice.length > 0).then(|| &self.bytes[slice.start as usize..(slice.start + slice.length) as usize])
     }
 }
 
@@ -59,29 +74,18 @@ pub struct Facts {
     pub definition: Option<u16>,
     /// Rows of its table that are there, one bit each.
     pub present: u32,
-    /// Identifiers, by [`super::Identifier`], as the indexer numbers them until [`Facts::renumber`].
-    pub identifiers: [TextId; IDENTIFIERS],
-    /// Key IDs: from and count among those of [`Texts`].
+    /// Identifiers, by [`super::Identifier`]; empty where not there.
+    pub identifiers: [Slice; IDENTIFIERS],
+    /// Key IDs: from and count in [`Texts::keys`].
     pub keys: (u32, u32),
     /// The next hop, if the message names exactly one.
-    pub only_next_hop: TextId,
+    pub only_next_hop: Slice,
     /// What it says about the request it answers.
     pub outcome: Outcome,
     /// Departures found in it.
     pub codes: CodeSet,
     /// The worst of them.
     pub worst: Option<Severity>,
-}
-
-impl Facts {
-    /// Numbers identifiers otherwise: what the indexer calls `n` is `numbers[n - 1]`.
-    pub fn renumber(&mut self, numbers: &[TextId]) {
-        for id in self.identifiers.iter_mut().chain([&mut self.only_next_hop]) {
-            if id.is_some() {
-                *id = numbers[id.0 as usize - 1];
-            }
-        }
-    }
 }
 
 /// What JSON names were found to stand for.
@@ -102,21 +106,14 @@ pub struct Indexer {
     predictions: Predictions,
     /// Memory to read payloads in.
     outline: Outline,
-    /// Identifiers met so far.
-    met: Interner,
+    hasher: TextHasher,
 }
 
 impl Indexer {
-    /// An indexer that has met no identifier; those whose hashers are clones hash alike.
+    /// An indexer; those whose hashers are clones hash alike.
     pub fn new(definitions: Arc<Definitions>, hasher: TextHasher) -> Self {
         let predictions = vec![Vec::new(); definitions.messages.len()];
-        Self {
-            definitions,
-            spellings: HashMap::default(),
-            predictions,
-            outline: Outline::default(),
-            met: Interner::new(hasher),
-        }
+        Self { definitions, spellings: HashMap::default(), predictions, outline: Outline::default(), hasher }
     }
 
     /// The definitions that it reads by.
@@ -124,13 +121,13 @@ impl Indexer {
         &self.definitions
     }
 
-    /// Reads one payload; identifiers that it is the first to have, and its key IDs, go to `texts`.
+    /// Reads one payload; its identifiers go to `texts`.
     pub fn index(&mut self, code: CommandCode, payload: Payload<'_>, texts: &mut Texts) -> Facts {
-        let Self { definitions, spellings, predictions, outline, met } = self;
+        let Self { definitions, spellings, predictions, outline, hasher } = self;
         let found = definitions.message(code);
         let predicted = found.and_then(|(index, _)| predictions.get_mut(usize::from(index)));
         let facts = Facts::default();
-        let mut pass = IndexPass { spellings, predicted, names: 0, met, texts, facts, seen: 0 };
+        let mut pass = IndexPass { spellings, predicted, names: 0, hasher, texts, facts, seen: 0 };
         pass.facts.definition = found.map(|(index, _)| index);
         let summary = walk(definitions, found.map(|(_, message)| message), payload, outline, &mut pass);
         (pass.facts.present, pass.facts.outcome) = (summary.present, summary.outcome);
@@ -143,7 +140,7 @@ struct IndexPass<'a> {
     predicted: Option<&'a mut Vec<(Box<str>, Meaning)>>,
     /// Names met so far.
     names: usize,
-    met: &'a mut Interner,
+    hasher: &'a TextHasher,
     texts: &'a mut Texts,
     facts: Facts,
     /// Identifiers met, one bit each.
@@ -171,23 +168,13 @@ impl IndexPass<'_> {
         }
     }
 
-    /// The number of an identifier.
-    fn number(&mut self, text: &[u8]) -> TextId {
-        let hash = self.met.hasher().hash(text) as u32;
-        let (id, is_new) = self.met.intern(text, hash);
-        if is_new {
-            self.texts.fresh.extend_from_slice(text);
-            self.texts.ends.push((text.len() as u32, hash));
-        }
-        id
-    }
-
     /// An identifier that stands twice with different values identifies nothing.
     fn identify(&mut self, identifier: Identifier, text: &[u8]) {
         let bit = 1 << identifier as u8;
-        let (number, known) = (self.number(text), self.facts.identifiers[identifier as usize]);
-        let contradicted = self.seen & bit != 0 && known != number;
-        self.facts.identifiers[identifier as usize] = if contradicted { TextId::NONE } else { number };
+        let known = self.facts.identifiers[identifier as usize];
+        let contradicted = self.seen & bit != 0 && self.texts.get(known) != Some(text);
+        self.facts.identifiers[identifier as usize] =
+            if contradicted { Slice::default() } else { self.texts.push(text, self.hasher) };
         self.seen |= bit;
     }
 }
@@ -215,18 +202,19 @@ impl Observer for IndexPass<'_> {
             }
             Some(Role::Keys) => {
                 let from = self.texts.keys.len();
-                value.each_identifier(&mut |id| self.texts.keys.push(self.met.hasher().hash(id)));
+                let hasher = self.hasher;
+                value.each_identifier(&mut |id| self.texts.keys.push(hasher.hash(id)));
                 self.facts.keys = (from as u32, (self.texts.keys.len() - from) as u32);
             }
             Some(Role::NextHops) => {
-                let (mut count, mut only) = (0, TextId::NONE);
+                let (mut count, mut slice) = (0, Slice::default());
                 value.each_identifier(&mut |id| {
                     count += 1;
                     if count == 1 {
-                        only = self.number(id);
+                        slice = self.texts.push(id, self.hasher);
                     }
                 });
-                self.facts.only_next_hop = if count == 1 { only } else { TextId::NONE };
+                self.facts.only_next_hop = if count == 1 { slice } else { Slice::default() };
             }
             Some(Role::Response) | None => {}
         }

@@ -16,7 +16,7 @@ mod value;
 mod wire;
 
 pub use decode::{Decoded, Entry, value_of};
-pub use index::{Facts, Indexer, Texts};
+pub use index::{Facts, Indexer, Slice, TextHasher, Texts};
 pub use payload::{Encoding, Outcome, Payload, Summary};
 pub use schema::{Method, SchemaId, Schemas};
 pub use status::grpc_status_name;

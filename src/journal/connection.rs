@@ -1,7 +1,7 @@
 //! TCP connections: who, when, what they carry and what they are made of.
 
 use super::Side;
-use crate::packet::{Endpoint, Flags};
+use crate::packet::Endpoint;
 use crate::time::Timestamp;
 
 /// How a TCP connection was closed.
@@ -109,36 +109,6 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// One between these ends, initiator first, of which no packet was noted.
-    pub fn new(ends: [Endpoint; 2], start: Timestamp) -> Self {
-        Self {
-            ends,
-            start,
-            end: start,
-            packets: 0,
-            messages: 0,
-            closed: None,
-            fins: 0,
-            km: None,
-            traffic: Traffic::default(),
-        }
-    }
-
-    /// Notes a packet that `side` sent at `time`.
-    pub fn note(&mut self, side: Side, flags: Flags, time: Timestamp) {
-        self.packets += 1;
-        self.start = self.start.min(time);
-        self.end = self.end.max(time);
-        if flags.has(Flags::FIN) {
-            self.fins |= 1 << side as u8;
-        }
-        if flags.has(Flags::RST) {
-            self.closed = self.closed.or(Some(Closed::Rst));
-        } else if self.fins == 3 {
-            self.closed = self.closed.or(Some(Closed::Fin));
-        }
-    }
-
     /// The end on `side`.
     pub fn end(&self, side: Side) -> Endpoint {
         self.ends[side as usize]

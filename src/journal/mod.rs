@@ -6,6 +6,7 @@ mod chunked;
 mod comments;
 mod connection;
 mod finding;
+mod text;
 mod view;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,15 +19,14 @@ pub use chunked::Chunked;
 pub use comments::{Comment, Comments};
 pub use connection::{Closed, Connection, Protocol, Traffic, Trouble};
 pub use finding::Finding;
+pub use text::{Interner, TextId};
 pub use view::View;
 
 pub use crate::stream::Side;
-pub use crate::text::{Interner, TextId};
 
 use crate::diagnostic::{CodeSet, Severity};
-use crate::dissect::{CommandCode, Definitions, Direction, Encoding, IDENTIFIERS, Identifier};
+use crate::dissect::{CommandCode, Definitions, Direction, Encoding, IDENTIFIERS, Identifier, TextHasher};
 use crate::place::Place;
-use crate::text::TextHasher;
 use crate::time::Timestamp;
 use crate::tls;
 

@@ -1,23 +1,11 @@
 //! Identifiers, kept once each.
 
-use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
-use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-/// Hashes identifiers and key IDs: seeded by chance, so that nobody can make two collide. Clones hash alike.
-#[derive(Clone, Debug, Default)]
-pub struct TextHasher(RandomState);
-
-impl TextHasher {
-    /// The hash of `text`.
-    pub fn hash(&self, text: &[u8]) -> u64 {
-        let mut hasher = self.0.build_hasher();
-        hasher.write(text);
-        hasher.finish()
-    }
-}
+use crate::dissect::TextHasher;
+use crate::prefetch::prefetch;
 
 /// An interned text; 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,29 +51,31 @@ impl Interner {
         Self { all: String::new(), ends: Vec::new(), table: HashTable::new(), hasher }
     }
 
-    /// What hashes its texts.
-    pub fn hasher(&self) -> &TextHasher {
-        &self.hasher
+    /// Asks for what says whether a text with this `hash` is known.
+    pub fn prefetch(&self, hash: u32) {
+        // Not compared yet, which would wait for the text.
+        if let Some(slot) = self.table.find(Slot { hash, id: 0 }.spread(), |_| true) {
+            prefetch(slot);
+        }
     }
 
-    /// The id of `text`, whose `hash` is half of the hasher's, and whether it is new; [`TextId::NONE`] for an empty one.
-    /// New ids follow each other.
-    pub fn intern(&mut self, text: &[u8], hash: u32) -> (TextId, bool) {
+    /// The id of `text`, new or known, whose `hash` is half of the hasher's; [`TextId::NONE`] for an empty one.
+    pub fn intern(&mut self, text: &[u8], hash: u32) -> TextId {
         if text.is_empty() {
-            return (TextId::NONE, false);
+            return TextId::NONE;
         }
         let id = self.ends.len() as u32 + 1;
         let new = Slot { hash, id };
         let (all, ends) = (self.all.as_bytes(), &self.ends);
         let is_it = |slot: &Slot| slot.hash == new.hash && &all[range(ends, slot.id)] == text;
         if let Some(known) = self.table.find(new.spread(), is_it) {
-            return (TextId(known.id), false);
+            return TextId(known.id);
         }
         // What is interned was read from JSON text, so it is UTF-8.
         self.all.push_str(str::from_utf8(text).unwrap_or("?"));
         self.ends.push(self.all.len() as u64);
         self.table.insert_unique(new.spread(), new, |slot| slot.spread());
-        (TextId(id), true)
+        TextId(id)
     }
 
     /// The text of `id`; `None` for [`TextId::NONE`].
