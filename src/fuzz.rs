@@ -117,7 +117,7 @@ pub fn http2(mut bytes: &[u8]) {
 
 /// A message of gRPC, of whichever kind it can be.
 pub fn protobuf(bytes: &[u8]) {
-    let schemas = &Q4164.schemas;
+    let schemas = Q4164.schemas();
     let named = ["NotifyKeyRelay", "KeyRelay", "KeyReservation", "KeyAllocation"].map(|method| {
         schemas.method(&format!("/qkdn.ck.v1.CkInterface/{method}")).expect("the built-in schema has it")
     });

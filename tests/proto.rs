@@ -56,14 +56,14 @@ fn vendor() -> Vendor {
     let relay = pool.get_message_by_name("acme.KeyRelayRequest").unwrap();
     let mut definitions = Definitions::q4164();
     definitions.add_schemas(pool);
-    let schema = definitions.schemas.method("/acme.Ck/Relay").unwrap().input.unwrap();
+    let schema = definitions.schemas().method("/acme.Ck/Relay").unwrap().input.unwrap();
     Vendor { definitions: Arc::new(definitions), relay, schema }
 }
 
 impl Vendor {
     fn json(&self, bytes: &[u8]) -> (serde_json::Value, Option<String>) {
         let mut text = String::new();
-        let problem = self.definitions.schemas.to_json(self.schema, bytes, &mut text);
+        let problem = self.definitions.schemas().to_json(self.schema, bytes, &mut text);
         (serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")), problem)
     }
 
@@ -88,12 +88,12 @@ fn text(text: &str) -> Value {
 #[test]
 fn messages_are_matched_by_name_whatever_package_and_numbers_they_have() {
     let vendor = vendor();
-    assert_eq!(vendor.definitions.schemas.code(vendor.schema), CommandCode(0x4104));
-    let method = vendor.definitions.schemas.method("/acme.Ck/Relay").unwrap();
+    assert_eq!(vendor.definitions.schemas().code(vendor.schema), CommandCode(0x4104));
+    let method = vendor.definitions.schemas().method("/acme.Ck/Relay").unwrap();
     assert_eq!(method.output, None);
-    assert!(vendor.definitions.schemas.method("/acme.Ck/Other").unwrap().input.is_none());
-    assert!(vendor.definitions.schemas.method("/acme.Ck/None").is_none());
-    assert!(vendor.definitions.schemas.method("/qkdn.ck.v1.CkInterface/KeyRelay").unwrap().output.is_some());
+    assert!(vendor.definitions.schemas().method("/acme.Ck/Other").unwrap().input.is_none());
+    assert!(vendor.definitions.schemas().method("/acme.Ck/None").is_none());
+    assert!(vendor.definitions.schemas().method("/qkdn.ck.v1.CkInterface/KeyRelay").unwrap().output.is_some());
 }
 
 #[test]
@@ -102,9 +102,9 @@ fn a_vendors_package_of_the_same_name_wins() {
                   service CkInterface { rpc KeyRelay(KeyRelayRequest) returns (KeyRelayRequest); }";
     let mut definitions = Definitions::q4164();
     definitions.add_schemas(pool(source));
-    let input = definitions.schemas.method("/qkdn.ck.v1.CkInterface/KeyRelay").unwrap().input.unwrap();
+    let input = definitions.schemas().method("/qkdn.ck.v1.CkInterface/KeyRelay").unwrap().input.unwrap();
     let mut json = String::new();
-    assert_eq!(definitions.schemas.to_json(input, b"\x4a\x02K4", &mut json), None);
+    assert_eq!(definitions.schemas().to_json(input, b"\x4a\x02K4", &mut json), None);
     assert_eq!(json, r#"{"end_km":"K4"}"#);
 }
 
@@ -201,7 +201,7 @@ fn what_is_no_protobuf_is_told_and_the_rest_is_read() {
 #[test]
 fn a_message_without_a_path_is_named_if_only_one_kind_fits() {
     let definitions = Definitions::q4164();
-    let code = |bytes: &[u8]| definitions.schemas.guess(bytes).map(|schema| definitions.schemas.code(schema));
+    let code = |bytes: &[u8]| definitions.schemas().guess(bytes).map(|schema| definitions.schemas().code(schema));
     // Four strings: a relay request alone has them.
     assert_eq!(code(b"\x0a\x02K1\x12\x02K4\x1a\x02K2\x22\x01R"), Some(CommandCode(0x4104)));
     // Two: several have.
@@ -217,13 +217,13 @@ fn a_message_without_a_path_is_read_by_the_schema_given() {
     let mut definitions = Definitions::q4164();
     definitions.add_schemas(pool(source));
     let bytes = b"\x0a\x02K4\x12\x02K1\x1a\x01R\x22\x02K2";
-    let named = definitions.schemas.guess(bytes).unwrap();
+    let named = definitions.schemas().guess(bytes).unwrap();
     let mut json = String::new();
-    assert_eq!(definitions.schemas.to_json(named, bytes, &mut json), None);
+    assert_eq!(definitions.schemas().to_json(named, bytes, &mut json), None);
     assert_eq!(json, r#"{"end_km":"K4","start_km":"K1","keyrelayrequest_id":"R","kma_id":"K2"}"#);
     // Two that were given disagree.
     definitions.add_schemas(pool(&source.replace("acme", "other").replace("end_km", "destination_km")));
-    assert_eq!(definitions.schemas.guess(bytes), None);
+    assert_eq!(definitions.schemas().guess(bytes), None);
 }
 
 fn ckscope(schema: &Path, includes: &[&Path]) -> Output {

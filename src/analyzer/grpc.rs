@@ -40,7 +40,7 @@ impl Sink<'_> {
     }
 
     fn method(&self, path: Option<&str>) -> Option<Method> {
-        self.indexer.definitions().schemas.method(path?)
+        self.indexer.definitions().schemas().method(path?)
     }
 
     fn name(&self, message: &GrpcMessage<'_>) -> Named {
@@ -55,7 +55,7 @@ impl Sink<'_> {
             (Some(path), None, _) => {
                 Named::Unknown("unknown-method", format!("no schema has the method {path}; --proto FILE adds one"))
             }
-            _ => match self.indexer.definitions().schemas.guess(message.bytes) {
+            _ => match self.indexer.definitions().schemas().guess(message.bytes) {
                 Some(schema) => Named::Message(schema),
                 None => Named::Unknown(
                     "unnamed-message",
@@ -72,7 +72,7 @@ impl Sink<'_> {
             Named::Unknown(kind, text) => return self.trouble(kind, text, message.stamp.packet),
         };
         *origin.messages += 1;
-        let code = self.indexer.definitions().schemas.code(schema);
+        let code = self.indexer.definitions().schemas().code(schema);
         let encoding = Encoding::Protobuf(schema);
         let bytes = self.affordable(message);
         let truncated = message.truncated.or((bytes.len() < message.bytes.len()).then_some(Truncation::Undecoded));
@@ -145,7 +145,7 @@ impl Sink<'_> {
             return self.trouble("failed-call", words, end.stamp.packet);
         };
         *origin.messages += 1;
-        let code = self.indexer.definitions().schemas.code(response);
+        let code = self.indexer.definitions().schemas().code(response);
         let message = serde_json::Value::from(self.affordable_text(end.grpc_message.unwrap_or_default()));
         let text = format!("{{\"grpc-status\":{status},\"grpc-message\":{message}}}");
         let payload = Payload { bytes: text.as_bytes(), encoding: Encoding::GrpcStatus, truncated: false };

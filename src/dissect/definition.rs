@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use foldhash::fast::FixedState;
 use prost_reflect::DescriptorPool;
 
-use super::schema::Schemas;
+use super::schema::{Schemas, built_in};
 
 /// A command code (Q.4164 Table I.1). Any value is kept; unknown ones print as their hex code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -267,8 +268,8 @@ pub struct Definitions {
     pub directions: Vec<(u8, Direction)>,
     /// Words that mean success, lower case.
     pub success: Vec<String>,
-    /// The messages of protobuf schemas that are messages of these definitions.
-    pub schemas: Schemas,
+    /// See [`Definitions::schemas`].
+    pub(super) schemas: OnceLock<Schemas>,
     pub(super) pools: Vec<DescriptorPool>,
     pub(super) names: HashMap<String, ParameterId, FixedState>,
     /// Index in `messages` by code, for the codes of each direction's prefix.
@@ -306,11 +307,13 @@ impl Definitions {
     /// Takes schemas beside those known: a method that they have counts as they say.
     pub fn add_schemas(&mut self, pool: DescriptorPool) {
         self.pools.push(pool);
-        self.match_schemas();
+        self.schemas.take();
     }
 
-    pub(super) fn match_schemas(&mut self) {
-        self.schemas = Schemas::new(self, &self.pools);
+    /// The messages of protobuf schemas that are messages of these definitions: of the built-in one, and of those added.
+    /// Made when first asked for, since most captures have no gRPC.
+    pub fn schemas(&self) -> &Schemas {
+        self.schemas.get_or_init(|| Schemas::new(self, [vec![built_in()], self.pools.clone()].concat()))
     }
 
     /// The parameter with this index.

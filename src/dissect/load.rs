@@ -10,7 +10,6 @@ use super::definition::{
     CommandCode, DefinitionFile, Definitions, Direction, MAX_ROWS, Message, NO_MESSAGE, Parameter, ParameterId,
     Presence, Procedure, Role, Row, Type, normalised,
 };
-use super::schema;
 
 /// The embedded definition of Q.4164.
 pub const Q4164: &str = include_str!("../../dissectors/q4164-ck.toml");
@@ -154,7 +153,6 @@ impl Definitions {
     pub fn q4164() -> Self {
         let mut definitions = Self::default();
         definitions.add(Q4164, "built in").expect("the embedded definition is checked by a test");
-        definitions.add_schemas(schema::built_in());
         definitions
     }
 
@@ -168,7 +166,7 @@ impl Definitions {
             located(Fault { span: error.span().unwrap_or(0..0), text: error.message().replace('\n', ", ") })
         })?;
         self.merge(raw, path).map_err(located)?;
-        self.match_schemas();
+        self.schemas.take();
         Ok(())
     }
 

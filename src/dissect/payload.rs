@@ -208,7 +208,7 @@ impl<O: Observer> Pass<'_, O> {
     /// Reads a protobuf message by way of JSON, so that one pass knows both.
     fn read_protobuf(&mut self, schema: SchemaId, bytes: &[u8], truncated: bool, outline: &mut Outline) -> bool {
         let mut json = String::with_capacity(2 * bytes.len() + 64);
-        let problem = self.definitions.schemas.to_json(schema, bytes, &mut json);
+        let problem = self.definitions.schemas().to_json(schema, bytes, &mut json);
         let readable = problem.is_none();
         if let Some(problem) = problem.filter(|_| !truncated) {
             self.malformed(Severity::Error, &|| format!("{problem} (Q.4164 Appendix II)"));
@@ -227,14 +227,14 @@ impl<O: Observer> Pass<'_, O> {
         let Some(message) = self.message.filter(|message| !message.answers.is_empty()) else { return false };
         message.rows.iter().any(|row| {
             let is_response = self.definitions.parameter(row.parameter).role == Some(Role::Response);
-            is_response && self.definitions.schemas.has(schema, row.parameter)
+            is_response && self.definitions.schemas().has(schema, row.parameter)
         })
     }
 
     /// Whether a payload can have this parameter at all: a schema need not map it.
     fn is_mapped(&self, parameter: ParameterId) -> bool {
         match self.encoding {
-            Encoding::Protobuf(schema) => self.definitions.schemas.has(schema, parameter),
+            Encoding::Protobuf(schema) => self.definitions.schemas().has(schema, parameter),
             Encoding::Json | Encoding::GrpcStatus => true,
         }
     }
@@ -320,7 +320,7 @@ impl<O: Observer> Pass<'_, O> {
 
     /// Whether a name that no table has is a vendor's own: its schema names it.
     fn is_vendors(&self, name: &str) -> bool {
-        matches!(self.encoding, Encoding::Protobuf(schema) if self.definitions.schemas.names(schema, name))
+        matches!(self.encoding, Encoding::Protobuf(schema) if self.definitions.schemas().names(schema, name))
     }
 
     /// What was not told one by one.

@@ -71,9 +71,9 @@ pub fn built_in() -> DescriptorPool {
 
 impl Schemas {
     /// The messages of `pools` that `definitions` know; of methods with one path, the last pool's counts.
-    pub fn new(definitions: &Definitions, pools: &[DescriptorPool]) -> Self {
+    pub fn new(definitions: &Definitions, pools: Vec<DescriptorPool>) -> Self {
         let mut schemas = Self::default();
-        for (number, pool) in pools.iter().enumerate() {
+        for (number, pool) in pools.into_iter().enumerate() {
             let first = schemas.messages.len();
             let known = pool.all_messages().filter_map(|descriptor| Schema::of(definitions, descriptor, number));
             schemas.messages.extend(known);

@@ -85,7 +85,7 @@ impl Fields {
         };
         if let Encoding::Protobuf(schema) = record.encoding {
             let mut json = String::new();
-            let problem = view.journal.definitions.schemas.to_json(schema, view.payload(record), &mut json);
+            let problem = view.journal.definitions.schemas().to_json(schema, view.payload(record), &mut json);
             fields.from_protobuf = Some((json, problem));
         }
         let diagnostics = view.diagnostics(index, &decoded);
