@@ -328,6 +328,10 @@ impl Analyzer {
             works[index].tasks.push(Task::Retire { connection: replaced, stamp });
         }
         self.note_connection(&segment, located, stamp);
+        if located.is_idle {
+            // There is nothing to put into order yet.
+            return;
+        }
         let index = worker_of(located.connection, works.len());
         let work = &mut works[index];
         if work.floors.last() != Some(&floor) {

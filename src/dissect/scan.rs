@@ -56,28 +56,29 @@ pub struct Found<'a> {
 impl Outline {
     /// What lies in the object that `text` is; `None` if it is not an ordinary one.
     pub fn object<'a>(&'a mut self, text: &'a [u8]) -> Option<Inside<'a>> {
-        self.read(text, b'{', |cursor| cursor.members(0))
+        self.read(text, b'{', |cursor, at| cursor.members(at, 0))
     }
 
     /// What lies in the array that `text` is; `None` if it is not an ordinary one.
     pub fn array<'a>(&'a mut self, text: &'a [u8]) -> Option<Inside<'a>> {
-        self.read(text, b'[', |cursor| cursor.elements(0).map(drop))
+        self.read(text, b'[', |cursor, at| cursor.elements(at, 0).map(|(_, at)| at))
     }
 
     fn read<'a>(
         &'a mut self,
         text: &'a [u8],
         first: u8,
-        read: impl FnOnce(&mut Cursor<'_>) -> Option<()>,
+        read: impl FnOnce(&mut Cursor<'_>, usize) -> Option<usize>,
     ) -> Option<Inside<'a>> {
         if text.len() > MAX_LENGTH {
             return None;
         }
         self.items.clear();
-        let mut cursor = Cursor { bytes: text, at: 0, items: &mut self.items, beyond_ascii: 0 };
-        (cursor.token()? == first).then(|| read(&mut cursor))??;
+        let mut cursor = Cursor { bytes: text, items: &mut self.items, beyond_ascii: 0 };
+        let (token, at) = cursor.token(0)?;
+        let end = (token == first).then(|| read(&mut cursor, at))??;
         // Nothing but white space may follow.
-        let is_whole = cursor.token().is_none();
+        let is_whole = cursor.token(end).is_none();
         let is_utf8 = cursor.beyond_ascii == 0 || std::str::from_utf8(text).is_ok();
         (is_whole && is_utf8).then_some(Inside { text, items: &self.items })
     }
@@ -98,114 +99,117 @@ impl<'a> Inside<'a> {
     }
 }
 
+/// Reads JSON. Where it stands is told and returned, not kept: so it stays in a register.
 struct Cursor<'a> {
     bytes: &'a [u8],
-    at: usize,
     items: &'a mut Vec<Item>,
     /// Not 0 if there may be a byte that is no ASCII in a string, or soon behind it.
     beyond_ascii: u32,
 }
 
 impl Cursor<'_> {
-    /// Takes the next byte that is no white space.
+    /// The first byte from `at` on that is no white space, and where it ends.
     #[inline]
-    fn token(&mut self) -> Option<u8> {
+    fn token(&self, mut at: usize) -> Option<(u8, usize)> {
         loop {
-            let byte = *self.bytes.get(self.at)?;
-            self.at += 1;
+            let byte = *self.bytes.get(at)?;
+            at += 1;
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return Some(byte);
+                return Some((byte, at));
             }
         }
     }
 
-    /// The members of an object whose brace is taken.
-    fn members(&mut self, depth: u32) -> Option<()> {
-        let mut token = self.token()?;
+    /// The members of an object whose brace stands before `at`; where it ends.
+    fn members(&mut self, at: usize, depth: u32) -> Option<usize> {
+        let (mut token, mut at) = self.token(at)?;
         if token == b'}' {
-            return Some(());
+            return Some(at);
         }
         loop {
-            let name = (token == b'"').then(|| self.string())??;
-            (self.token()? == b':').then_some(())?;
-            let first = self.token()?;
-            self.value(first, name, depth)?;
-            token = match self.token()? {
-                b',' => self.token()?,
-                b'}' => return Some(()),
+            let name = (token == b'"').then(|| self.string(at))??;
+            let (colon, behind) = self.token(usize::from(name.1) + 1)?;
+            (colon == b':').then_some(())?;
+            let (first, behind) = self.token(behind)?;
+            let (_, end) = self.value(first, behind, name, depth)?;
+            (token, at) = self.token(end)?;
+            match token {
+                b',' => (token, at) = self.token(at)?,
+                b'}' => return Some(at),
                 _ => return None,
-            };
+            }
         }
     }
 
-    /// The elements of an array whose bracket is taken, and what it thereby is.
-    fn elements(&mut self, depth: u32) -> Option<Shape> {
-        let mut token = self.token()?;
-        if token == b']' {
-            return Some(Shape::EmptyArray);
-        }
+    /// The elements of an array whose bracket stands before `at`; what it thereby is, and where it ends.
+    fn elements(&mut self, at: usize, depth: u32) -> Option<(Shape, usize)> {
+        let (mut token, mut at) = self.token(at)?;
         let mut array = Shape::EmptyArray;
+        if token == b']' {
+            return Some((array, at));
+        }
         loop {
-            let element = self.value(token, (0, 0), depth)?;
+            let (element, end) = self.value(token, at, (0, 0), depth)?;
             array = array.with_element(element);
-            token = match self.token()? {
-                b',' => self.token()?,
-                b']' => return Some(array),
+            (token, at) = self.token(end)?;
+            match token {
+                b',' => (token, at) = self.token(at)?,
+                b']' => return Some((array, at)),
                 _ => return None,
-            };
+            }
         }
     }
 
-    /// A value whose first byte is taken.
+    /// A value whose first byte stands before `at`; what it is, and where it ends.
     #[inline]
-    fn value(&mut self, first: u8, name: Span, depth: u32) -> Option<Shape> {
-        let start = self.at - 1;
-        let shape = match first {
-            b'"' => self.string().map(|_| Shape::String)?,
-            b'-' | b'0'..=b'9' => self.integer(start)?,
-            b't' => self.literal(b"rue", Shape::Bool)?,
-            b'f' => self.literal(b"alse", Shape::Bool)?,
-            b'n' => self.literal(b"ull", Shape::Null)?,
-            b'{' | b'[' if depth < MAX_DEPTH => return self.container(first, name, depth + 1),
+    fn value(&mut self, first: u8, at: usize, name: Span, depth: u32) -> Option<(Shape, usize)> {
+        let (shape, end) = match first {
+            b'"' => (Shape::String, usize::from(self.string(at)?.1) + 1),
+            b'-' | b'0'..=b'9' => (Shape::Integer, self.integer(at - 1)?),
+            b't' => (Shape::Bool, self.literal(at, b"rue")?),
+            b'f' => (Shape::Bool, self.literal(at, b"alse")?),
+            b'n' => (Shape::Null, self.literal(at, b"ull")?),
+            b'{' | b'[' if depth < MAX_DEPTH => return self.container(first, at, name, depth + 1),
             _ => return None,
         };
-        self.items.push(Item { name, value: (start as u16, self.at as u16), inside: 0, shape });
-        Some(shape)
+        self.items.push(Item { name, value: (at as u16 - 1, end as u16), inside: 0, shape });
+        Some((shape, end))
     }
 
-    /// An object or array whose brace or bracket is taken.
-    fn container(&mut self, first: u8, name: Span, depth: u32) -> Option<Shape> {
-        let (start, index) = (self.at as u16 - 1, self.items.len());
+    /// An object or array whose brace or bracket stands before `at`.
+    fn container(&mut self, first: u8, at: usize, name: Span, depth: u32) -> Option<(Shape, usize)> {
+        let (start, index) = (at as u16 - 1, self.items.len());
         self.items.push(Item { name, value: (start, start), inside: 0, shape: Shape::Null });
-        let shape = if first == b'{' { self.members(depth).map(|()| Shape::Object)? } else { self.elements(depth)? };
+        let (shape, end) = match first {
+            b'{' => (Shape::Object, self.members(at, depth)?),
+            _ => self.elements(at, depth)?,
+        };
         let inside = (self.items.len() - index - 1) as u16;
-        self.items[index] = Item { name, value: (start, self.at as u16), inside, shape };
-        Some(shape)
+        self.items[index] = Item { name, value: (start, end as u16), inside, shape };
+        Some((shape, end))
     }
 
-    /// A string without escapes and control characters, whose quote is taken; what stands between its quotes.
+    /// A string without escapes and control characters, whose quote stands before `start`: what stands between its
+    /// quotes.
     #[inline]
-    fn string(&mut self) -> Option<Span> {
-        let start = self.at;
+    fn string(&mut self, start: usize) -> Option<Span> {
         let end = plain_end(self.bytes, start, &mut self.beyond_ascii);
-        (*self.bytes.get(end)? == b'"').then(|| self.at = end + 1)?;
-        Some((start as u16, end as u16))
+        (self.bytes.get(end) == Some(&b'"')).then_some((start as u16, end as u16))
     }
 
-    /// An integer that begins at `start`, with a sign or digit.
-    fn integer(&mut self, start: usize) -> Option<Shape> {
+    /// Where an integer ends that begins at `start`, with a sign or digit.
+    fn integer(&self, start: usize) -> Option<usize> {
         let digits = start + usize::from(self.bytes[start] == b'-');
         let count = self.bytes[digits..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at = digits + count;
+        let end = digits + count;
         let leads_with_zero = count > 1 && self.bytes[digits] == b'0';
-        let goes_on = matches!(self.bytes.get(self.at), Some(b'.' | b'e' | b'E'));
-        (count > 0 && !leads_with_zero && !goes_on).then_some(Shape::Integer)
+        let goes_on = matches!(self.bytes.get(end), Some(b'.' | b'e' | b'E'));
+        (count > 0 && !leads_with_zero && !goes_on).then_some(end)
     }
 
-    /// The rest of a word.
-    fn literal(&mut self, rest: &[u8], shape: Shape) -> Option<Shape> {
-        self.bytes[self.at..].starts_with(rest).then(|| self.at += rest.len())?;
-        Some(shape)
+    /// Where a word ends of which `rest` must stand at `at`.
+    fn literal(&self, at: usize, rest: &[u8]) -> Option<usize> {
+        self.bytes[at..].starts_with(rest).then_some(at + rest.len())
     }
 }
 

@@ -72,7 +72,7 @@ fn cooked_protocol(number: u16) -> Step {
 #[inline]
 pub fn ethernet(view: &mut View) -> Result<Step, Reason> {
     let head = view.take::<14>(Layer::Link)?;
-    Ok(Step::EtherType(u16::from_be_bytes([head[12], head[13]])))
+    ether_type(view, u16::from_be_bytes([head[12], head[13]]))
 }
 
 /// Up to here the field is the length of an 802.3 frame and not an EtherType (IEEE 802.3 3.2.6).

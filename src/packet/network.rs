@@ -50,7 +50,7 @@ pub fn ipv4(view: &mut View) -> Result<Step, Reason> {
         let id = u16::from_be_bytes([head[4], head[5]]).into();
         return Ok(Step::Fragment(Fragment { id, protocol, offset, more }));
     }
-    Ok(Step::Protocol(protocol))
+    self::protocol(view, protocol)
 }
 
 #[inline]

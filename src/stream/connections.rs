@@ -33,6 +33,8 @@ struct Entry {
     last: [Option<u32>; 2],
     fins: u8,
     reset: bool,
+    /// Some segment had a payload.
+    carries: bool,
 }
 
 /// Where a segment belongs.
@@ -48,6 +50,8 @@ pub struct Located {
     pub replaces: Option<u32>,
     /// The sender's initial sequence number, if its SYN was seen.
     pub initial: Option<u32>,
+    /// No segment of the connection had a payload so far, with this one.
+    pub is_idle: bool,
 }
 
 /// The connections of a capture.
@@ -121,6 +125,7 @@ impl ConnectionTable {
             is_new,
             replaces,
             initial: entry.initial[side],
+            is_idle: !entry.carries,
         }
     }
 
@@ -151,6 +156,7 @@ impl Entry {
             last: [None; 2],
             fins: 0,
             reset: false,
+            carries: false,
         }
     }
 
@@ -221,6 +227,7 @@ impl Entry {
         if flags.has(Flags::SYN) || self.last[side].is_none_or(is_news) {
             self.last[side] = Some(end);
         }
+        self.carries |= payload > 0;
         self.fins |= u8::from(flags.has(Flags::FIN)) << side;
         self.reset |= flags.has(Flags::RST);
     }
