@@ -87,3 +87,12 @@ fn a_payload_of_nothing_but_names() {
     let unit = pdu(1, Code::SESSION_REQUEST, &format!("{{{}}}", names.join(",")));
     assert_eq!(analyzed_soon(stream(&unit.repeat(8), 1400)).messages.lines().count(), 8);
 }
+
+#[test]
+fn arrays_in_arrays_however_deep() {
+    for (open, close, depth) in [("[", "]", 32_000), (r#"["\u0041","#, ",1]", 5000)] {
+        let list = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        let unit = pdu(1, Code::RESERVATION_RESPONSE, &format!(r#"{{"Key IDs":{list}}}"#));
+        assert_eq!(analyzed_soon(stream(&unit.repeat(8), 1400)).messages.lines().count(), 8);
+    }
+}

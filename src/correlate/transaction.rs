@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::ranges::Ranges;
 use crate::dissect::{CommandCode, IDENTIFIERS, Identifier, Message, Outcome};
@@ -41,8 +42,8 @@ pub struct Match {
 /// What is known of one connection.
 #[derive(Debug, Default)]
 struct Connection {
-    /// In the order sent.
-    open: VecDeque<Open>,
+    /// In the order sent: of most connections few, which then stand here.
+    open: SmallVec<[Open; 2]>,
     /// The last responses over gRPC, whose calls may still end otherwise than well.
     answered: Option<Box<Answered>>,
     /// Requests whose time-out has passed.
@@ -84,7 +85,7 @@ impl Transactions {
             prefetch(&**connection);
         }
         if let Some(Some(connection)) = known(AHEAD)
-            && let Some(open) = connection.open.front()
+            && let Some(open) = connection.open.first()
         {
             prefetch(&journal.records[open.message as usize]);
         }
@@ -109,8 +110,8 @@ impl Transactions {
             }
         }
         let connection = self.connection(record.connection);
-        connection.open.push_back(open);
-        if connection.open.len() > MAX_OPEN { connection.open.pop_front() } else { None }
+        connection.open.push(open);
+        (connection.open.len() > MAX_OPEN).then(|| connection.open.remove(0))
     }
 
     /// Notes the MessageID of a request.
@@ -135,14 +136,15 @@ impl Transactions {
     /// Sets requests aside whose time-out has passed.
     pub fn expire(&mut self, journal: &mut Journal, connection: u32, now: Timestamp, limit: Span) {
         let Some(Some(connection)) = self.connections.get_mut(connection as usize) else { return };
-        while let Some(&open) = connection.open.front() {
-            if now - journal.records[open.message as usize].time <= limit {
-                return;
-            }
-            connection.open.pop_front();
+        let in_time = |open: &Open| now - journal.records[open.message as usize].time <= limit;
+        let late = connection.open.iter().position(in_time).unwrap_or(connection.open.len());
+        if late == 0 {
+            return;
+        }
+        let Expired(expired) = &mut **connection.expired.get_or_insert_default();
+        for open in connection.open.drain(..late) {
             journal.find(open.message, Finding::TimedOut { limit });
             super::give_up(journal, open);
-            let Expired(expired) = &mut **connection.expired.get_or_insert_default();
             expired.push_back(open);
             if expired.len() > MAX_EXPIRED {
                 expired.pop_front();
@@ -218,7 +220,7 @@ impl Transactions {
             let same_call = response.binding == Binding::Grpc && !message.across_connections;
             let question = Question { journal, response, outcome, answers: &message.answers, guesses, same_call };
             let trusted = connection.fresh[side] <= connection.echoes[side];
-            let taken = question.choose(&connection.open, trusted).and_then(|at| connection.open.remove(at));
+            let taken = question.choose(connection.open.iter(), trusted).map(|at| connection.open.remove(at));
             if let Some(open) = taken {
                 let echoed = journal.records[open.message as usize].message_id == response.message_id;
                 let counter = if echoed { &mut connection.echoes } else { &mut connection.fresh };
@@ -226,7 +228,7 @@ impl Transactions {
                 return Some(Match { request: open.message, late: None });
             }
             let Expired(expired) = &mut **connection.expired.as_mut()?;
-            let open = question.choose(expired, trusted).and_then(|at| expired.remove(at))?;
+            let open = question.choose(expired.iter(), trusted).and_then(|at| expired.remove(at))?;
             let late = response.time - journal.records[open.message as usize].time;
             Some(Match { request: open.message, late: Some(late) })
         });
@@ -309,10 +311,10 @@ struct Question<'a> {
 impl Question<'_> {
     /// The place of the best candidate: by MessageID (where this side is `trusted` to echo it), then by the session it
     /// is thought to have, then by agreeing identifiers, then the oldest.
-    fn choose(&self, open: &VecDeque<Open>, trusted: bool) -> Option<usize> {
+    fn choose<'o>(&self, open: impl Iterator<Item = &'o Open>, trusted: bool) -> Option<usize> {
         let mut best: Option<(u32, usize)> = None;
         let mut echoed = None;
-        for (at, open) in open.iter().enumerate() {
+        for (at, open) in open.enumerate() {
             let request = &self.journal.records[open.message as usize];
             if !self.is_asked_by(request) || request.side == self.response.side {
                 continue;

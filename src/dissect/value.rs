@@ -140,30 +140,44 @@ impl<'a> Value<'a> {
 /// What kind of value `text`, which is JSON, is.
 fn shape_of(text: &str) -> Shape {
     match text.as_bytes().first() {
-        Some(b'"') => Shape::String,
-        Some(b'{') => Shape::Object,
-        Some(b'[') => {
-            let mut shape = Shape::EmptyArray;
-            each_element_of(text, &mut |element| shape = shape.with_element(element.shape));
-            shape
-        }
+        Some(b'[') => array_shape(text),
         Some(b't' | b'f') => Shape::Bool,
-        Some(b'n') | None => Shape::Null,
-        Some(_) if text.contains(['.', 'e', 'E']) => Shape::Number,
-        Some(_) => Shape::Integer,
+        Some(b'-' | b'0'..=b'9') if text.contains(['.', 'e', 'E']) => Shape::Number,
+        Some(b'-' | b'0'..=b'9') => Shape::Integer,
+        _ => shape_in_array(text),
     }
 }
 
-/// The elements of the array that `text` is. One with escapes or fractions is read by serde_json, which reads all of
-/// JSON.
+/// What kind of value an element of an array is, as far as it makes a difference to the array: so arrays in arrays are
+/// not looked into, however deep they are.
+fn shape_in_array(text: &str) -> Shape {
+    match text.as_bytes().first() {
+        Some(b'"') => Shape::String,
+        Some(b'{') => Shape::Object,
+        _ => Shape::Null,
+    }
+}
+
+fn array_shape(text: &str) -> Shape {
+    match Outline::default().array(text.as_bytes()) {
+        Some(inside) => inside.iter().fold(Shape::EmptyArray, |array, element| array.with_element(element.shape)),
+        None => raw_elements(text)
+            .iter()
+            .fold(Shape::EmptyArray, |array, element| array.with_element(shape_in_array(element.get()))),
+    }
+}
+
+/// The elements of the array that `text` is.
 fn each_element_of(text: &str, found: &mut impl FnMut(Value<'_>)) {
     match Outline::default().array(text.as_bytes()) {
         Some(inside) => inside.iter().for_each(|element| found(element.into())),
-        None => {
-            let elements: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
-            elements.into_iter().for_each(|element| found(Value::new(element)));
-        }
+        None => raw_elements(text).into_iter().for_each(|element| found(Value::new(element))),
     }
+}
+
+/// The elements of an array with escapes or fractions: read by serde_json, which reads all of JSON.
+fn raw_elements(text: &str) -> Vec<&RawValue> {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// What is known to be UTF-8: an [`Outline`] has none but that, and cuts it at quotes and signs only.

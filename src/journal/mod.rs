@@ -171,7 +171,7 @@ pub struct Journal {
     /// The connections.
     pub connections: Chunked<Connection>,
     /// Procedures of one exchange, by id order.
-    pub exchanges: Vec<Exchange>,
+    pub exchanges: Chunked<Exchange>,
     /// Identifiers.
     pub texts: Interner,
     /// Payloads that are nowhere contiguous in the capture.
@@ -231,7 +231,7 @@ impl Journal {
             records: Chunked::default(),
             procedures: Chunked::default(),
             connections: Chunked::default(),
-            exchanges: Vec::new(),
+            exchanges: Chunked::default(),
             texts: Interner::new(hasher),
             arena: Arena::default(),
             start: Timestamp::default(),
@@ -462,7 +462,7 @@ impl Journal {
         for record in self.records.iter_mut().filter(|record| record.procedure != NONE) {
             record.procedure = new[record.procedure as usize];
         }
-        for exchange in &mut self.exchanges {
+        for exchange in self.exchanges.iter_mut() {
             exchange.members.iter_mut().for_each(|member| *member = new[*member as usize]);
         }
         let long = std::mem::take(&mut self.long);

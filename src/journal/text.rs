@@ -1,9 +1,8 @@
 //! Identifiers, kept once each.
 
-use std::ops::Range;
-
 use hashbrown::HashTable;
 
+use super::Chunked;
 use crate::dissect::TextHasher;
 use crate::prefetch::prefetch;
 
@@ -21,14 +20,26 @@ impl TextId {
     }
 }
 
-/// All interned texts, one after the other.
+/// Bytes of texts that are kept together, so that none is moved when there are more.
+const PAGE: usize = 256 << 10;
+
+/// All interned texts.
 #[derive(Debug)]
 pub struct Interner {
-    all: String,
-    /// Where text `i + 1` ends in `all`.
-    ends: Vec<u64>,
+    /// Texts one after the other, each whole in one of them.
+    pages: Vec<String>,
+    /// Where text `i + 1` lies.
+    texts: Chunked<Text>,
     table: HashTable<Slot>,
     hasher: TextHasher,
+}
+
+/// Where a text lies: in which page, from which byte on, and how many.
+#[derive(Clone, Copy, Debug)]
+struct Text {
+    page: u32,
+    start: u32,
+    length: u32,
 }
 
 /// A text in the table, with its hash: a table that grows need not look at the texts again.
@@ -48,7 +59,7 @@ impl Slot {
 impl Interner {
     /// No texts, whose hashes will be those of `hasher`.
     pub fn new(hasher: TextHasher) -> Self {
-        Self { all: String::new(), ends: Vec::new(), table: HashTable::new(), hasher }
+        Self { pages: Vec::new(), texts: Chunked::default(), table: HashTable::new(), hasher }
     }
 
     /// Asks for what says whether a text with this `hash` is known.
@@ -64,36 +75,42 @@ impl Interner {
         if text.is_empty() {
             return TextId::NONE;
         }
-        let id = self.ends.len() as u32 + 1;
+        let id = self.texts.len() as u32 + 1;
         let new = Slot { hash, id };
-        let (all, ends) = (self.all.as_bytes(), &self.ends);
-        let is_it = |slot: &Slot| slot.hash == new.hash && &all[range(ends, slot.id)] == text;
+        let is_it = |slot: &Slot| slot.hash == new.hash && self.text(slot.id).as_bytes() == text;
         if let Some(known) = self.table.find(new.spread(), is_it) {
             return TextId(known.id);
         }
         // What is interned was read from JSON text, so it is UTF-8.
-        self.all.push_str(str::from_utf8(text).unwrap_or("?"));
-        self.ends.push(self.all.len() as u64);
+        self.keep(str::from_utf8(text).unwrap_or("?"));
         self.table.insert_unique(new.spread(), new, |slot| slot.spread());
         TextId(id)
     }
 
+    fn keep(&mut self, text: &str) {
+        if self.pages.last().is_none_or(|page| page.capacity() - page.len() < text.len()) {
+            self.pages.push(String::with_capacity(PAGE.max(text.len())));
+        }
+        let index = self.pages.len() - 1;
+        let page = &mut self.pages[index];
+        self.texts.push(Text { page: index as u32, start: page.len() as u32, length: text.len() as u32 });
+        page.push_str(text);
+    }
+
+    fn text(&self, id: u32) -> &str {
+        let Text { page, start, length } = self.texts[id as usize - 1];
+        &self.pages[page as usize][start as usize..(start + length) as usize]
+    }
+
     /// The text of `id`; `None` for [`TextId::NONE`].
     pub fn get(&self, id: TextId) -> Option<&str> {
-        id.is_some().then(|| &self.all[range(&self.ends, id.0)])
+        id.is_some().then(|| self.text(id.0))
     }
 
     /// The id of `text`, if it was interned.
     pub fn find(&self, text: &str) -> Option<TextId> {
         let wanted = Slot { hash: self.hasher.hash(text.as_bytes()) as u32, id: 0 };
-        let is_it = |slot: &Slot| slot.hash == wanted.hash && &self.all[range(&self.ends, slot.id)] == text;
+        let is_it = |slot: &Slot| slot.hash == wanted.hash && self.text(slot.id) == text;
         self.table.find(wanted.spread(), is_it).map(|slot| TextId(slot.id))
     }
-}
-
-/// Where text `id` lies.
-fn range(ends: &[u64], id: u32) -> Range<usize> {
-    let index = id as usize - 1;
-    let start = if index == 0 { 0 } else { ends[index - 1] };
-    start as usize..ends[index] as usize
 }
