@@ -256,3 +256,80 @@ fn a_vendors_command_is_named_and_paired() {
     assert_eq!(procedures(&talk, &["--dissector", path]), expected(&[("complete", &[1, 2])]));
     assert_eq!(codes(&talk), [set(&["unknown-command"]), set(&["unknown-command"])]);
 }
+
+const SUCCESS: &str = r#"{"Response":"Success","Session ID":"S-1","Destination KM ID":"KM-2"}"#;
+const OTHER_SUCCESS: &str = r#"{"Response":"Success","Session ID":"S-2","Destination KM ID":"KM-2"}"#;
+
+fn session_request(from: &str) -> String {
+    format!(r#"{{"Application source ID":"{from}","Application destination ID":"b"}}"#)
+}
+
+#[test]
+fn a_late_response_answers_the_request_whose_message_id_it_has() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1).say(10, 1, Km, (0x1406, 1), &session_request("a1"));
+    talk.say(8_000_000, 1, Km, (0x1406, 2), &session_request("a2"));
+    talk.say(11_000_000, 1, Controller, (0x4107, 1), SUCCESS);
+    talk.say(12_000_000, 1, Controller, (0x4107, 2), OTHER_SUCCESS);
+    assert_eq!(procedures(&talk, &[]), expected(&[("unanswered", &[1, 3]), ("complete", &[2, 4])]));
+}
+
+#[test]
+fn a_repeated_response_takes_no_other_request() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1);
+    talk.say(10, 1, Km, (0x1406, 1), &session_request("a1")).say(20, 1, Km, (0x1406, 2), &session_request("a2"));
+    talk.say(30, 1, Controller, (0x4107, 1), SUCCESS).say(40, 1, Controller, (0x4107, 1), SUCCESS);
+    talk.say(50, 1, Controller, (0x4107, 2), OTHER_SUCCESS);
+    assert_eq!(procedures(&talk, &[]), expected(&[("complete", &[1, 3]), ("complete", &[2, 5])]));
+    assert_eq!(codes(&talk)[3], set(&["unexpected-response"]));
+}
+
+#[test]
+fn a_peer_that_gives_all_responses_one_message_id_is_understood() {
+    let mut talk = Conversation::new();
+    talk.open(0, 1);
+    for id in 0..5 {
+        let at = 100 * (id + 1);
+        talk.say(at, 1, Controller, (0x410C, id), ASK).say(at + 10, 1, Km, (0x140D, 0), r#"{"Response":0}"#);
+    }
+    // The second one looks like the first one again.
+    let states: Vec<String> = procedures(&talk, &[]).into_iter().map(|(state, _)| state).collect();
+    assert_eq!(states.iter().filter(|state| *state == "complete").count(), 4, "{states:?}");
+}
+
+#[test]
+fn key_ids_tell_which_allocation_a_response_is_about() {
+    let route = r#""Source KMA ID":"K1","Destination KMA ID":"K4""#;
+    let ask = |key: &str| format!(r#"{{{route},"Key IDs":[{{"Key ID":"{key}"}}]}}"#);
+    let mut talk = Conversation::new();
+    talk.open(0, 1);
+    talk.say(10, 1, Controller, (0x410C, 1), &ask("k-1")).say(20, 1, Controller, (0x410C, 2), &ask("k-2"));
+    talk.say(30, 1, Km, (0x140D, 12), r#"{"Key IDs":"k-2","Response":1}"#);
+    talk.say(40, 1, Km, (0x140D, 11), r#"{"Key IDs":["k-1"],"Response":0}"#);
+    assert_eq!(procedures(&talk, &[]), expected(&[("complete", &[1, 4]), ("failed", &[2, 3])]));
+}
+
+#[test]
+fn what_was_guessed_of_two_sessions_between_the_same_applications_gives_way_to_what_is_said() {
+    let tell = |id: &str| {
+        format!(
+            r#"{{"Application source ID":"a","Application destination ID":"b","Session ID":"{id}","Source KM ID":"KM-1"}}"#
+        )
+    };
+    let mut talk = Conversation::new();
+    talk.open(0, 1).open(1, 2).open(2, 3);
+    talk.say(10, 1, Km, (0x1406, 1), &session_request("a")).say(20, 2, Km, (0x1406, 2), &session_request("a"));
+    for (id, session) in [(5, "S-1"), (6, "S-2")] {
+        let answer = format!(r#"{{"Response":"Success","Session ID":"{session}"}}"#);
+        talk.say(10 * id, 3, Controller, (0x4108, id), &tell(session)).say(10 * id + 1, 3, Km, (0x1409, id), &answer);
+    }
+    talk.say(70, 2, Controller, (0x4107, 41), SUCCESS);
+    let half = run(&talk, &["flows"]);
+    assert_eq!([&half[0]["session_id"], &half[1]["session_id"]], [&Value::Null, &Value::from("S-1")]);
+    talk.say(80, 1, Controller, (0x4107, 40), OTHER_SUCCESS);
+    let all = run(&talk, &["flows"]);
+    let sessions: Vec<&Value> = all.iter().map(|line| &line["session_id"]).collect();
+    assert_eq!(sessions, ["S-2", "S-1", "S-1", "S-2"]);
+    assert!(all.iter().all(|line| line["state"] == "complete"), "{all:?}");
+}

@@ -160,3 +160,18 @@ fn a_length_that_is_too_large_swallows_nothing_before_a_gap() {
     assert_eq!(ids(&messages), [1, 2, 3, 4, 5]);
     assert_eq!(diagnostics(&messages[3]), ["tcp-gap"]);
 }
+
+#[test]
+fn what_comes_too_late_for_the_beginning_of_a_stream_joined_midway_is_counted() {
+    let units: Vec<Vec<u8>> = (0..10).map(|id| pdu(id, STYLES[0])).collect();
+    let connection = Connection::new(1, [7000, 9000]);
+    let mut captured = Captured::default();
+    for nth in [5, 4, 3, 2, 1, 0, 6, 7, 8, 9] {
+        let (from, bytes) = (7000 + nth * units[0].len(), &units[nth]);
+        captured.push(&connection.segment(&Segment { side: KM, from, bytes, acknowledged: 0 }));
+    }
+    let printed = analyze_packets(&captured.batch(), PLAIN);
+    let lost = units.len() - printed.messages().len();
+    assert!(lost > 0, "{:?}", ids(&printed.messages()));
+    assert_eq!(printed.connections()[0]["undecoded"]["initiator"], lost * units[0].len());
+}

@@ -4,7 +4,7 @@ use super::application::Context;
 use super::layers::Layers;
 use super::sink::Sink;
 use super::work::{Output, SegmentTask};
-use crate::journal::{Side, Traffic};
+use crate::journal::{Protocol, Side, Traffic};
 use crate::packet::Flags;
 use crate::place::Place;
 use crate::stream::{Arrival, Piece, Stream};
@@ -211,13 +211,17 @@ impl Pair {
     /// What it was made of so far.
     pub fn traffic(&self) -> Traffic {
         let stats = [self.streams[0].stats(), self.streams[1].stats()];
+        let (protocol, mut undecoded) = (self.layers.protocol(), self.layers.undecoded());
+        if let Protocol::Ck | Protocol::Grpc = protocol {
+            SIDES.into_iter().for_each(|side| undecoded[side as usize] += stats[side as usize].misplaced);
+        }
         Traffic {
             bytes: [stats[0].bytes, stats[1].bytes],
             retransmitted: stats[0].retransmitted + stats[1].retransmitted,
             out_of_order: stats[0].out_of_order + stats[1].out_of_order,
             gaps: stats[0].gaps + stats[1].gaps,
-            undecoded: self.layers.undecoded(),
-            protocol: self.layers.protocol(),
+            undecoded,
+            protocol,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which procedures belong to one exchange: by shared identifiers, nesting, and the hops of a relay.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -9,7 +9,7 @@ use hashbrown::hash_table::Entry;
 use super::transaction::{Guess, Guesses};
 use super::{Seen, identifier_of};
 use crate::dissect::{Definitions, IDENTIFIERS, Identifier, Message, Outcome, Role, Texts};
-use crate::journal::{Journal, MAX_EXCHANGE, NONE, State, TextId};
+use crate::journal::{Journal, MAX_EXCHANGE, NONE, Procedure, State, TextId};
 use crate::packet::Endpoint;
 use crate::prefetch::prefetch;
 use crate::time::{Span, Timestamp};
@@ -37,11 +37,19 @@ pub struct Exchanges {
     first_with: [Vec<u32>; IDENTIFIERS],
     /// Last procedure with a key ID, by the ID's hash.
     by_key: HashTable<(u64, u32)>,
-    waiting: HashMap<Shared, VecDeque<u32>, RandomState>,
+    waiting: HashMap<Shared, Waiting, RandomState>,
     /// Session IDs of procedures whose responses have not said them yet.
     pub guesses: Guesses,
     /// Relays under way, by source: until an answer names only the destination as next hop.
     relays: HashMap<TextId, VecDeque<Relay>, RandomState>,
+}
+
+/// Procedures that wait for the one they cause.
+#[derive(Debug, Default)]
+struct Waiting {
+    procedures: VecDeque<u32>,
+    /// Which of them caused which was guessed.
+    is_guessed: bool,
 }
 
 /// A distributed relay (Q.4164 7.1): every KM on the route asks for its next hop.
@@ -110,10 +118,11 @@ impl Exchanges {
         }
         if begins && !self.causes[definition_index as usize].is_empty() {
             let share = &self.causes[definition_index as usize];
-            let waiting = self.waiting.entry(shared(journal, index, definition_index, share)).or_default();
-            waiting.push_back(procedure);
-            if waiting.len() > MAX_WAITING {
-                waiting.pop_front();
+            let Waiting { procedures, .. } =
+                self.waiting.entry(shared(journal, index, definition_index, share)).or_default();
+            procedures.push_back(procedure);
+            if procedures.len() > MAX_WAITING {
+                procedures.pop_front();
             }
         }
         if let (true, Some((outer, share))) = (begins, &definition.nested_in) {
@@ -128,12 +137,22 @@ impl Exchanges {
     pub fn finish(&mut self, journal: &mut Journal) {
         let mut guesses: Vec<(u32, Guess)> = self.guesses.drain().collect();
         guesses.sort_unstable();
+        let of = |procedure: &Procedure| (procedure.definition, procedure.session);
+        // What a response has said to be another's was guessed wrongly.
+        let said: HashSet<(u16, TextId), RandomState> =
+            if guesses.is_empty() { HashSet::default() } else { journal.procedures.iter().map(of).collect() };
         for (procedure, Guess { session, .. }) in guesses {
-            if !journal.procedures[procedure as usize].session.is_some() {
-                journal.procedures[procedure as usize].session = session;
+            let entry = &mut journal.procedures[procedure as usize];
+            if !entry.session.is_some() && !said.contains(&(entry.definition, session)) {
+                entry.session = session;
                 self.tie(journal, procedure, Identifier::Session);
             }
         }
+    }
+
+    /// The procedure that has these key IDs, by their hashes.
+    pub fn keyed(&self, keys: &[u64]) -> Option<u32> {
+        keys.iter().find_map(|&key| self.by_key.find(key, |&(other, _)| other == key).map(|&(_, procedure)| procedure))
     }
 
     fn adopt_identifiers(&mut self, journal: &mut Journal, procedure: u32, index: u32) {
@@ -202,19 +221,19 @@ impl Exchanges {
     fn nest(&mut self, journal: &mut Journal, index: u32, outer: u16, share: &[Identifier]) {
         let session = journal.records[index as usize].identifier(Identifier::Session);
         let key = shared(journal, index, outer, share);
-        let Some(waiting) = self.waiting.get_mut(&key) else { return };
-        waiting.retain(|&cause| {
+        let Some(Waiting { procedures, is_guessed }) = self.waiting.get_mut(&key) else { return };
+        procedures.retain(|&cause| {
             let entry = &journal.procedures[cause as usize];
             entry.state == State::Pending && !entry.session.is_some()
         });
-        let certain = waiting.len() == 1;
+        *is_guessed |= procedures.len() > 1;
         if session.is_some()
-            && let Some(cause) = waiting.pop_front()
+            && let Some(cause) = procedures.pop_front()
         {
             let nested = journal.records[index as usize].procedure;
-            self.guesses.insert(cause, Guess { session, certain, nested });
+            self.guesses.insert(cause, Guess { session, certain: !*is_guessed, nested });
         }
-        if waiting.is_empty() {
+        if procedures.is_empty() {
             self.waiting.remove(&key);
         }
     }

@@ -237,7 +237,8 @@ impl Correlator {
         let matched = if message.answers.is_empty() {
             None
         } else {
-            self.transactions.answer(journal, index, message, seen.facts.outcome, &self.exchanges.guesses)
+            let hints = (&self.exchanges.guesses, self.exchanges.keyed(texts.keys_of(&seen.facts)));
+            self.transactions.answer(journal, index, message, seen.facts.outcome, hints)
         };
         if seen.binding == Binding::Grpc && !message.answers.is_empty() {
             self.transactions.note_answer(seen.connection, index);

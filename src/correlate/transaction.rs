@@ -55,6 +55,54 @@ struct Connection {
     /// Responses whose MessageID was, or was not, that of a request found without it; by answering side.
     echoes: [u32; 2],
     fresh: [u32; 2],
+    /// The last response that found its request, by answering side; none once it was repeated, so that who gives all
+    /// responses one MessageID is not misunderstood for long.
+    last: [Option<u32>; 2],
+}
+
+/// What a response answers.
+enum Answer {
+    Request(Match),
+    /// Nothing: it was sent before.
+    Repeated,
+    Unknown,
+}
+
+impl Connection {
+    /// Takes the request that message `index`, a response, answers.
+    fn answer(&mut self, question: &Question<'_>, index: u32) -> Answer {
+        let side = question.response.side as usize;
+        let trusted = self.fresh[side] <= self.echoes[side];
+        let choice = question.choose(self.open.iter(), trusted);
+        let is_named = choice.is_some_and(|at| question.is_named_by(&self.open[at]));
+        if !is_named && self.last[side].take_if(|last| question.repeats(*last)).is_some() {
+            return Answer::Repeated;
+        }
+        // Of a request that has timed out, the MessageID says more than the order of the others.
+        let late = self.expired.as_ref().filter(|_| trusted && !is_named);
+        let late = late.and_then(|expired| expired.0.iter().position(|open| question.is_echo_of(open)));
+        let request = match (late, choice) {
+            (None, Some(at)) => Some((self.open.remove(at), false)),
+            (at, _) => self.take_expired(question, trusted, at).map(|open| (open, true)),
+        };
+        let Some((open, is_late)) = request else { return Answer::Unknown };
+        let request = &question.journal.records[open.message as usize];
+        if !is_late {
+            let echoed = request.message_id == question.response.message_id;
+            let counter = if echoed { &mut self.echoes } else { &mut self.fresh };
+            counter[side] += 1;
+        }
+        self.last[side] = Some(index);
+        let late = is_late.then(|| question.response.time - request.time);
+        Answer::Request(Match { request: open.message, late })
+    }
+
+    /// Takes the request at `at` among those that have timed out, or the best of them.
+    fn take_expired(&mut self, question: &Question<'_>, trusted: bool, at: Option<usize>) -> Option<Open> {
+        let Expired(expired) = &mut **self.expired.as_mut()?;
+        let at = at.or_else(|| question.choose(expired.iter(), trusted))?;
+        expired.remove(at)
+    }
 }
 
 /// Responses of one connection, the latest last: behind a pointer, for most connections have none.
@@ -204,42 +252,28 @@ impl Transactions {
         all
     }
 
-    /// Finds the request that message `index` answers, and takes it.
+    /// Finds the request that message `index` answers, and takes it. `keyed` is the procedure that its key IDs name.
     pub fn answer(
         &mut self,
         journal: &Journal,
         index: u32,
         message: &Message,
         outcome: Outcome,
-        guesses: &Guesses,
+        (guesses, keyed): (&Guesses, Option<u32>),
     ) -> Option<Match> {
         let response = &journal.records[index as usize];
-        let side = response.side as usize;
-        let found = self.connections.get_mut(response.connection as usize).and_then(|connection| {
-            let connection = connection.as_deref_mut()?;
-            let same_call = response.binding == Binding::Grpc && !message.across_connections;
-            let question = Question { journal, response, outcome, answers: &message.answers, guesses, same_call };
-            let trusted = connection.fresh[side] <= connection.echoes[side];
-            let taken = question.choose(connection.open.iter(), trusted).map(|at| connection.open.remove(at));
-            if let Some(open) = taken {
-                let echoed = journal.records[open.message as usize].message_id == response.message_id;
-                let counter = if echoed { &mut connection.echoes } else { &mut connection.fresh };
-                counter[side] += 1;
-                return Some(Match { request: open.message, late: None });
+        let same_call = response.binding == Binding::Grpc && !message.across_connections;
+        let answers = &message.answers;
+        let question = Question { journal, response, outcome, answers, guesses, keyed, same_call };
+        let connection = self.connections.get_mut(response.connection as usize).and_then(Option::as_deref_mut);
+        let found = match connection.map(|connection| connection.answer(&question, index)) {
+            Some(Answer::Request(found)) => found,
+            Some(Answer::Repeated) => return None,
+            Some(Answer::Unknown) | None if message.across_connections => {
+                self.answer_across(&Question { same_call: false, ..question })?
             }
-            let Expired(expired) = &mut **connection.expired.as_mut()?;
-            let open = question.choose(expired.iter(), trusted).and_then(|at| expired.remove(at))?;
-            let late = response.time - journal.records[open.message as usize].time;
-            Some(Match { request: open.message, late: Some(late) })
-        });
-        let found = match found {
-            None if message.across_connections => {
-                let answers = &message.answers;
-                let question = Question { journal, response, outcome, answers, guesses, same_call: false };
-                self.answer_across(&question)
-            }
-            found => found,
-        }?;
+            Some(Answer::Unknown) | None => return None,
+        };
         if message.across_connections {
             self.forget_across(journal, found.request);
         }
@@ -303,14 +337,41 @@ struct Question<'a> {
     outcome: Outcome,
     answers: &'a [CommandCode],
     guesses: &'a Guesses,
+    /// The procedure that the response's key IDs name.
+    keyed: Option<u32>,
     /// The request is one of the same call (gRPC), or one that the response names: a vendor's response may be a call
     /// of its own.
     same_call: bool,
 }
 
 impl Question<'_> {
-    /// The place of the best candidate: by MessageID (where this side is `trusted` to echo it), then by the session it
-    /// is thought to have, then by agreeing identifiers, then the oldest.
+    /// Whether the MessageID, or an identifier that was made for the exchange, says that this is the request.
+    fn is_named_by(&self, open: &Open) -> bool {
+        let request = &self.journal.records[open.message as usize];
+        request.message_id == self.response.message_id || self.names(request)
+    }
+
+    /// Whether the response has the MessageID of this request, which it may answer.
+    fn is_echo_of(&self, open: &Open) -> bool {
+        let request = &self.journal.records[open.message as usize];
+        request.message_id == self.response.message_id
+            && self.is_asked_by(request)
+            && request.side != self.response.side
+            && self.agreement(request).is_some()
+    }
+
+    /// Whether the response is message `earlier` again, which had the MessageID of the request that it answered: who
+    /// answers with MessageIDs of its own gives none twice.
+    fn repeats(&self, earlier: u32) -> bool {
+        let earlier = &self.journal.records[earlier as usize];
+        let request = self.journal.records.get(earlier.answers as usize);
+        let what = |record: &Record| (record.message_id, record.code, record.length, record.identifiers);
+        request.is_some_and(|request| request.message_id == earlier.message_id) && what(earlier) == what(self.response)
+    }
+
+    /// The place of the best candidate: by the session it is thought to have where that is certain, by MessageID (where
+    /// this side is `trusted` to echo it), then by key IDs, then by the session, then by agreeing identifiers, then the
+    /// oldest.
     fn choose<'o>(&self, open: impl Iterator<Item = &'o Open>, trusted: bool) -> Option<usize> {
         let mut best: Option<(u32, usize)> = None;
         let mut echoed = None;
@@ -328,7 +389,8 @@ impl Question<'_> {
                 echoed = echoed.or(Some(at));
             }
             let (Some(agreement), Some(guess)) = (self.agreement(request), self.guess(request)) else { continue };
-            let rank = guess + 32 * u32::from(equal) + agreement.min(3);
+            let keyed = self.keyed.is_some_and(|procedure| procedure == request.procedure);
+            let rank = guess + 32 * u32::from(equal) + 16 * u32::from(keyed) + agreement.min(3);
             if best.is_none_or(|(highest, _)| rank > highest) {
                 best = Some((rank, at));
             }

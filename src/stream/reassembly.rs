@@ -53,6 +53,8 @@ pub struct StreamStats {
     pub out_of_order: u32,
     /// Missing ranges.
     pub gaps: u32,
+    /// Bytes that came from before the first one delivered, or from behind the end, when it was too late for them.
+    pub misplaced: u64,
 }
 
 /// One direction of a connection.
@@ -292,6 +294,9 @@ impl Stream {
             // A keep-alive repeats the last byte, or has one of its own at that place (RFC 9293 3.8.4).
             let keep_alive = part.end() == self.next && part.end() - part.position == 1;
             let was_delivered = self.was_delivered(part.position);
+            if !keep_alive && self.is_outside(part) {
+                self.stats.misplaced += part.bytes.len() as u64;
+            }
             self.stats.retransmitted += u32::from(!keep_alive && was_delivered);
             self.stats.out_of_order += u32::from(!keep_alive && !was_delivered);
             return;
@@ -313,6 +318,11 @@ impl Stream {
     fn was_delivered(&self, position: u64) -> bool {
         let (from, to) = self.missing;
         self.first.is_none_or(|first| position >= first) && !(from..to).contains(&position)
+    }
+
+    /// Whether a part lies before the first byte delivered, or behind the last one.
+    fn is_outside(&self, part: Part<'_>) -> bool {
+        self.first.is_some_and(|first| part.end() <= first) || part.position >= self.next
     }
 
     /// The first data of a stream whose SYN was not captured (or not yet).

@@ -19,7 +19,7 @@ use crate::output::clock::{Clock, duration};
 use crate::output::escape::{escaped, token, width};
 use crate::output::lines::{Piece, flow, paint};
 use crate::output::style::Styles;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Columns that text beside the lanes needs.
 const LEAST_BESIDE: usize = 52;
@@ -227,7 +227,10 @@ impl<'a> Sheet<'a> {
 
     fn gutter(&mut self, row: &Row, previous: Option<Timestamp>) -> String {
         let Some(time) = row.time else { return " ".repeat(self.drawing.clock.width() + DELTA + 2) };
-        let delta = previous.map_or_else(String::new, |previous| format!("+{}", duration(time - previous)));
+        // Capture times may go back.
+        let sign = |span: Span| if span.0 < 0 { "" } else { "+" };
+        let signed = |span| format!("{}{}", sign(span), duration(span));
+        let delta = previous.map_or_else(String::new, |previous| signed(time - previous));
         format!("{} {delta:>DELTA$} ", self.drawing.clock.next(time))
     }
 
