@@ -2,8 +2,8 @@
 //!
 //! The contract: [`Analyzer::batch`] for every batch in capture order, then [`Analyzer::finish`] once. Nothing here
 //! opens a file or reads a clock, and the journal is the same however the capture was cut into batches and however
-//! many threads worked: packets are numbered and given to connections by the caller's thread, connections are spread
-//! over workers, and what the workers find is put back into capture order before it is correlated.
+//! many threads worked: packets are numbered and given to connections by one [`Front`], connections are spread over
+//! workers, and what the workers find is put back into capture order before it is correlated.
 
 mod allowance;
 mod application;
@@ -444,7 +444,7 @@ impl Analyzer {
     }
 }
 
-/// Which of the workers has this connection; see [`worker`] on divisions.
+/// Which of the workers has this connection. Most often there is one, and a division takes as long as a look into a cache.
 #[inline]
 fn worker_of(connection: u32, workers: usize) -> usize {
     if workers == 1 { 0 } else { connection as usize % workers }
