@@ -175,3 +175,19 @@ fn what_comes_too_late_for_the_beginning_of_a_stream_joined_midway_is_counted() 
     assert!(lost > 0, "{:?}", ids(&printed.messages()));
     assert_eq!(printed.connections()[0]["undecoded"]["initiator"], lost * units[0].len());
 }
+
+#[test]
+fn bytes_behind_the_end_of_a_stream_are_counted_but_for_keep_alives() {
+    let unit = pdu(1, STYLES[0]);
+    for (behind, undecoded) in [(0, 0), (1000, 1)] {
+        let connection = Connection::new(1, [7000, 9000]);
+        let mut captured = Captured::default();
+        captured.open(&connection);
+        captured.push(&connection.segment(&Segment { side: KM, from: 0, bytes: &unit, acknowledged: 0 }));
+        captured.push(&connection.fin(KM, unit.len(), 0));
+        let from = unit.len() + behind;
+        captured.push(&connection.segment(&Segment { side: KM, from, bytes: b"\0", acknowledged: 0 }));
+        let connections = analyze_packets(&captured.batch(), PLAIN).connections();
+        assert_eq!(connections[0]["undecoded"]["initiator"], undecoded, "{behind}");
+    }
+}

@@ -444,7 +444,8 @@ impl Analyzer {
     }
 }
 
-/// Which of the workers has this connection. Most often there is one, and a division takes as long as a look into a cache.
+/// Which of the workers has this connection. Most often there is one, and a division takes as long as a look into a
+/// cache.
 #[inline]
 fn worker_of(connection: u32, workers: usize) -> usize {
     if workers == 1 { 0 } else { connection as usize % workers }

@@ -137,10 +137,11 @@ impl Exchanges {
     pub fn finish(&mut self, journal: &mut Journal) {
         let mut guesses: Vec<(u32, Guess)> = self.guesses.drain().collect();
         guesses.sort_unstable();
-        let of = |procedure: &Procedure| (procedure.definition, procedure.session);
         // What a response has said to be another's was guessed wrongly.
-        let said: HashSet<(u16, TextId), RandomState> =
-            if guesses.is_empty() { HashSet::default() } else { journal.procedures.iter().map(of).collect() };
+        let guessed: HashSet<TextId, RandomState> = guesses.iter().map(|(_, guess)| guess.session).collect();
+        let of = |procedure: &Procedure| (procedure.definition, procedure.session);
+        let said = journal.procedures.iter().map(of).filter(|(_, session)| guessed.contains(session));
+        let said: HashSet<(u16, TextId), RandomState> = said.collect();
         for (procedure, Guess { session, .. }) in guesses {
             let entry = &mut journal.procedures[procedure as usize];
             if !entry.session.is_some() && !said.contains(&(entry.definition, session)) {

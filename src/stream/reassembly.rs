@@ -320,9 +320,10 @@ impl Stream {
         self.first.is_none_or(|first| position >= first) && !(from..to).contains(&position)
     }
 
-    /// Whether a part lies before the first byte delivered, or behind the last one.
+    /// Whether a part lies before the first byte delivered, or behind the end. At the end itself, in the FIN's place, a
+    /// keep-alive has its byte.
     fn is_outside(&self, part: Part<'_>) -> bool {
-        self.first.is_some_and(|first| part.end() <= first) || part.position >= self.next
+        self.first.is_some_and(|first| part.end() <= first) || part.position > self.next
     }
 
     /// The first data of a stream whose SYN was not captured (or not yet).
