@@ -7,9 +7,10 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::definition::{CommandCode, Definitions, IDENTIFIERS, Identifier, Message, ParameterId, Role};
-use super::payload::{About, Meaning, Observer, Outcome, Payload, walk};
-use super::scan::Outline;
-use super::value::{Value, trimmed, utf8};
+use super::form::{Forms, Holds};
+use super::payload::{About, Encoding, Meaning, Observer, Outcome, Payload, walk};
+use super::scan::{Outline, Span};
+use super::value::{Value, each_of_list, trimmed, utf8};
 use crate::diagnostic::{Code, CodeSet, Severity};
 
 /// Spellings of names remembered; a capture has a few dozen, and a hostile one gains nothing by more.
@@ -91,29 +92,25 @@ pub struct Facts {
 /// What JSON names were found to stand for.
 type Spellings = HashMap<Box<str>, Option<ParameterId>, RandomState>;
 
-/// Per message of the definitions: the names that its last payload had, in order. Senders write each kind of message
-/// alike, so the next one's names are found by comparing instead of hashing.
-type Predictions = Vec<Vec<(Box<str>, Meaning)>>;
-
-/// Names predicted per message; no table has as many.
-const MAX_PREDICTED: usize = 16;
-
 /// Reads payloads for the index.
 #[derive(Debug)]
 pub struct Indexer {
     definitions: Arc<Definitions>,
     spellings: Spellings,
-    predictions: Predictions,
+    /// By message of the definitions.
+    forms: Vec<Forms>,
     /// Memory to read payloads in.
     outline: Outline,
+    spans: Vec<Span>,
     hasher: TextHasher,
 }
 
 impl Indexer {
     /// An indexer; those whose hashers are clones hash alike.
     pub fn new(definitions: Arc<Definitions>, hasher: TextHasher) -> Self {
-        let predictions = vec![Vec::new(); definitions.messages.len()];
-        Self { definitions, spellings: HashMap::default(), predictions, outline: Outline::default(), hasher }
+        let forms = vec![Forms::default(); definitions.messages.len()];
+        let (spellings, outline) = Default::default();
+        Self { definitions, spellings, forms, outline, spans: Vec::new(), hasher }
     }
 
     /// The definitions that it reads by.
@@ -123,53 +120,77 @@ impl Indexer {
 
     /// Reads one payload; its identifiers go to `texts`.
     pub fn index(&mut self, code: CommandCode, payload: Payload<'_>, texts: &mut Texts) -> Facts {
-        let Self { definitions, spellings, predictions, outline, hasher } = self;
-        let found = definitions.message(code);
-        let predicted = found.and_then(|(index, _)| predictions.get_mut(usize::from(index)));
-        let facts = Facts::default();
-        let mut pass = IndexPass { spellings, predicted, names: 0, hasher, texts, facts, seen: 0 };
-        pass.facts.definition = found.map(|(index, _)| index);
-        let summary = walk(definitions, found.map(|(_, message)| message), payload, outline, &mut pass);
-        (pass.facts.present, pass.facts.outcome) = (summary.present, summary.outcome);
-        pass.facts
+        let Some((definition, _)) = self.definitions.message(code) else { return self.walk(None, payload, texts) };
+        let has_form = payload.encoding == Encoding::Json && !payload.truncated;
+        let forms = &mut self.forms[usize::from(definition)];
+        if has_form && let Some(filled) = forms.read(payload.bytes, &mut self.spans) {
+            let mut gathered = Gathered::new(&self.hasher, texts, filled.facts());
+            filled.values(&self.spans).for_each(|(holds, text)| gathered.value(holds, text));
+            return gathered.facts;
+        }
+        let is_curious = has_form && forms.is_curious();
+        let facts = self.walk(Some(definition), payload, texts);
+        if is_curious && let Some(members) = self.outline.object(payload.bytes) {
+            let (definitions, spellings) = (&*self.definitions, &mut self.spellings);
+            let role = |name: &[u8]| definitions.parameter(look_up(spellings, definitions, name)?).role;
+            self.forms[usize::from(definition)].learn(payload.bytes, members, role, &facts);
+        }
+        facts
+    }
+
+    /// Reads a payload of no known form.
+    fn walk(&mut self, definition: Option<u16>, payload: Payload<'_>, texts: &mut Texts) -> Facts {
+        let Self { definitions, spellings, outline, hasher, .. } = self;
+        let facts = Facts { definition, ..Facts::default() };
+        let mut pass = IndexPass { spellings, gathered: Gathered::new(hasher, texts, facts) };
+        let message = definition.map(|index| &definitions.messages[usize::from(index)]);
+        let summary = walk(definitions, message, payload, outline, &mut pass);
+        Facts { present: summary.present, outcome: summary.outcome, ..pass.gathered.facts }
     }
 }
 
-struct IndexPass<'a> {
-    spellings: &'a mut Spellings,
-    predicted: Option<&'a mut Vec<(Box<str>, Meaning)>>,
-    /// Names met so far.
-    names: usize,
+/// What a JSON name stands for.
+fn look_up(spellings: &mut Spellings, definitions: &Definitions, name: &[u8]) -> Option<ParameterId> {
+    let name = utf8(name);
+    if let Some(&known) = spellings.get(name) {
+        return known;
+    }
+    let parameter = definitions.parameter_named(name);
+    if spellings.len() < MAX_SPELLINGS {
+        spellings.insert(name.into(), parameter);
+    }
+    parameter
+}
+
+/// What was found in a payload so far.
+struct Gathered<'a> {
     hasher: &'a TextHasher,
     texts: &'a mut Texts,
     facts: Facts,
     /// Identifiers met, one bit each.
     seen: u8,
+    /// Next hops met.
+    next_hops: u32,
 }
 
-impl IndexPass<'_> {
-    fn look_up(&mut self, definitions: &Definitions, name: &str) -> Option<ParameterId> {
-        if let Some(&known) = self.spellings.get(name) {
-            return known;
-        }
-        let parameter = definitions.parameter_named(name);
-        if self.spellings.len() < MAX_SPELLINGS {
-            self.spellings.insert(name.into(), parameter);
-        }
-        parameter
+impl<'a> Gathered<'a> {
+    fn new(hasher: &'a TextHasher, texts: &'a mut Texts, mut facts: Facts) -> Self {
+        facts.keys = (texts.keys.len() as u32, 0);
+        Self { hasher, texts, facts, seen: 0, next_hops: 0 }
     }
 
-    fn predict(&mut self, position: usize, name: &str, meaning: Meaning) {
-        let Some(predicted) = &mut self.predicted else { return };
-        match predicted.get_mut(position) {
-            Some(place) => *place = (name.into(), meaning),
-            None if position < MAX_PREDICTED => predicted.push((name.into(), meaning)),
-            None => {}
+    /// A value of a known form.
+    fn value(&mut self, holds: Holds, text: &[u8]) {
+        match holds {
+            Holds::Identifier(identifier) => self.identifier(identifier, trimmed(text)),
+            Holds::List(role) => each_of_list(text, &mut |id| self.element(role, id)),
+            Holds::Element(role) => self.element(role, trimmed(text)),
+            Holds::Nothing => {}
         }
     }
 
     /// An identifier that stands twice with different values identifies nothing.
-    fn identify(&mut self, identifier: Identifier, text: &[u8]) {
+    fn identifier(&mut self, identifier: Identifier, text: &[u8]) {
         let bit = 1 << identifier as u8;
         let known = self.facts.identifiers[identifier as usize];
         let contradicted = self.seen & bit != 0 && self.texts.get(known) != Some(text);
@@ -177,51 +198,119 @@ impl IndexPass<'_> {
             if contradicted { Slice::default() } else { self.texts.push(text, self.hasher) };
         self.seen |= bit;
     }
+
+    /// A list follows; where one stands twice, the last one counts.
+    fn begin_list(&mut self, role: Role) {
+        match role {
+            Role::Keys => self.facts.keys = (self.texts.keys.len() as u32, 0),
+            Role::NextHops => (self.next_hops, self.facts.only_next_hop) = (0, Slice::default()),
+            Role::Identifier(_) | Role::Response => {}
+        }
+    }
+
+    /// One identifier of a list.
+    fn element(&mut self, role: Role, id: &[u8]) {
+        match role {
+            Role::Keys => {
+                self.texts.keys.push(self.hasher.hash(id));
+                self.facts.keys.1 += 1;
+            }
+            Role::NextHops => {
+                self.next_hops += 1;
+                let is_only = self.next_hops == 1;
+                self.facts.only_next_hop = if is_only { self.texts.push(id, self.hasher) } else { Slice::default() };
+            }
+            Role::Identifier(_) | Role::Response => {}
+        }
+    }
+}
+
+struct IndexPass<'a> {
+    spellings: &'a mut Spellings,
+    gathered: Gathered<'a>,
 }
 
 impl Observer for IndexPass<'_> {
     fn resolve(&mut self, definitions: &Definitions, message: Option<&Message>, name: &[u8]) -> Meaning {
-        let position = self.names;
-        self.names += 1;
-        let predicted = self.predicted.as_ref().and_then(|predicted| predicted.get(position));
-        if let Some((_, meaning)) = predicted.filter(|(expected, _)| expected.as_bytes() == name) {
-            return *meaning;
-        }
-        let name = utf8(name);
-        let meaning = Meaning::of(definitions, message, self.look_up(definitions, name));
-        self.predict(position, name, meaning);
-        meaning
+        Meaning::of(definitions, message, look_up(self.spellings, definitions, name))
     }
 
     fn entry(&mut self, _name: &[u8], meaning: Meaning, value: &Value<'_>) {
         match meaning.role {
             Some(Role::Identifier(identifier)) => {
                 if let Some(text) = value.scalar_bytes() {
-                    self.identify(identifier, trimmed(&text));
+                    self.gathered.identifier(identifier, trimmed(&text));
                 }
             }
-            Some(Role::Keys) => {
-                let from = self.texts.keys.len();
-                let hasher = self.hasher;
-                value.each_identifier(&mut |id| self.texts.keys.push(hasher.hash(id)));
-                self.facts.keys = (from as u32, (self.texts.keys.len() - from) as u32);
-            }
-            Some(Role::NextHops) => {
-                let (mut count, mut slice) = (0, Slice::default());
-                value.each_identifier(&mut |id| {
-                    count += 1;
-                    if count == 1 {
-                        slice = self.texts.push(id, self.hasher);
-                    }
-                });
-                self.facts.only_next_hop = if count == 1 { slice } else { Slice::default() };
+            Some(list @ (Role::Keys | Role::NextHops)) => {
+                self.gathered.begin_list(list);
+                value.each_identifier(&mut |id| self.gathered.element(list, id));
             }
             Some(Role::Response) | None => {}
         }
     }
 
     fn finding(&mut self, severity: Severity, code: Code, _about: About<'_>, _text: &dyn Fn() -> String) {
-        self.facts.codes.insert(code);
-        self.facts.worst = self.facts.worst.max(Some(severity));
+        let facts = &mut self.gathered.facts;
+        facts.codes.insert(code);
+        facts.worst = facts.worst.max(Some(severity));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    /// What is found in `payload`, with texts instead of places.
+    fn found(indexer: &mut Indexer, code: CommandCode, payload: &[u8]) -> impl PartialEq + std::fmt::Debug + use<> {
+        let mut texts = Texts::default();
+        let facts = indexer.index(code, Payload::json(payload), &mut texts);
+        let text = |slice| texts.get(slice).map(<[u8]>::to_vec);
+        let identifiers = facts.identifiers.map(text);
+        let (keys, next_hop) = (texts.keys_of(&facts).to_vec(), text(facts.only_next_hop));
+        (identifiers, keys, next_hop, (facts.definition, facts.present, facts.outcome, facts.codes, facts.worst))
+    }
+
+    /// JSON names of one kind of payload, each with the beginning, the separator and the end of its value.
+    fn layouts() -> impl Strategy<Value = Vec<(&'static str, (&'static str, usize, &'static str))>> {
+        let names = ["Source KMA ID", "destination_kma_id", "Next KMA IDs", "Key IDs", "key_ids", "Response", "Ext"];
+        let values =
+            [("", 1, ""), ("[", 0, "]"), ("[", 2, "]"), ("[{\"n\":1,\"Key ID\":", 1, "}]"), (" {\"a\":", 1, "}\n")];
+        prop::collection::vec((select(names.to_vec()), select(values.to_vec())), 0..6)
+    }
+
+    /// Payloads of one layout, which differ in what its values are.
+    fn alike() -> impl Strategy<Value = Vec<String>> {
+        let scalar = || {
+            prop_oneof![
+                8 => r#""(KMA-[0-9]{1,2}|[a-c]{0,20}|k1, k2,,k3| é |Success|0)""#,
+                2 => "-?[0-9]{1,3}",
+                1 => r#"1\.5|"\\u00e9"|"\\""|null|true|\[\]|x"#,
+            ]
+        };
+        layouts().prop_flat_map(move |layout| {
+            let member = |(name, (begin, count, end)): (&'static str, (&'static str, usize, &'static str))| {
+                let values = prop::collection::vec(scalar(), count);
+                values.prop_map(move |values| format!("\"{name}\":{begin}{}{end}", values.join(",")))
+            };
+            let payload = layout.into_iter().map(member).collect::<Vec<_>>();
+            prop::collection::vec(payload.prop_map(|members| format!("{{{}}}", members.join(","))), 2..12)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_payload_of_a_known_form_says_what_it_says_alone(payloads in alike(), code in select(vec![0x1401, 0x4102, 0x140b])) {
+            let definitions = Arc::new(Definitions::q4164());
+            let hasher = TextHasher::default();
+            let new = || Indexer::new(definitions.clone(), hasher.clone());
+            let mut experienced = new();
+            for payload in &payloads {
+                let alone = found(&mut new(), CommandCode(code), payload.as_bytes());
+                prop_assert_eq!(found(&mut experienced, CommandCode(code), payload.as_bytes()), alone, "{}", payload);
+            }
+        }
     }
 }

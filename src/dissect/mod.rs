@@ -4,6 +4,7 @@
 
 mod decode;
 pub mod definition;
+mod form;
 mod index;
 pub mod load;
 mod payload;

@@ -31,7 +31,7 @@ struct Item {
 }
 
 /// From the first byte to behind the last one.
-type Span = (u16, u16);
+pub type Span = (u16, u16);
 
 /// What lies in an object or array.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,8 @@ pub struct Found<'a> {
     pub name: &'a [u8],
     /// The value as it stands there.
     pub text: &'a [u8],
+    /// Where that is.
+    pub span: Span,
     /// What kind of value it is.
     pub shape: Shape,
     /// What lies in it.
@@ -94,7 +96,8 @@ impl<'a> Inside<'a> {
             let (inside, behind) = rest.split_at(usize::from(item.inside));
             items = behind;
             let inside = Inside { text, items: inside };
-            Some(Found { name: slice(item.name), text: slice(item.value), shape: item.shape, inside })
+            let (name, text) = (slice(item.name), slice(item.value));
+            Some(Found { name, text, span: item.value, shape: item.shape, inside })
         })
     }
 }
@@ -165,7 +168,7 @@ impl Cursor<'_> {
     fn value(&mut self, first: u8, at: usize, name: Span, depth: u32) -> Option<(Shape, usize)> {
         let (shape, end) = match first {
             b'"' => (Shape::String, usize::from(self.string(at)?.1) + 1),
-            b'-' | b'0'..=b'9' => (Shape::Integer, self.integer(at - 1)?),
+            b'-' | b'0'..=b'9' => (Shape::Integer, integer_end(self.bytes, at - 1)?),
             b't' => (Shape::Bool, self.literal(at, b"rue")?),
             b'f' => (Shape::Bool, self.literal(at, b"alse")?),
             b'n' => (Shape::Null, self.literal(at, b"ull")?),
@@ -197,26 +200,27 @@ impl Cursor<'_> {
         (self.bytes.get(end) == Some(&b'"')).then_some((start as u16, end as u16))
     }
 
-    /// Where an integer ends that begins at `start`, with a sign or digit.
-    fn integer(&self, start: usize) -> Option<usize> {
-        let digits = start + usize::from(self.bytes[start] == b'-');
-        let count = self.bytes[digits..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let end = digits + count;
-        let leads_with_zero = count > 1 && self.bytes[digits] == b'0';
-        let goes_on = matches!(self.bytes.get(end), Some(b'.' | b'e' | b'E'));
-        (count > 0 && !leads_with_zero && !goes_on).then_some(end)
-    }
-
     /// Where a word ends of which `rest` must stand at `at`.
     fn literal(&self, at: usize, rest: &[u8]) -> Option<usize> {
         self.bytes[at..].starts_with(rest).then_some(at + rest.len())
     }
 }
 
+/// Where an integer ends that begins at `start`; `None` if none does.
+#[inline]
+pub fn integer_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let digits = start + usize::from(bytes.get(start) == Some(&b'-'));
+    let count = bytes[digits..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let end = digits + count;
+    let leads_with_zero = count > 1 && bytes[digits] == b'0';
+    let goes_on = matches!(bytes.get(end), Some(b'.' | b'e' | b'E'));
+    (count > 0 && !leads_with_zero && !goes_on).then_some(end)
+}
+
 /// Where the bytes from `start` on cease to stand for themselves in a string: at a quote, an escape, a control character,
 /// or the end. Looks at sixteen at a time; `beyond_ascii` is 0 only if it was and all that it looked at is ASCII.
 #[inline]
-fn plain_end(bytes: &[u8], start: usize, beyond_ascii: &mut u32) -> usize {
+pub fn plain_end(bytes: &[u8], start: usize, beyond_ascii: &mut u32) -> usize {
     let mut at = start;
     while let Some(block) = bytes[at..].first_chunk() {
         let (special, high) = sorted_out(block);

@@ -88,10 +88,7 @@ impl<'a> Value<'a> {
         match self.shape {
             Shape::Null | Shape::Bool | Shape::EmptyArray => {}
             Shape::Integer | Shape::Number => found(self.text),
-            Shape::String => {
-                let text = self.string();
-                text.split(|&byte| byte == b',').map(trimmed).filter(|id| !id.is_empty()).for_each(found);
-            }
+            Shape::String => each_of_list(&self.string(), found),
             Shape::Object => self.identifier_of_object(found),
             Shape::ArrayOfStrings | Shape::ArrayOfObjects | Shape::MixedArray => {
                 self.each_element(&mut |element| {
@@ -185,6 +182,11 @@ pub(super) fn utf8(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("outlines are of UTF-8")
 }
 
+/// The identifiers in a list whose elements are separated by commas.
+pub(super) fn each_of_list(text: &[u8], found: &mut impl FnMut(&[u8])) {
+    text.split(|&byte| byte == b',').map(trimmed).filter(|id| !id.is_empty()).for_each(found);
+}
+
 /// `text`, which is UTF-8, without white space around it, which identifiers hardly ever have.
 #[inline]
 pub(super) fn trimmed(text: &[u8]) -> &[u8] {
@@ -199,9 +201,19 @@ fn identifier_among<'a, M>(members: impl Fn() -> M, found: &mut impl FnMut(&[u8]
 where
     M: Iterator<Item = (&'a [u8], Value<'a>)>,
 {
-    let ends_in_id = |name: &[u8]| name.last_chunk::<2>().is_some_and(|end| end.eq_ignore_ascii_case(b"id"));
-    let named = members().filter(|(name, _)| ends_in_id(name)).find_map(|(_, value)| value.scalar_bytes());
-    if let Some(text) = named.or_else(|| members().find_map(|(_, value)| value.scalar_bytes())) {
+    let chosen = chosen_by_id(members, |value| value.scalar_bytes().is_some());
+    if let Some(text) = chosen.and_then(|value| value.scalar_bytes()) {
         found(trimmed(&text));
     }
+}
+
+/// Which of the members of an object identifies it: the scalar whose name ends in ID, else the first one.
+pub(super) fn chosen_by_id<'a, V, M>(members: impl Fn() -> M, is_scalar: impl Fn(&V) -> bool) -> Option<V>
+where
+    M: Iterator<Item = (&'a [u8], V)>,
+{
+    let ends_in_id = |name: &[u8]| name.last_chunk::<2>().is_some_and(|end| end.eq_ignore_ascii_case(b"id"));
+    let scalars = || members().filter(|(_, value)| is_scalar(value));
+    let named = scalars().find(|(name, _)| ends_in_id(name));
+    named.or_else(|| scalars().next()).map(|(_, value)| value)
 }
