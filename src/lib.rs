@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod escape;
 pub mod place;
 pub mod prefetch;
+pub mod probing;
 pub mod time;
 pub mod x509;
 

@@ -3,15 +3,13 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 use super::transaction::{Guess, Guesses};
 use super::{Seen, identifier_of};
 use crate::dissect::{Definitions, IDENTIFIERS, Identifier, Message, Outcome, Role, Texts};
 use crate::journal::{Journal, MAX_EXCHANGE, NONE, Procedure, State, TextId};
 use crate::packet::Endpoint;
-use crate::prefetch::prefetch;
+use crate::probing::{Entry, ProbingTable};
 use crate::time::{Span, Timestamp};
 
 /// Procedures that wait for the one they cause, per set of shared identifiers.
@@ -35,13 +33,31 @@ pub struct Exchanges {
     causes: Vec<Vec<Identifier>>,
     /// By identifier and value (texts are numbered without gaps): the first procedure that has it, or [`NONE`].
     first_with: [Vec<u32>; IDENTIFIERS],
-    /// Last procedure with a key ID, by the ID's hash.
-    by_key: HashTable<(u64, u32)>,
+    by_key: ProbingTable<Keyed>,
     waiting: HashMap<Shared, Waiting, RandomState>,
     /// Session IDs of procedures whose responses have not said them yet.
     pub guesses: Guesses,
     /// Relays under way, by source: until an answer names only the destination as next hop.
     relays: HashMap<TextId, VecDeque<Relay>, RandomState>,
+}
+
+/// The last procedure with a key ID, known by the ID's hash.
+#[derive(Clone, Copy, Debug)]
+struct Keyed {
+    key: u64,
+    procedure: u32,
+}
+
+impl Entry for Keyed {
+    const NONE: Self = Self { key: 0, procedure: NONE };
+
+    fn is_none(&self) -> bool {
+        self.procedure == NONE
+    }
+
+    fn hash(&self) -> u64 {
+        self.key
+    }
 }
 
 /// Procedures that wait for the one they cause.
@@ -82,7 +98,7 @@ impl Exchanges {
             time_out,
             causes,
             first_with: Default::default(),
-            by_key: HashTable::new(),
+            by_key: ProbingTable::default(),
             waiting: HashMap::default(),
             guesses: Guesses::default(),
             relays: HashMap::default(),
@@ -153,7 +169,7 @@ impl Exchanges {
 
     /// The procedure that has these key IDs, by their hashes.
     pub fn keyed(&self, keys: &[u64]) -> Option<u32> {
-        keys.iter().find_map(|&key| self.by_key.find(key, |&(other, _)| other == key).map(|&(_, procedure)| procedure))
+        keys.iter().find_map(|&key| self.by_key.find(key, |known| known.key == key)).map(|known| known.procedure)
     }
 
     fn adopt_identifiers(&mut self, journal: &mut Journal, procedure: u32, index: u32) {
@@ -196,26 +212,19 @@ impl Exchanges {
 
     fn tie_keys(&mut self, journal: &mut Journal, procedure: u32, seen: &Seen, texts: &Texts) {
         for &key in texts.keys_of(&seen.facts) {
-            match self.by_key.entry(key, |&(other, _)| other == key, |&(other, _)| other) {
-                Entry::Occupied(mut known) => {
-                    let earlier = std::mem::replace(&mut known.get_mut().1, procedure);
+            match self.by_key.find_mut(key, |known| known.key == key) {
+                Some(known) => {
+                    let earlier = std::mem::replace(&mut known.procedure, procedure);
                     journal.relate(earlier, procedure);
                 }
-                Entry::Vacant(place) => {
-                    place.insert((key, procedure));
-                }
+                None => self.by_key.insert(Keyed { key, procedure }),
             }
         }
     }
 
     /// Asks for what says which procedures have these key IDs, by their hashes.
     pub fn prefetch(&self, keys: &[u64]) {
-        for &key in keys {
-            // Not compared yet, which would wait for it.
-            if let Some(known) = self.by_key.find(key, |_| true) {
-                prefetch(known);
-            }
-        }
+        keys.iter().for_each(|&key| self.by_key.prefetch(key));
     }
 
     /// The oldest procedure that shares what causes this one is thought to have its session ID.

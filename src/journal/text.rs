@@ -1,10 +1,8 @@
 //! Identifiers, kept once each.
 
-use hashbrown::HashTable;
-
 use super::Chunked;
 use crate::dissect::TextHasher;
-use crate::prefetch::prefetch;
+use crate::probing::{Entry, ProbingTable};
 
 /// An interned text; 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +28,7 @@ pub struct Interner {
     pages: Vec<String>,
     /// Where text `i + 1` lies.
     texts: Chunked<Text>,
-    table: HashTable<Slot>,
+    table: ProbingTable<Slot>,
     hasher: TextHasher,
 }
 
@@ -49,25 +47,27 @@ struct Slot {
     id: u32,
 }
 
-impl Slot {
-    /// What the table goes by: it takes the low bits and the highest.
-    fn spread(self) -> u64 {
-        u64::from(self.hash) << 32 | u64::from(self.hash)
+impl Entry for Slot {
+    const NONE: Self = Self { hash: 0, id: 0 };
+
+    fn is_none(&self) -> bool {
+        self.id == 0
+    }
+
+    fn hash(&self) -> u64 {
+        u64::from(self.hash)
     }
 }
 
 impl Interner {
     /// No texts, whose hashes will be those of `hasher`.
     pub fn new(hasher: TextHasher) -> Self {
-        Self { pages: Vec::new(), texts: Chunked::default(), table: HashTable::new(), hasher }
+        Self { pages: Vec::new(), texts: Chunked::default(), table: ProbingTable::default(), hasher }
     }
 
     /// Asks for what says whether a text with this `hash` is known.
     pub fn prefetch(&self, hash: u32) {
-        // Not compared yet, which would wait for the text.
-        if let Some(slot) = self.table.find(Slot { hash, id: 0 }.spread(), |_| true) {
-            prefetch(slot);
-        }
+        self.table.prefetch(u64::from(hash));
     }
 
     /// The id of `text`, new or known, whose `hash` is half of the hasher's; [`TextId::NONE`] for an empty one.
@@ -75,15 +75,14 @@ impl Interner {
         if text.is_empty() {
             return TextId::NONE;
         }
-        let id = self.texts.len() as u32 + 1;
-        let new = Slot { hash, id };
-        let is_it = |slot: &Slot| slot.hash == new.hash && self.text(slot.id).as_bytes() == text;
-        if let Some(known) = self.table.find(new.spread(), is_it) {
+        let is_it = |slot: &Slot| slot.hash == hash && self.text(slot.id).as_bytes() == text;
+        if let Some(known) = self.table.find(u64::from(hash), is_it) {
             return TextId(known.id);
         }
         // What is interned was read from JSON text, so it is UTF-8.
         self.keep(str::from_utf8(text).unwrap_or("?"));
-        self.table.insert_unique(new.spread(), new, |slot| slot.spread());
+        let id = self.texts.len() as u32;
+        self.table.insert(Slot { hash, id });
         TextId(id)
     }
 
@@ -109,8 +108,8 @@ impl Interner {
 
     /// The id of `text`, if it was interned.
     pub fn find(&self, text: &str) -> Option<TextId> {
-        let wanted = Slot { hash: self.hasher.hash(text.as_bytes()) as u32, id: 0 };
-        let is_it = |slot: &Slot| slot.hash == wanted.hash && self.text(slot.id) == text;
-        self.table.find(wanted.spread(), is_it).map(|slot| TextId(slot.id))
+        let hash = self.hasher.hash(text.as_bytes()) as u32;
+        let is_it = |slot: &Slot| slot.hash == hash && self.text(slot.id) == text;
+        self.table.find(u64::from(hash), is_it).map(|slot| TextId(slot.id))
     }
 }
