@@ -2,7 +2,7 @@
 //! no cache, and waiting for it took longer than the work.
 
 /// Bytes that a processor fetches together.
-const CACHE_LINE: usize = 64;
+pub const CACHE_LINE: usize = 64;
 
 /// How many items ahead to ask: about what a memory access (100 ns) takes in work on others.
 pub const AHEAD: usize = 6;

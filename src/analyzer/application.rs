@@ -29,10 +29,10 @@ impl Context {
         self.from_the_start[side as usize] && !self.gaps[side as usize]
     }
 
-    fn origin<'a>(&self, side: Side, messages: &'a mut u32) -> Origin<'a> {
+    fn origin<'a>(&self, side: Side, has_messages: &'a mut bool) -> Origin<'a> {
         let other = side.other() as usize;
         let midway = !self.from_the_start[other] || self.gaps[other];
-        Origin { side, from_the_start: self.from_the_start[side as usize], midway, tls: self.tls, messages }
+        Origin { side, from_the_start: self.from_the_start[side as usize], midway, tls: self.tls, has_messages }
     }
 }
 
@@ -42,14 +42,20 @@ pub struct Application {
     framers: [Option<Framer>; 2],
     http2: Option<Box<Http2>>,
     /// Bytes that may be HTTP/2's.
-    undetected: Option<Box<[Backlog; 2]>>,
+    undetected: Option<Box<[Undetected; 2]>>,
     /// By side: they are not.
     not_http2: [bool; 2],
-    /// By side: bytes in which, joined midway, a frame was looked for at every place.
-    searched: [usize; 2],
-    /// Messages found, by side.
-    messages: [u32; 2],
+    /// By side: messages were found.
+    has_messages: [bool; 2],
     is_ck: bool,
+}
+
+/// Bytes of a direction that may be HTTP/2's.
+#[derive(Debug, Default)]
+struct Undetected {
+    held: Backlog,
+    /// Bytes in which, joined midway, a frame was looked for at every place.
+    searched: usize,
 }
 
 const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
@@ -62,13 +68,13 @@ impl Application {
         }
         if let Some(http2) = &mut self.http2 {
             let from_the_start = context.is_whole(side);
-            http2.piece(side, from_the_start, piece, &mut give(&mut self.messages, context, sink));
+            http2.piece(side, from_the_start, piece, &mut give(&mut self.has_messages, context, sink));
             return;
         }
         let insist = context.insist || self.is_ck;
         let from_the_start = context.from_the_start[side as usize];
         let framer = self.framers[side as usize].get_or_insert_with(|| Framer::new(from_the_start, insist));
-        let mut origin = context.origin(side, &mut self.messages[side as usize]);
+        let mut origin = context.origin(side, &mut self.has_messages[side as usize]);
         framer.piece(sink.codes, piece, &mut |pdu| sink.message(&pdu, &mut origin));
         if framer.is_ck() {
             self.undetected = None;
@@ -80,14 +86,14 @@ impl Application {
         let index = side as usize;
         let from_the_start = context.is_whole(side);
         let Piece::Bytes { bytes, stamp, .. } = piece else {
-            self.undetected.iter_mut().for_each(|held| held[index].clear());
+            self.undetected.iter_mut().for_each(|undetected| undetected[index].held.clear());
             return;
         };
         if self.not_http2[index] || self.framers.iter().flatten().any(Framer::is_ck) {
             return;
         }
-        let held = self.undetected.as_ref().filter(|held| !held[index].is_empty());
-        let all = held.map(|held| [held[index].bytes(), bytes].concat());
+        let held = self.undetected.as_ref().map(|undetected| &undetected[index].held).filter(|held| !held.is_empty());
+        let all = held.map(|held| [held.bytes(), bytes].concat());
         let all = all.as_deref().unwrap_or(bytes);
         match http2::detect(from_the_start, all) {
             Detected::No if from_the_start => self.not_http2[index] = true,
@@ -95,7 +101,7 @@ impl Application {
             Detected::No => return self.look_on(index, all, (bytes, stamp), (context, sink)),
             Detected::NeedMore if all.len() > MAX_UNDETECTED => self.not_http2[index] = true,
             Detected::NeedMore => {
-                self.undetected.get_or_insert_default()[index].extend(bytes, stamp);
+                self.undetected.get_or_insert_default()[index].held.extend(bytes, stamp);
             }
             Detected::Yes => self.become_http2(context, sink),
         }
@@ -113,15 +119,17 @@ impl Application {
         (bytes, stamp): (&[u8], Stamp),
         (context, sink): (Context, &mut Sink<'_>),
     ) {
-        let from = if self.searched[index] > MAX_UNDETECTED { (all.len() - bytes.len()).max(1) } else { 1 };
+        let undetected = &mut self.undetected.get_or_insert_default()[index];
+        let is_tired = undetected.searched > MAX_UNDETECTED;
+        let from = if is_tired { (all.len() - bytes.len()).max(1) } else { 1 };
         let rest = &all[from.min(all.len())..];
-        let (at, is_sure) = if self.searched[index] > MAX_UNDETECTED && http2::detect(false, rest) == Detected::No {
+        let (at, is_sure) = if is_tired && http2::detect(false, rest) == Detected::No {
             (rest.len(), false)
         } else {
             http2::next_chance(rest)
         };
-        self.searched[index] += at;
-        let held = &mut self.undetected.get_or_insert_default()[index];
+        undetected.searched += at;
+        let held = &mut undetected.held;
         if is_sure {
             held.consume(from + at);
             return self.become_http2(context, sink);
@@ -134,12 +142,12 @@ impl Application {
     fn become_http2(&mut self, context: Context, sink: &mut Sink<'_>) {
         self.framers = [None, None];
         let http2 = self.http2.insert(Box::default());
-        let held = self.undetected.take().unwrap_or_default();
-        for (side, held) in SIDES.into_iter().zip(held.iter()) {
+        let undetected = self.undetected.take().unwrap_or_default();
+        for (side, Undetected { held, .. }) in SIDES.into_iter().zip(undetected.iter()) {
             for (bytes, stamp) in held.runs() {
                 let piece = Piece::Bytes { bytes, place: None, stamp };
                 let from_the_start = context.is_whole(side);
-                http2.piece(side, from_the_start, piece, &mut give(&mut self.messages, context, sink));
+                http2.piece(side, from_the_start, piece, &mut give(&mut self.has_messages, context, sink));
             }
         }
     }
@@ -163,7 +171,7 @@ impl Application {
     /// One direction is over.
     pub fn end(&mut self, side: Side, context: Context, sink: &mut Sink<'_>) {
         if let Some(http2) = &mut self.http2 {
-            http2.end(side, &mut give(&mut self.messages, context, sink));
+            http2.end(side, &mut give(&mut self.has_messages, context, sink));
         }
         self.frame(side, context, sink, |framer, codes, give| framer.end(codes, give));
         self.share_knowledge(context, sink);
@@ -178,22 +186,25 @@ impl Application {
         act: impl FnOnce(&mut Framer, &CommandCodes, &mut dyn FnMut(Pdu<'_>)),
     ) {
         let Some(framer) = &mut self.framers[side as usize] else { return };
-        let mut origin = context.origin(side, &mut self.messages[side as usize]);
+        let mut origin = context.origin(side, &mut self.has_messages[side as usize]);
         act(framer, sink.codes, &mut |pdu| sink.message(&pdu, &mut origin));
     }
 
     /// A packet not later than those that brought what may still become messages of an earlier packet.
     pub fn held_since(&self) -> Option<u32> {
         let framed = self.framers.iter().flatten().filter_map(Framer::held_since);
-        let undetected = self.undetected.iter().flat_map(|held| held.iter());
-        let undetected = undetected.filter(|held| http2::begins_with_frames(held.bytes()));
+        let undetected = self.undetected().filter(|held| http2::begins_with_frames(held.bytes()));
         let undetected = undetected.filter_map(Backlog::since).map(|stamp| stamp.packet);
         framed.chain(self.http2.as_ref().and_then(|http2| http2.held_since())).chain(undetected).min()
     }
 
+    fn undetected(&self) -> impl Iterator<Item = &Backlog> {
+        self.undetected.iter().flat_map(|sides| sides.iter()).map(|side| &side.held)
+    }
+
     /// Bytes buffered outside the framers of Ck, whose bound is small.
     pub fn held_bytes(&self) -> usize {
-        let undetected: usize = self.undetected.iter().flat_map(|held| held.iter()).map(Backlog::len).sum();
+        let undetected: usize = self.undetected().map(Backlog::len).sum();
         undetected + self.http2.as_ref().map_or(0, |http2| http2.held_bytes())
     }
 
@@ -213,7 +224,7 @@ impl Application {
 
     /// Whether messages were found in gRPC.
     pub fn is_grpc(&self) -> bool {
-        self.http2.is_some() && self.messages != [0, 0]
+        self.http2.is_some() && self.has_messages != [false, false]
     }
 
     /// Whether nothing was recognised so far.
@@ -224,12 +235,12 @@ impl Application {
 
 /// Hands events of HTTP/2 on.
 fn give<'a, 's>(
-    messages: &'a mut [u32; 2],
+    has_messages: &'a mut [bool; 2],
     context: Context,
     sink: &'a mut Sink<'s>,
 ) -> impl FnMut(Event<'_>) + use<'a, 's> {
     move |event| {
         let side = event.side();
-        sink.event(&event, &mut context.origin(side, &mut messages[side as usize]));
+        sink.event(&event, &mut context.origin(side, &mut has_messages[side as usize]));
     }
 }

@@ -71,7 +71,7 @@ impl Sink<'_> {
             Named::NotOurs => return,
             Named::Unknown(kind, text) => return self.trouble(kind, text, message.stamp.packet),
         };
-        *origin.messages += 1;
+        let is_first = !std::mem::replace(origin.has_messages, true);
         let code = self.indexer.definitions().schemas().code(schema);
         let encoding = Encoding::Protobuf(schema);
         let bytes = self.affordable(message);
@@ -97,7 +97,7 @@ impl Sink<'_> {
             framing: FramingFacts {
                 truncated,
                 skipped: message.skipped,
-                joined: *origin.messages == 1 && !origin.from_the_start && message.gap == 0,
+                joined: is_first && !origin.from_the_start && message.gap == 0,
                 gap: message.gap,
                 incomplete_stream: origin.midway,
                 ..FramingFacts::default()
@@ -144,7 +144,7 @@ impl Sink<'_> {
             self.call_failed(end.stream, status, end.stamp);
             return self.trouble("failed-call", words, end.stamp.packet);
         };
-        *origin.messages += 1;
+        *origin.has_messages = true;
         let code = self.indexer.definitions().schemas().code(response);
         let message = serde_json::Value::from(self.affordable_text(end.grpc_message.unwrap_or_default()));
         let text = format!("{{\"grpc-status\":{status},\"grpc-message\":{message}}}");

@@ -26,7 +26,7 @@ use crate::framing::CommandCodes;
 use crate::journal::{Closed, Connection, Journal, Side, Traffic};
 use crate::packet::{Flags, Payload, Segment, Undecoded};
 use crate::place::Place;
-use crate::prefetch::{AHEAD, prefetch};
+use crate::prefetch::AHEAD;
 use crate::stream::{Located, Stamp};
 use crate::time::{Span, Timestamp};
 use crate::tls::{self, Secrets, SessionSecret};
@@ -201,7 +201,7 @@ impl Analyzer {
         self.note_comments(segments, blocks);
         let mut works = self.works(blocks);
         let known = |found: &Found| self.journal.connections.get(found.located.connection as usize);
-        segments.found.iter().filter_map(known).for_each(prefetch);
+        segments.found.iter().filter_map(known).for_each(Connection::prefetch);
         segments.found.drain(..).for_each(|found| self.segment(found, &mut works));
         self.submit(works);
         while self.under_way > self.pool.pipeline() {
@@ -386,8 +386,7 @@ impl Analyzer {
             }
         }
         connection.packets += 1;
-        connection.start = connection.start.min(stamp.time);
-        connection.end = connection.end.max(stamp.time);
+        connection.note_time(stamp.time);
         if segment.flags.has(Flags::FIN) {
             connection.fins |= 1 << u8::from(!located.from_initiator);
         }

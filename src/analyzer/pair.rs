@@ -7,11 +7,14 @@ use super::work::{Output, SegmentTask};
 use crate::journal::{Protocol, Side, Traffic};
 use crate::packet::Flags;
 use crate::place::Place;
+use crate::prefetch::CACHE_LINE;
 use crate::stream::{Arrival, Piece, Stream};
 use crate::tls;
 
-/// Both directions of a connection.
+/// Both directions of a connection. Small, and no larger part in a cache than need be, for there may be hundreds of
+/// thousands.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub struct Pair {
     streams: [Stream; 2],
     layers: Layers,
@@ -26,6 +29,8 @@ pub struct Pair {
     /// Its worker knows that something waits for a secret.
     pub is_awaiting: bool,
 }
+
+const _: () = assert!(size_of::<Pair>() <= 5 * CACHE_LINE);
 
 const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
 
@@ -74,7 +79,7 @@ impl Pair {
         Context {
             insist,
             from_the_start: [self.streams[0].is_from_the_start(), self.streams[1].is_from_the_start()],
-            gaps: [self.streams[0].stats().gaps > 0, self.streams[1].stats().gaps > 0],
+            gaps: [self.streams[0].has_gaps(), self.streams[1].has_gaps()],
             tls: false,
         }
     }

@@ -33,12 +33,13 @@ pub struct Origin<'a> {
     pub midway: bool,
     /// Its bytes came out of TLS.
     pub tls: bool,
-    pub messages: &'a mut u32,
+    /// Messages of it were found before.
+    pub has_messages: &'a mut bool,
 }
 
 impl Sink<'_> {
     pub fn message(&mut self, pdu: &Pdu<'_>, origin: &mut Origin<'_>) {
-        *origin.messages += 1;
+        let is_first = !std::mem::replace(origin.has_messages, true);
         let code = CommandCode(pdu.header.code);
         let truncated = pdu.truncated.is_some();
         let payload = Payload { bytes: pdu.payload, encoding: Encoding::Json, truncated };
@@ -59,7 +60,7 @@ impl Sink<'_> {
             framing: FramingFacts {
                 truncated: pdu.truncated,
                 skipped: pdu.skipped,
-                joined: *origin.messages == 1 && !origin.from_the_start && pdu.gap == 0,
+                joined: is_first && !origin.from_the_start && pdu.gap == 0,
                 gap: pdu.gap,
                 little_endian: pdu.little_endian,
                 counts_header: pdu.counts_header,

@@ -16,7 +16,7 @@ use crate::dissect::{
 use crate::framing::{Header, Truncation};
 use crate::journal::{Binding, Finding, Journal, NONE, Record, Side, State, TextId};
 use crate::place::Place;
-use crate::prefetch::{AHEAD, prefetch};
+use crate::prefetch::AHEAD;
 use crate::stream::Stamp;
 use crate::time::{Span, Timestamp};
 
@@ -97,7 +97,7 @@ impl Correlator {
     /// messages ahead.
     pub fn prefetch(&self, journal: &Journal, connection_of: impl Fn(usize) -> Option<u32>) {
         if let Some(connection) = connection_of(AHEAD) {
-            prefetch(&journal.connections[connection as usize]);
+            journal.connections[connection as usize].prefetch();
         }
         self.transactions.prefetch(journal, connection_of);
     }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::ranges::Ranges;
 use crate::dissect::{CommandCode, IDENTIFIERS, Identifier, Message, Outcome};
 use crate::journal::{Binding, Finding, Journal, Record, Side, State, TextId};
-use crate::prefetch::{AHEAD, prefetch};
+use crate::prefetch::{AHEAD, CACHE_LINE, prefetch};
 use crate::time::{Span, Timestamp};
 
 /// Requests that wait on one connection: a KM has a handful, a load test thousands. Bounds the search for a response's
@@ -39,8 +39,9 @@ pub struct Match {
     pub late: Option<Span>,
 }
 
-/// What is known of one connection.
+/// What is known of one connection. Small, for there may be hundreds of thousands.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 struct Connection {
     /// In the order sent: of most connections few, which then stand here.
     open: SmallVec<[Open; 2]>,
@@ -59,6 +60,8 @@ struct Connection {
     /// responses one MessageID is not misunderstood for long.
     last: [Option<u32>; 2],
 }
+
+const _: () = assert!(size_of::<Connection>() <= 2 * CACHE_LINE);
 
 /// What a response answers.
 enum Answer {

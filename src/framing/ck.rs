@@ -13,6 +13,7 @@ use super::header::{CommandCodes, HEADER, Header, MAX_LENGTH};
 use super::json;
 use super::pdu::{Pdu, Truncation};
 use super::run::Run;
+use crate::prefetch::CACHE_LINE;
 use crate::stream::{Backlog, GapCause, Piece, Stamp};
 
 /// Bytes looked at before a stream that shows no message is taken for another protocol: a stream joined inside the
@@ -21,7 +22,7 @@ const MAX_UNDETECTED: usize = 4 * (MAX_LENGTH + HEADER);
 
 /// Bytes of a stream not known to be Ck that are searched for the ends of objects, over and over: ends the work that
 /// a stream made of nothing but headers could cause.
-const MAX_SEARCHED: usize = 4 << 20;
+const MAX_SEARCHED: u32 = 4 << 20;
 
 /// Times that bytes of a Ck stream are searched at most for the end of an object behind a little-endian header, the only
 /// kind that is not taken as it is: a real one ends the search, garbage that looks like many could go on.
@@ -40,7 +41,7 @@ enum Mode {
     Foreign,
 }
 
-/// One direction of a connection, from bytes to PDUs.
+/// One direction of a connection, from bytes to PDUs. Small, for there may be hundreds of thousands.
 #[derive(Debug)]
 pub struct Framer {
     mode: Mode,
@@ -54,23 +55,24 @@ pub struct Framer {
     /// What the last scan found, the next header will confirm.
     waits_for_more: bool,
     /// Bytes searched for the end of objects that their Length does not tell.
-    too_long_searched: usize,
+    too_long_searched: u32,
     /// Payload bytes still to come of a PDU that a gap cut.
-    discard: u64,
+    discard: u32,
     skipped: u64,
     gap: u64,
     undecoded: u64,
 }
+const _: () = assert!(size_of::<Option<Framer>>() <= CACHE_LINE);
 
 /// How far the search for a first PDU has come.
 #[derive(Debug)]
 struct Detection {
     /// Bytes at the front of the backlog that look like whole PDUs.
-    judged: usize,
+    judged: u32,
     /// How many of them speak for Ck.
-    seen: usize,
+    seen: u32,
     /// Bytes that may still be searched for the ends of objects.
-    budget: usize,
+    budget: u32,
 }
 
 /// What stands at the beginning of some bytes.
@@ -267,9 +269,9 @@ impl Framer {
 
     /// Cuts PDUs until `run` is used up or a header is none.
     fn in_step(&mut self, codes: &CommandCodes, run: &mut Run<'_>, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {
-        let discarded = self.discard.min(run.bytes.len() as u64);
-        self.discard -= discarded;
-        run.advance(discarded as usize);
+        let discarded = (self.discard as usize).min(run.bytes.len());
+        self.discard -= discarded as u32;
+        run.advance(discarded);
         while !run.bytes.is_empty() && self.mode == Mode::InStep {
             if !self.backlog.is_empty() {
                 self.end_too_long(codes, run, sink);
@@ -309,11 +311,11 @@ impl Framer {
             return;
         }
         let Some(waiting) = self.backlog.bytes().get(HEADER..) else { return };
-        let searched = self.too_long_searched + waiting.len();
+        let searched = self.too_long_searched as usize + waiting.len();
         if !waiting.ends_with(b"}") || searched > MAX_SEARCHES * MAX_LENGTH {
             return;
         }
-        self.too_long_searched = searched;
+        self.too_long_searched = searched as u32;
         if json::is_whole_object(waiting) {
             self.too_long_searched = 0;
             let (size, placing) = (self.backlog.len(), Placing::At(Some(run.stamp)));
@@ -405,8 +407,8 @@ impl Framer {
         if self.mode == Mode::Foreign {
             return;
         }
-        let discarded = self.discard.min(gap.bytes);
-        self.discard -= discarded;
+        let discarded = u64::from(self.discard).min(gap.bytes);
+        self.discard -= discarded as u32;
         let mut beyond = gap.bytes - discarded;
         if self.mode == Mode::InStep {
             self.part(codes, gap.until, sink);
@@ -432,7 +434,8 @@ impl Framer {
         // What the snapshot length cut is said by the truncation itself.
         self.gap += if gap.cause == GapCause::NotCaptured { gap.bytes } else { 0 };
         let lacking = (self.truncate(truncation, gap.until, sink) - had) as u64;
-        self.discard = lacking.saturating_sub(gap.bytes);
+        // Of one payload, which is no longer than Length can say.
+        self.discard = lacking.saturating_sub(gap.bytes) as u32;
         gap.bytes.saturating_sub(lacking)
     }
 

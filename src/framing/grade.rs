@@ -111,7 +111,7 @@ pub enum Sighting {
 }
 
 /// Looks for an object behind the header at `start`; what it searched is taken from `budget`.
-pub fn object_at(codes: &CommandCodes, bytes: &[u8], start: usize, certain: bool, budget: &mut usize) -> Sighting {
+pub fn object_at(codes: &CommandCodes, bytes: &[u8], start: usize, certain: bool, budget: &mut u32) -> Sighting {
     let payload = &bytes[start + HEADER..];
     if !json::may_begin_object(payload) {
         return Sighting::None;
@@ -122,7 +122,7 @@ pub fn object_at(codes: &CommandCodes, bytes: &[u8], start: usize, certain: bool
     }
     // What is not whole yet was not searched.
     if !matches!(graded, Grade::Partial(..)) {
-        *budget = budget.saturating_sub(payload.len().min(MAX_LENGTH));
+        *budget = budget.saturating_sub(payload.len().min(MAX_LENGTH) as u32);
     }
     match graded {
         Grade::Strong(habits) if certain || !bytes[..start].ends_with(END_OF_LINE) => Sighting::Pdu(habits),

@@ -1,7 +1,10 @@
 //! TCP connections: who, when, what they carry and what they are made of.
 
+use std::mem::offset_of;
+
 use super::Side;
 use crate::packet::Endpoint;
+use crate::prefetch::{CACHE_LINE, prefetch};
 use crate::time::Timestamp;
 
 /// How a TCP connection was closed.
@@ -85,13 +88,13 @@ pub struct Trouble {
     pub count: u64,
 }
 
-/// One TCP connection. Its number is its index plus one.
+/// One TCP connection. Its number is its index plus one. What every packet and message needs stands together, in what
+/// a processor fetches at once; with many connections each is somewhere else.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
 pub struct Connection {
     /// The ends, by [`Side`].
     pub ends: [Endpoint; 2],
-    /// First packet.
-    pub start: Timestamp,
     /// Last packet.
     pub end: Timestamp,
     /// Packets.
@@ -104,11 +107,28 @@ pub struct Connection {
     pub fins: u8,
     /// The side that is the KM, once a message said so.
     pub km: Option<Side>,
+    /// First packet.
+    pub start: Timestamp,
     /// What it was made of; known when the analysis is finished.
     pub traffic: Traffic,
 }
+const _: () = assert!(offset_of!(Connection, start) == CACHE_LINE && size_of::<Connection>() == 2 * CACHE_LINE);
 
 impl Connection {
+    /// Asks for what every packet and message needs.
+    pub fn prefetch(&self) {
+        prefetch(&self.ends);
+    }
+
+    /// Notes when a packet was captured: capture times may go back.
+    pub fn note_time(&mut self, time: Timestamp) {
+        if time < self.end {
+            self.start = self.start.min(time);
+        } else {
+            self.end = time;
+        }
+    }
+
     /// The end on `side`.
     pub fn end(&self, side: Side) -> Endpoint {
         self.ends[side as usize]

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::packet::{Endpoint, Flags, Segment};
-use crate::prefetch::prefetch;
+use crate::prefetch::{CACHE_LINE, prefetch};
 
 /// A SYN whose data was captured before it lies at most this far before that data.
 const MAX_REORDERED: u32 = 1 << 20;
@@ -21,21 +21,31 @@ struct Key {
     high: Endpoint,
 }
 
-/// What is remembered of the current connection between two endpoints; index 0 is the lower endpoint's side.
+/// What is remembered of the current connection between two endpoints; index 0 is the lower endpoint's side. As small
+/// as what a processor fetches together: with many connections each is somewhere else.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Entry {
     key: Key,
     connection: u32,
+    /// Initial sequence numbers, where known.
+    initial: [u32; 2],
+    /// Sequence numbers after the last segment, where known.
+    last: [u32; 2],
+    /// What is known, and was seen, of either side: one bit each.
+    seen: [u8; 2],
     /// Which endpoint is the initiator.
     low_is_initiator: bool,
-    initial: [Option<u32>; 2],
-    /// Sequence number after the last segment.
-    last: [Option<u32>; 2],
-    fins: u8,
-    reset: bool,
     /// Some segment had a payload.
     carries: bool,
 }
+const _: () = assert!(size_of::<Entry>() == CACHE_LINE);
+
+/// Bits of [`Entry::seen`].
+const INITIAL: u8 = 1;
+const LAST: u8 = 2;
+const FIN: u8 = 4;
+const RST: u8 = 8;
 
 /// Where a segment belongs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,7 +134,7 @@ impl ConnectionTable {
             from_initiator: from_low == entry.low_is_initiator,
             is_new,
             replaces,
-            initial: entry.initial[side],
+            initial: entry.initial(side),
             is_idle: !entry.carries,
         }
     }
@@ -144,31 +154,41 @@ impl Entry {
     fn new(key: Key, connection: u32, segment: &Segment, from_low: bool) -> Self {
         // A SYN ACK answers a SYN, so its receiver is the initiator although its SYN was not captured.
         let from_responder = segment.flags.has(Flags::SYN) && segment.flags.has(Flags::ACK);
-        let mut initial = [None; 2];
+        let low_is_initiator = from_low != from_responder;
+        let mut entry =
+            Self { key, connection, initial: [0; 2], last: [0; 2], seen: [0; 2], low_is_initiator, carries: false };
         if from_responder {
-            initial[usize::from(from_low)] = Some(segment.acknowledgment.wrapping_sub(1));
+            entry.begin(usize::from(from_low), segment.acknowledgment.wrapping_sub(1));
         }
-        Self {
-            key,
-            connection,
-            low_is_initiator: from_low != from_responder,
-            initial,
-            last: [None; 2],
-            fins: 0,
-            reset: false,
-            carries: false,
-        }
+        entry
+    }
+
+    fn initial(&self, side: usize) -> Option<u32> {
+        (self.seen[side] & INITIAL != 0).then_some(self.initial[side])
+    }
+
+    fn last(&self, side: usize) -> Option<u32> {
+        (self.seen[side] & LAST != 0).then_some(self.last[side])
+    }
+
+    fn begin(&mut self, side: usize, initial: u32) {
+        self.initial[side] = initial;
+        self.seen[side] |= INITIAL;
+    }
+
+    fn is_reset(&self) -> bool {
+        (self.seen[0] | self.seen[1]) & RST != 0
     }
 
     fn is_closed(&self) -> bool {
-        self.reset || self.fins == 3
+        self.is_reset() || self.seen[0] & self.seen[1] & FIN != 0
     }
 
     /// Whether `segment` belongs to a later connection on the same addresses.
     fn is_over_for(&self, segment: &Segment, side: usize, payload: u32) -> bool {
         let syn = segment.flags.has(Flags::SYN);
         if syn && !segment.flags.has(Flags::ACK) {
-            return match (self.initial[side], self.last[side]) {
+            return match (self.initial(side), self.last(side)) {
                 // A SYN after the close is a new connection even if its host always counts from the same number.
                 (Some(initial), _) => initial != segment.sequence || self.is_closed(),
                 // Data captured before its own SYN.
@@ -177,17 +197,17 @@ impl Entry {
             };
         }
         if syn {
-            return self.initial[side].is_some_and(|initial| initial != segment.sequence);
+            return self.initial(side).is_some_and(|initial| initial != segment.sequence);
         }
         payload > 0 && self.is_foreign(segment, side)
     }
 
     /// Whether data cannot be this connection's.
     fn is_foreign(&self, segment: &Segment, side: usize) -> bool {
-        let Some(last) = self.last[side] else { return self.is_closed() };
+        let Some(last) = self.last(side) else { return self.is_closed() };
         let sequence = segment.sequence;
         if self.is_closed() {
-            let follows_fin = !self.reset && is_ahead(sequence, last);
+            let follows_fin = !self.is_reset() && is_ahead(sequence, last);
             return follows_fin || is_far(sequence, last) || self.is_before_start(sequence, side, last);
         }
         if sequence.wrapping_sub(last) <= MAX_AFTERMATH {
@@ -195,7 +215,7 @@ impl Entry {
         }
         // Where only both numbers go on far, the capture may have lost what lies between.
         let acknowledged = segment.flags.has(Flags::ACK).then_some(segment.acknowledgment);
-        let (is_elsewhere, is_back) = match (acknowledged, self.last[1 - side]) {
+        let (is_elsewhere, is_back) = match (acknowledged, self.last(1 - side)) {
             (Some(number), Some(other)) => (is_far(number, other), is_far(number, other) && !is_ahead(number, other)),
             _ => (true, false),
         };
@@ -205,7 +225,7 @@ impl Entry {
 
     /// Whether a sequence number lies before the SYN, which itself is not far back.
     fn is_before_start(&self, sequence: u32, side: usize, last: u32) -> bool {
-        self.initial[side].is_some_and(|initial| {
+        self.initial(side).is_some_and(|initial| {
             let before = initial.wrapping_sub(sequence);
             (1..=MAX_AFTERMATH).contains(&before) && last.wrapping_sub(sequence) > before
         })
@@ -214,7 +234,7 @@ impl Entry {
     fn note(&mut self, segment: &Segment, side: usize, payload: u32) {
         let flags = segment.flags;
         if flags.has(Flags::SYN) {
-            self.initial[side] = Some(segment.sequence);
+            self.begin(side, segment.sequence);
             // The SYN sender is the initiator, whoever was captured first.
             if !flags.has(Flags::ACK) {
                 self.low_is_initiator = side == 0;
@@ -224,12 +244,13 @@ impl Entry {
         let end = segment.sequence.wrapping_add(length);
         // What is sent again takes nothing back, and what carries nothing shows nothing far away.
         let is_news = |last| is_ahead(end, last) && (length > 0 || !is_far(end, last));
-        if flags.has(Flags::SYN) || self.last[side].is_none_or(is_news) {
-            self.last[side] = Some(end);
+        if flags.has(Flags::SYN) || self.last(side).is_none_or(is_news) {
+            self.last[side] = end;
+            self.seen[side] |= LAST;
         }
         self.carries |= payload > 0;
-        self.fins |= u8::from(flags.has(Flags::FIN)) << side;
-        self.reset |= flags.has(Flags::RST);
+        self.seen[side] |= if flags.has(Flags::FIN) { FIN } else { 0 };
+        self.seen[side] |= if flags.has(Flags::RST) { RST } else { 0 };
     }
 }
 

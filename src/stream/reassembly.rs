@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::num::NonZeroU64;
 
 use super::{GapCause, Piece, Stamp};
 use crate::packet::Flags;
 use crate::place::Place;
+use crate::prefetch::CACHE_LINE;
 use crate::time::{Span, Timestamp};
 
 /// Bytes held behind a hole before it is called a gap: more than an unscaled window and enough for a scaled one in
@@ -57,7 +59,7 @@ pub struct StreamStats {
     pub misplaced: u64,
 }
 
-/// One direction of a connection.
+/// One direction of a connection. Small, for there may be hundreds of thousands: what few have is behind pointers.
 #[derive(Debug, Default)]
 pub struct Stream {
     /// Position of the next byte to deliver; the low 32 bits are its sequence number.
@@ -65,17 +67,29 @@ pub struct Stream {
     /// One past the highest position seen.
     highest: u64,
     /// Position of the first byte delivered.
-    first: Option<u64>,
-    /// The last missing range.
-    missing: (u64, u64),
+    first: Option<NonZeroU64>,
     /// Position of the FIN.
-    fin: Option<u64>,
+    fin: Option<NonZeroU64>,
+    held: Option<Box<Held>>,
+    irregular: Option<Box<Irregular>>,
     /// Highest acknowledgment seen from the other direction.
     acknowledged: Option<u32>,
     phase: Phase,
     synchronised: bool,
-    held: Option<Box<Held>>,
-    stats: StreamStats,
+}
+const _: () = assert!(size_of::<Stream>() <= CACHE_LINE);
+
+/// What most directions have nothing of.
+#[derive(Debug, Default)]
+struct Irregular {
+    /// The last missing range.
+    missing: (u64, u64),
+    /// Bytes missing between those delivered.
+    inside: u64,
+    retransmitted: u32,
+    out_of_order: u32,
+    gaps: u32,
+    misplaced: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,7 +188,7 @@ impl Stream {
             missing: arrival.missing,
         };
         if arrival.flags.has(Flags::FIN) && self.phase != Phase::Ended {
-            self.fin = Some(part.end());
+            self.fin = NonZeroU64::new(part.end());
             if self.phase == Phase::Fresh && part.end() == part.position {
                 self.join(part);
                 self.phase = Phase::Open;
@@ -223,7 +237,7 @@ impl Stream {
     /// No more segments will come: what waits is delivered, with its gaps.
     pub fn end(&mut self, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
         self.give_up_holes(sink);
-        if let (Some(fin), Phase::Open) = (self.fin, self.phase)
+        if let (Some(fin), Phase::Open) = (self.fin.map(NonZeroU64::get), self.phase)
             && fin > self.next
         {
             self.gap(fin - self.next, GapCause::NotCaptured, None, sink);
@@ -253,7 +267,33 @@ impl Stream {
 
     /// What this direction was made of so far.
     pub fn stats(&self) -> StreamStats {
-        self.stats
+        let irregular = self.irregular.as_deref();
+        // What was delivered lies between the first byte and the next one, but for what is missing there.
+        let between = self.first.map_or(0, |first| self.next - first.get());
+        irregular.map_or(StreamStats { bytes: between, ..StreamStats::default() }, |irregular| StreamStats {
+            bytes: between - irregular.inside,
+            retransmitted: irregular.retransmitted,
+            out_of_order: irregular.out_of_order,
+            gaps: irregular.gaps,
+            misplaced: irregular.misplaced,
+        })
+    }
+
+    /// Whether bytes are missing.
+    pub fn has_gaps(&self) -> bool {
+        self.irregular.as_ref().is_some_and(|irregular| irregular.gaps > 0)
+    }
+
+    fn irregular(&mut self) -> &mut Irregular {
+        self.irregular.get_or_insert_default()
+    }
+
+    fn count_retransmitted(&mut self) {
+        self.irregular().retransmitted += 1;
+    }
+
+    fn count_out_of_order(&mut self) {
+        self.irregular().out_of_order += 1;
     }
 
     /// Whether the stream's first byte is the connection's: its SYN was seen before any data was delivered.
@@ -295,35 +335,42 @@ impl Stream {
             let keep_alive = part.end() == self.next && part.end() - part.position == 1;
             let was_delivered = self.was_delivered(part.position);
             if !keep_alive && self.is_outside(part) {
-                self.stats.misplaced += part.bytes.len() as u64;
+                self.irregular().misplaced += part.bytes.len() as u64;
             }
-            self.stats.retransmitted += u32::from(!keep_alive && was_delivered);
-            self.stats.out_of_order += u32::from(!keep_alive && !was_delivered);
+            match was_delivered {
+                _ if keep_alive => {}
+                true => self.count_retransmitted(),
+                false => self.count_out_of_order(),
+            }
             return;
         }
         let late = part.position < self.highest;
         if self.phase == Phase::Open && part.position <= self.next {
             let overlaps = late && part.position < self.next;
-            self.stats.out_of_order += u32::from(late && !overlaps);
+            if late && !overlaps {
+                self.count_out_of_order();
+            }
             self.deliver_in_order(part.from(self.next), stamp, sink);
         } else {
-            let fresh = self.hold(part, stamp);
-            self.stats.retransmitted += u32::from(!fresh);
-            self.stats.out_of_order += u32::from(fresh && late);
+            match self.hold(part, stamp) {
+                false => self.count_retransmitted(),
+                true if late => self.count_out_of_order(),
+                true => {}
+            }
         }
         self.highest = self.highest.max(part.end());
     }
 
     /// Whether a byte before `next` was delivered, and was not called missing before it came.
     fn was_delivered(&self, position: u64) -> bool {
-        let (from, to) = self.missing;
-        self.first.is_none_or(|first| position >= first) && !(from..to).contains(&position)
+        let (from, to) = self.irregular.as_ref().map_or((0, 0), |irregular| irregular.missing);
+        self.first.is_none_or(|first| position >= first.get()) && !(from..to).contains(&position)
     }
 
     /// Whether a part lies before the first byte delivered, or behind the end. At the end itself, in the FIN's place, a
     /// keep-alive has its byte.
     fn is_outside(&self, part: Part<'_>) -> bool {
-        self.first.is_some_and(|first| part.end() <= first) || part.position > self.next
+        self.first.is_some_and(|first| part.end() <= first.get()) || part.position > self.next
     }
 
     /// The first data of a stream whose SYN was not captured (or not yet).
@@ -355,9 +402,8 @@ impl Stream {
     }
 
     fn deliver(&mut self, part: Part<'_>, stamp: Stamp, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
-        self.first.get_or_insert(self.next);
+        self.first = self.first.or(NonZeroU64::new(self.next));
         if !part.bytes.is_empty() {
-            self.stats.bytes += part.bytes.len() as u64;
             self.next += part.bytes.len() as u64;
             sink(Piece::Bytes { bytes: part.bytes, place: part.place, stamp });
         }
@@ -367,9 +413,12 @@ impl Stream {
     }
 
     fn gap(&mut self, bytes: u64, cause: GapCause, until: Option<Stamp>, sink: &mut (impl FnMut(Piece<'_>) + ?Sized)) {
-        self.missing = (self.next, self.next + bytes);
+        let (from, is_inside) = (self.next, self.first.is_some());
         self.next += bytes;
-        self.stats.gaps += 1;
+        let irregular = self.irregular();
+        irregular.missing = (from, from + bytes);
+        irregular.inside += if is_inside { bytes } else { 0 };
+        irregular.gaps += 1;
         sink(Piece::Gap { bytes, cause, until });
     }
 
@@ -468,7 +517,7 @@ impl Stream {
     }
 
     fn finish_if_complete(&mut self) {
-        if self.phase == Phase::Open && self.fin.is_some_and(|fin| fin <= self.next) && self.held.is_none() {
+        if self.phase == Phase::Open && self.fin.is_some_and(|fin| fin.get() <= self.next) && self.held.is_none() {
             self.phase = Phase::Ended;
         }
     }

@@ -80,7 +80,7 @@ impl Framer {
     pub(super) fn judge(&mut self, codes: &CommandCodes, last: bool) -> Verdict {
         let enough = if self.insisted || last { 1 } else { 2 };
         loop {
-            let rest = &self.backlog.bytes()[self.detection.judged..];
+            let rest = &self.backlog.bytes()[self.detection.judged as usize..];
             if rest.len() < HEADER {
                 let seen_enough = last && self.detection.seen > 0;
                 return if seen_enough {
@@ -96,10 +96,10 @@ impl Framer {
                 Grade::Medium(habits, _) if self.detection.seen + 1 >= enough => return Verdict::Ck(habits),
                 Grade::Medium(_, length) => {
                     self.detection.seen += 1;
-                    self.detection.judged += HEADER + length;
+                    self.detection.judged += (HEADER + length) as u32;
                 }
                 Grade::Weak(_) if self.insisted => return Verdict::Ck(Habits::default()),
-                Grade::Weak(length) => self.detection.judged += HEADER + length,
+                Grade::Weak(length) => self.detection.judged += (HEADER + length) as u32,
                 Grade::Partial(habits, named) if last => {
                     let payload = &rest[HEADER..];
                     // Little-endian is a guess that needs more than a header to go by.
@@ -120,7 +120,8 @@ impl Framer {
     /// speaks for it before that place.
     fn scan(&mut self, codes: &CommandCodes, bytes: &[u8], last: bool) -> Result<(usize, Habits), usize> {
         let certain = self.insisted || self.recognised;
-        let mut searches_left = MAX_SEARCHES * bytes.len().max(MAX_LENGTH);
+        let searches = MAX_SEARCHES * bytes.len().max(MAX_LENGTH);
+        let mut searches_left = u32::try_from(searches).unwrap_or(u32::MAX);
         let mut chained = None;
         let mut open = None;
         self.waits_for_more = false;
