@@ -11,14 +11,20 @@ use support::ck::Conversation;
 use support::ck::From::{Controller, Km};
 
 fn run(conversation: &Conversation, arguments: &[&str]) -> Vec<Value> {
+    told(conversation, arguments).0
+}
+
+/// What it prints, and what it says on stderr.
+fn told(conversation: &Conversation, arguments: &[&str]) -> (Vec<Value>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ckscope"));
-    command.args(arguments).args(["--format", "jsonl", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(arguments).args(["--format", "jsonl", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
     child.stdin.take().expect("a pipe").write_all(conversation.bytes()).expect("the binary reads");
     let output = child.wait_with_output().expect("the binary ends");
-    assert!(output.status.success());
-    let lines = String::from_utf8(output.stdout).expect("UTF-8");
-    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    let [lines, said] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("UTF-8"));
+    assert!(output.status.success(), "{said}");
+    (lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect(), said)
 }
 
 /// State and messages of each procedure.
@@ -332,4 +338,19 @@ fn what_was_guessed_of_two_sessions_between_the_same_applications_gives_way_to_w
     let sessions: Vec<&Value> = all.iter().map(|line| &line["session_id"]).collect();
     assert_eq!(sessions, ["S-2", "S-1", "S-1", "S-2"]);
     assert!(all.iter().all(|line| line["state"] == "complete"), "{all:?}");
+}
+
+#[test]
+fn what_is_tied_to_more_than_an_exchange_holds_is_said() {
+    let session =
+        r#"{"Application source ID":"a","Application destination ID":"b","Session ID":"S","Source KM ID":"K"}"#;
+    let mut talk = Conversation::new();
+    talk.open(0, 1);
+    for id in 0..300 {
+        talk.say(10 * id, 1, Controller, (0x4108, id), session);
+    }
+    let (procedures, said) = told(&talk, &["flows"]);
+    let related = |of: usize| procedures[of]["related"].as_array().map(Vec::len);
+    assert_eq!((procedures.len(), related(0), related(255), related(256)), (300, Some(255), Some(255), Some(0)));
+    assert_eq!(said, "ckscope: 44 ties between procedures are not shown: an exchange has at most 256\n");
 }

@@ -2,7 +2,7 @@
 
 use super::say;
 use crate::capture::file::Reader;
-use crate::journal::{Journal, Protocol};
+use crate::journal::{Journal, MAX_EXCHANGE, Protocol};
 use crate::packet::Undecoded;
 
 /// Says what could not be read; whether there was anything.
@@ -21,6 +21,7 @@ pub fn problems(reader: &Reader, undecoded: &Undecoded) -> Vec<String> {
 /// Says what of a capture could not be decoded, or is not shown; whether that is a problem.
 pub fn report_journal(journal: &Journal) -> bool {
     report_comments(journal);
+    report_ties(journal);
     report_leftovers(journal) | report_undecoded(journal)
 }
 
@@ -46,6 +47,14 @@ fn report_comments(journal: &Journal) {
     let (omitted, known) = (journal.comments.omitted(), journal.comments.known());
     if omitted > 0 {
         say(format_args!("{omitted} comments from packet {} on are not shown: they are too many", known + 1));
+    }
+}
+
+/// Says how many procedures are not shown as related that are, which is no fault of the capture either.
+fn report_ties(journal: &Journal) {
+    let omitted = journal.omitted_ties();
+    if omitted > 0 {
+        say(format_args!("{omitted} ties between procedures are not shown: an exchange has at most {MAX_EXCHANGE}"));
     }
 }
 

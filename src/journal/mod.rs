@@ -193,6 +193,8 @@ pub struct Journal {
     troubles: HashMap<u32, Vec<Trouble>>,
     /// All messages of the procedures that have more than [`INLINE_MESSAGES`].
     long: HashMap<u32, Vec<u32>>,
+    /// Ties that were not followed, of all exchanges.
+    omitted_ties: u64,
     order: Order,
 }
 
@@ -243,6 +245,7 @@ impl Journal {
             begun: Vec::new(),
             troubles: HashMap::new(),
             long: HashMap::new(),
+            omitted_ties: 0,
             order: Order::default(),
         }
     }
@@ -346,6 +349,11 @@ impl Journal {
         }
     }
 
+    /// Ties that were not followed because an exchange was full.
+    pub fn omitted_ties(&self) -> u64 {
+        self.omitted_ties
+    }
+
     fn size(&self, exchange: u32) -> usize {
         self.exchanges[exchange as usize].members.len()
     }
@@ -354,6 +362,7 @@ impl Journal {
         let target = &mut self.exchanges[exchange as usize];
         if target.members.len() + joining.len() > MAX_EXCHANGE {
             target.omitted += 1;
+            self.omitted_ties += 1;
             return;
         }
         target.members.extend_from_slice(joining);
