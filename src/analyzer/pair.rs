@@ -11,10 +11,8 @@ use crate::prefetch::CACHE_LINE;
 use crate::stream::{Arrival, Piece, Stream};
 use crate::tls;
 
-/// Both directions of a connection. Small, and no larger part in a cache than need be, for there may be hundreds of
-/// thousands.
+/// Both directions of a connection. Small, for there may be hundreds of thousands.
 #[derive(Debug, Default)]
-#[repr(align(64))]
 pub struct Pair {
     streams: [Stream; 2],
     layers: Layers,

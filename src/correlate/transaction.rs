@@ -41,7 +41,6 @@ pub struct Match {
 
 /// What is known of one connection. Small, for there may be hundreds of thousands.
 #[derive(Debug, Default)]
-#[repr(align(64))]
 struct Connection {
     /// In the order sent: of most connections few, which then stand here.
     open: SmallVec<[Open; 2]>,
