@@ -202,7 +202,7 @@ impl Analyzer {
         let mut works = self.works(blocks);
         let known = |found: &Found| self.journal.connections.get(found.located.connection as usize);
         segments.found.iter().filter_map(known).for_each(Connection::prefetch);
-        segments.found.drain(..).for_each(|found| self.segment(found, &mut works));
+        segments.found.iter_mut().for_each(|found| self.segment(found, &mut works));
         self.submit(works);
         while self.under_way > self.pool.pipeline() {
             self.collect();
@@ -320,14 +320,15 @@ impl Analyzer {
         (0..self.pool.workers()).map(work).collect()
     }
 
-    fn segment(&mut self, found: Found, works: &mut [Work]) {
+    fn segment(&mut self, found: &mut Found, works: &mut [Work]) {
         let Found { segment, located, stamp, floor, block, offset } = found;
+        let (located, stamp, floor) = (*located, *stamp, *floor);
         let length = segment.payload.length();
         if let Some(replaced) = located.replaces {
             let index = worker_of(replaced, works.len());
             works[index].tasks.push(Task::Retire { connection: replaced, stamp });
         }
-        self.note_connection(&segment, located, stamp);
+        self.note_connection(segment, located, stamp);
         if located.is_idle {
             // There is nothing to put into order yet.
             return;
@@ -337,10 +338,10 @@ impl Analyzer {
         if work.floors.last() != Some(&floor) {
             work.floors.push(floor);
         }
-        let (block, offset, place) = match segment.payload {
-            Payload::InPacket { offset: within, .. } => (block, offset + u64::from(within), true),
+        let (block, offset, place) = match &mut segment.payload {
+            Payload::InPacket { offset: within, .. } => (*block, *offset + u64::from(*within), true),
             Payload::Reassembled(bytes) => {
-                work.blocks.push(Block::new(bytes, Place::default()));
+                work.blocks.push(Block::new(std::mem::take(bytes), Place::default()));
                 (work.blocks.len() as u16 - 1, 0, false)
             }
         };

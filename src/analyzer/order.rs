@@ -84,7 +84,12 @@ impl Reorder {
             tapped.append(&mut output.tapped);
             let number = self.outputs.first + self.outputs.all.len() as u64;
             output.events.iter_mut().for_each(|event| event.output = number);
-            self.waiting.append(&mut output.events);
+            if self.waiting.is_empty() {
+                // Most often all of it, and then nothing need be moved.
+                std::mem::swap(&mut self.waiting, &mut output.events);
+            } else {
+                self.waiting.append(&mut output.events);
+            }
             self.outputs.all.push_back(output);
         }
         until

@@ -83,19 +83,22 @@ pub struct Sought {
 }
 
 impl Key {
-    /// Of a segment that the lower endpoint sent, or not.
-    fn of(segment: &Segment, from_low: bool) -> Self {
-        let (low, high) =
-            if from_low { (segment.source, segment.destination) } else { (segment.destination, segment.source) };
-        Self { low, high }
+    /// Whether these are its addresses.
+    fn is_of(&self, (low, high): (&Endpoint, &Endpoint)) -> bool {
+        self.low == *low && self.high == *high
     }
+}
+
+/// The addresses of a segment that the lower endpoint sent, or not: the lower one first.
+fn ends(segment: &Segment, from_low: bool) -> (&Endpoint, &Endpoint) {
+    if from_low { (&segment.source, &segment.destination) } else { (&segment.destination, &segment.source) }
 }
 
 impl ConnectionTable {
     /// Prepares to locate `segment`.
     pub fn seek(&self, segment: &Segment) -> Sought {
         let from_low = segment.source <= segment.destination;
-        Sought { hash: self.hasher.hash_one(Key::of(segment, from_low)), from_low }
+        Sought { hash: self.hasher.hash_one(ends(segment, from_low)), from_low }
     }
 
     /// Asks for what is known of a connection that will be located soon, if anything is.
@@ -109,23 +112,26 @@ impl ConnectionTable {
     /// Finds, or begins, the connection of `segment`, which `sought` was made for.
     pub fn locate(&mut self, segment: &Segment, sought: Sought, payload: u32) -> Located {
         let Sought { hash, from_low } = sought;
-        let key = Key::of(segment, from_low);
+        let ends = ends(segment, from_low);
         let side = usize::from(!from_low);
         let Self { entries, index, hasher, count } = self;
-        let known = index.find(hash, |&index| entries[index as usize].key == key).copied();
+        let known = index.find(hash, |&index| entries[index as usize].key.is_of(ends)).copied();
         let mut is_new = known.is_none();
         let mut replaces = None;
         let at = known.unwrap_or_else(|| {
             let at = entries.len() as u32;
-            entries.push(Entry::new(key, *count, segment, from_low));
-            index.insert_unique(hash, at, |&index| hasher.hash_one(entries[index as usize].key));
+            entries.push(Entry::new(*count, segment, from_low));
+            index.insert_unique(hash, at, |&index| {
+                let Key { low, high } = &entries[index as usize].key;
+                hasher.hash_one((low, high))
+            });
             at
         });
         let entry = &mut entries[at as usize];
         if !is_new && entry.is_over_for(segment, side, payload) {
             replaces = Some(entry.connection);
             is_new = true;
-            *entry = Entry::new(key, *count, segment, from_low);
+            *entry = Entry::new(*count, segment, from_low);
         }
         *count += u32::from(is_new);
         entry.note(segment, side, payload);
@@ -151,7 +157,9 @@ impl ConnectionTable {
 }
 
 impl Entry {
-    fn new(key: Key, connection: u32, segment: &Segment, from_low: bool) -> Self {
+    fn new(connection: u32, segment: &Segment, from_low: bool) -> Self {
+        let (&low, &high) = ends(segment, from_low);
+        let key = Key { low, high };
         // A SYN ACK answers a SYN, so its receiver is the initiator although its SYN was not captured.
         let from_responder = segment.flags.has(Flags::SYN) && segment.flags.has(Flags::ACK);
         let low_is_initiator = from_low != from_responder;
