@@ -50,6 +50,7 @@ pub struct Texts {
 }
 
 impl Texts {
+    #[inline(always)]
     fn push(&mut self, text: &[u8], hasher: &TextHasher) -> Slice {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(text);
@@ -190,6 +191,7 @@ impl<'a> Gathered<'a> {
     }
 
     /// An identifier that stands twice with different values identifies nothing.
+    #[inline(always)]
     fn identifier(&mut self, identifier: Identifier, text: &[u8]) {
         let bit = 1 << identifier as u8;
         let known = self.facts.identifiers[identifier as usize];
