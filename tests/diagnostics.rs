@@ -22,6 +22,16 @@ fn codes(payload: &str) -> Vec<(&'static str, Option<String>)> {
 }
 
 #[test]
+fn what_is_wrong_with_a_name_is_told_once_however_often_it_stands_there() {
+    let times = |member: &str| with(&vec![member; 1000].join(","));
+    let code = |name, parameter: &str| (name, Some(parameter.to_owned()));
+    let unknown = [code("unknown-parameter", "Priority"), code("malformed-json", "Priority")];
+    assert_eq!(codes(&times(r#""Priority":1"#)), unknown);
+    let known = [code("wrong-type", "number_of_keys"), code("malformed-json", "number_of_keys")];
+    assert_eq!(codes(&times(r#""Number of keys":{}"#)), known);
+}
+
+#[test]
 fn a_name_that_no_table_has_is_named_once() {
     let unknown = ("unknown-parameter", Some("Priority".to_owned()));
     assert_eq!(codes(&with(r#""Priority":1"#)), std::slice::from_ref(&unknown));

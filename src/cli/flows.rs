@@ -85,7 +85,7 @@ impl FlowsArgs {
                 let procedures = jsonl::Procedures::new(view);
                 lines::write(&mut out, self.input.threads(), count, is_shown, |lines, chunk| {
                     let mut procedures = procedures.clone();
-                    chunk.shown().for_each(|index| procedures.write(lines, index));
+                    chunk.shown().for_each(|index| procedures.write(lines.room(), index));
                     Ok(())
                 })?;
             }
@@ -115,7 +115,7 @@ impl FlowsArgs {
             {
                 listing.clock.follow(view.journal.span(before).0);
             }
-            chunk.shown().try_for_each(|index| listing.write(lines, index))
+            chunk.shown().try_for_each(|index| listing.write(lines.room(), index))
         })?;
         Ok(())
     }

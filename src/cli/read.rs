@@ -124,7 +124,7 @@ impl ReadArgs {
             {
                 listing.clock.follow(view.record(before).time);
             }
-            chunk.shown().try_for_each(|index| listing.write(lines, view, index))
+            chunk.shown().try_for_each(|index| listing.write(lines.room(), view, index))
         })?;
         Ok(())
     }
@@ -146,9 +146,9 @@ fn print_fields(
     let is_shown = |index| shown.message(index);
     lines::write(out, threads, count, is_shown, |lines, chunk| {
         chunk.shown().try_for_each(|index| match format {
-            Format::Text => fields::tabbed(lines, view, index, fields),
-            Format::Jsonl => fields::jsonl(lines, view, index, fields),
-            Format::Csv => fields::csv(lines, view, index, fields),
+            Format::Text => fields::tabbed(lines.room(), view, index, fields),
+            Format::Jsonl => fields::jsonl(lines.room(), view, index, fields),
+            Format::Csv => fields::csv(lines.room(), view, index, fields),
         })
     })?;
     Ok(())

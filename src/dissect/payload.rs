@@ -128,6 +128,9 @@ pub fn walk(
         observer,
         encoding: payload.encoding,
         seen: 0,
+        doubled: 0,
+        mistyped: 0,
+        has_failed: false,
         unknown: Vec::new(),
         more_unknown: 0,
         summary: Summary::default(),
@@ -150,7 +153,13 @@ struct Pass<'d, O> {
     encoding: Encoding,
     /// Rows whose name was there, with or without a value.
     seen: u32,
-    unknown: Vec<String>,
+    /// Rows whose name was there more than once, and rows with a value of a wrong type: each is told once, however often
+    /// the name stands there. So is a failure.
+    doubled: u32,
+    mistyped: u32,
+    has_failed: bool,
+    /// Names that no table has, and whether they were there more than once.
+    unknown: Vec<(String, bool)>,
     /// Names that no table has beyond those.
     more_unknown: usize,
     summary: Summary,
@@ -279,7 +288,8 @@ impl<O: Observer> Pass<'_, O> {
         let about = About::Parameter(expected.parameter);
         let title = || &self.definitions.parameter(expected.parameter).title;
         let bit = 1 << row;
-        if self.seen & bit != 0 {
+        if self.seen & bit != 0 && self.doubled & bit == 0 {
+            self.doubled |= bit;
             self.observer.finding(Severity::Warning, Code::MalformedJson, about, &|| {
                 format!("{} stands twice; the last one counts (RFC 8259 4)", title())
             });
@@ -290,9 +300,11 @@ impl<O: Observer> Pass<'_, O> {
         let shape = value.shape();
         // What protobuf carries has the type of its schema, and Appendix II's differ from the tables'.
         if self.encoding == Encoding::Json
+            && self.mistyped & bit == 0
             && !shape.is(expected.kind)
             && !expected.also.iter().any(|&kind| shape.is(kind))
         {
+            self.mistyped |= bit;
             self.observer.finding(Severity::Error, Code::WrongType, about, &|| {
                 format!("{} is {}; {} says {}", title(), shape.name(), message.table, expected.kind.name())
             });
@@ -302,13 +314,16 @@ impl<O: Observer> Pass<'_, O> {
     fn unknown(&mut self, name: &str, parameter: Option<ParameterId>) {
         let Some(message) = self.message.filter(|_| !self.is_vendors(name)) else { return };
         let about = parameter.map_or(About::Name(name), About::Parameter);
-        if self.unknown.iter().any(|known| known == name) {
+        if let Some((_, is_doubled)) = self.unknown.iter_mut().find(|(known, _)| known == name) {
+            if std::mem::replace(is_doubled, true) {
+                return;
+            }
             self.observer.finding(Severity::Warning, Code::MalformedJson, about, &|| {
                 format!("{name:?} stands twice; the last one counts (RFC 8259 4)")
             });
             return;
         } else if self.unknown.len() < MAX_UNKNOWN {
-            self.unknown.push(name.to_owned());
+            self.unknown.push((name.to_owned(), false));
         } else {
             self.more_unknown += 1;
             return;
@@ -350,7 +365,7 @@ impl<O: Observer> Pass<'_, O> {
             return;
         }
         self.summary.outcome = outcome;
-        if outcome == Outcome::Failure {
+        if outcome == Outcome::Failure && !std::mem::replace(&mut self.has_failed, true) {
             let is_status = self.encoding == Encoding::GrpcStatus;
             self.observer.finding(Severity::Warning, Code::FailureResponse, About::Parameter(parameter), &|| {
                 let result = value.compact();
