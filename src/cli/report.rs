@@ -53,8 +53,11 @@ fn report_comments(journal: &Journal) {
 /// Says how many procedures are not shown as related that are, which is no fault of the capture either.
 fn report_ties(journal: &Journal) {
     let omitted = journal.omitted_ties();
+    let (ties, are) = if omitted == 1 { ("tie", "is") } else { ("ties", "are") };
     if omitted > 0 {
-        say(format_args!("{omitted} ties between procedures are not shown: an exchange has at most {MAX_EXCHANGE}"));
+        say(format_args!(
+            "{omitted} {ties} between procedures {are} not shown: at most {MAX_EXCHANGE} procedures are shown as related"
+        ));
     }
 }
 
