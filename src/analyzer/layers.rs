@@ -98,6 +98,11 @@ impl Layers {
         !whole && self.application.is_unknown() && tls::detect(bytes) == Detected::Yes
     }
 
+    /// Whether nothing was handed on yet.
+    pub fn is_untouched(&self) -> bool {
+        matches!(self.security, Security::Unknown)
+    }
+
     /// Whether one direction was found to be Ck, and the other does not know.
     pub fn has_knowledge_to_share(&self) -> bool {
         self.application.has_knowledge_to_share()

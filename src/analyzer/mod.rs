@@ -351,6 +351,7 @@ impl Analyzer {
             connection: located.connection,
             side: if located.from_initiator { Side::Initiator } else { Side::Responder },
             initial: located.initial,
+            swaps_sides: located.swaps_sides,
             sequence: segment.sequence,
             acknowledgment: segment.flags.has(Flags::ACK).then_some(segment.acknowledgment),
             flags: segment.flags,
@@ -383,7 +384,7 @@ impl Analyzer {
         if located.is_new || segment.flags.has(Flags::SYN) {
             let initiator = if located.from_initiator { segment.source } else { segment.destination };
             if connection.ends[0] != initiator {
-                connection.ends.swap(0, 1);
+                connection.swap_sides();
             }
         }
         connection.packets += 1;

@@ -34,6 +34,9 @@ const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
 
 impl Pair {
     pub fn segment(&mut self, task: &SegmentTask, bytes: &[u8], place: Option<Place>, sink: &mut Sink<'_>) {
+        if task.swaps_sides {
+            self.swap_sides();
+        }
         let mut context = self.context(task.insist);
         context.from_the_start[task.side as usize] |= task.initial.is_some();
         self.run(task.side.other(), context, sink, |stream, deliver| {
@@ -64,6 +67,14 @@ impl Pair {
         self.settle(task.side, sink);
         self.settle(task.side.other(), sink);
         self.share_knowledge(sink);
+    }
+
+    /// What was taken for the initiator is the responder. What waits goes to its side; what was handed on was read as the
+    /// other's already.
+    fn swap_sides(&mut self) {
+        if self.layers.is_untouched() {
+            self.streams.swap(0, 1);
+        }
     }
 
     /// One direction's Ck makes the other's.

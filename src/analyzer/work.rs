@@ -19,6 +19,8 @@ pub struct SegmentTask {
     pub connection: u32,
     pub side: Side,
     pub initial: Option<u32>,
+    /// What was taken for the initiator before is not.
+    pub swaps_sides: bool,
     pub sequence: u32,
     pub acknowledgment: Option<u32>,
     pub flags: Flags,

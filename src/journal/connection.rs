@@ -129,6 +129,13 @@ impl Connection {
         }
     }
 
+    /// What was taken for the initiator is the responder.
+    pub fn swap_sides(&mut self) {
+        self.ends.swap(0, 1);
+        self.fins = (self.fins & 1) << 1 | self.fins >> 1;
+        self.km = self.km.map(Side::other);
+    }
+
     /// The end on `side`.
     pub fn end(&self, side: Side) -> Endpoint {
         self.ends[side as usize]

@@ -60,6 +60,8 @@ pub struct Located {
     pub replaces: Option<u32>,
     /// The sender's initial sequence number, if its SYN was seen.
     pub initial: Option<u32>,
+    /// It shows that what was taken for the initiator is not.
+    pub swaps_sides: bool,
     /// No segment of the connection had a payload so far, with this one.
     pub is_idle: bool,
 }
@@ -134,6 +136,7 @@ impl ConnectionTable {
             *entry = Entry::new(*count, segment, from_low);
         }
         *count += u32::from(is_new);
+        let low_was_initiator = entry.low_is_initiator;
         entry.note(segment, side, payload);
         Located {
             connection: entry.connection,
@@ -141,6 +144,7 @@ impl ConnectionTable {
             is_new,
             replaces,
             initial: entry.initial(side),
+            swaps_sides: entry.low_is_initiator != low_was_initiator,
             is_idle: !entry.carries,
         }
     }
@@ -243,9 +247,11 @@ impl Entry {
         let flags = segment.flags;
         if flags.has(Flags::SYN) {
             self.begin(side, segment.sequence);
-            // The SYN sender is the initiator, whoever was captured first.
+            // The SYN sender is the initiator, whoever was captured first; a SYN ACK says so where that is not known.
             if !flags.has(Flags::ACK) {
                 self.low_is_initiator = side == 0;
+            } else if self.initial(1 - side).is_none() {
+                self.low_is_initiator = side == 1;
             }
         }
         let length = payload + u32::from(flags.has(Flags::SYN)) + u32::from(flags.has(Flags::FIN));
