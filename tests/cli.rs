@@ -287,7 +287,10 @@ fn follow_tells_of_gaps_and_of_connections_that_are_not_there() {
     talk.say(20, 1, From::Km, (0x1401, 2), "{}").segment(30, 1, From::Controller, 0x10, b"");
     let desk = Desk::with("gap.pcap", talk.bytes());
     let output = desk.run("follow gap.pcap --connection 1 --side initiator");
-    assert_eq!(text(&output.stderr), "ckscope: 700 bytes at offset 12 of the stream are in no packet\n");
+    assert_eq!(
+        text(&output.stderr),
+        "ckscope: 700 bytes at offset 12 of the stream are missing: not captured, cut off, or captured too late\n"
+    );
     assert_eq!((output.stdout.len(), output.status.code()), (24, Some(1)));
     let (status, stderr) = desk.failure("follow gap.pcap --connection 7 --side responder");
     assert_eq!(status, Some(2));

@@ -112,3 +112,82 @@ fn what_was_never_delivered_is_not_retransmitted() {
         assert_eq!(counted["retransmitted"], 0, "{order}: {counted}");
     }
 }
+
+/// All orders of `count` things, by their indexes.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    if count == 0 {
+        return vec![vec![]];
+    }
+    let shorter = orders(count - 1);
+    let with_last = |order: &Vec<usize>| {
+        let order = order.clone();
+        (0..count).map(move |at| [&order[..at], &[count - 1], &order[at..]].concat())
+    };
+    shorter.iter().flat_map(with_last).collect()
+}
+
+#[test]
+fn who_dialled_is_known_in_whatever_order_the_first_packets_were_captured() {
+    let connection = Connection::new(1, [7000, 9000]);
+    let encode = |code, payload: &str| Pdu { version: 1, message_id: 1, code, payload: payload.into() }.encode();
+    let [request, response] = [encode(Code::NEXT_HOP_REQUEST, ASK), encode(Code::NEXT_HOP_RESPONSE, HOP)];
+    let asks = Segment { side: 0, from: 0, bytes: &request, acknowledged: 0 };
+    let answers = Segment { side: 1, from: 0, bytes: &response, acknowledged: request.len() };
+    let packets = [connection.syn(), connection.syn_ack(), connection.segment(&asks), connection.segment(&answers)];
+    for order in orders(packets.len()) {
+        let mut captured = Captured::default();
+        for &packet in &order {
+            captured.push(&packets[packet]);
+        }
+        let printed = printed(captured);
+        let [connection] = &printed.connections()[..] else { panic!("{order:?}: one connection") };
+        let bytes = serde_json::json!({ "initiator": request.len(), "responder": response.len() });
+        assert_eq!((&connection["initiator"], &connection["bytes"]), (&"10.1.0.1:40000".into(), &bytes), "{order:?}");
+        assert_eq!(connection["gaps"], 0, "{order:?}");
+        let mut sources: Vec<Value> = printed.messages().iter().map(|message| message["source"].clone()).collect();
+        sources.sort_by_key(Value::to_string);
+        assert_eq!(sources, ["10.0.0.1:4164", "10.1.0.1:40000"], "{order:?}");
+    }
+}
+
+#[test]
+fn what_comes_after_it_was_called_missing_is_counted() {
+    let connection = with_initial([7000, 9000]);
+    let stream: Vec<u8> = (1..=3)
+        .flat_map(|id| Pdu { version: 1, message_id: id, code: Code::NEXT_HOP_REQUEST, payload: ASK.into() }.encode())
+        .collect();
+    let one = stream.len() / 3;
+    let part = |from: usize, to: usize| {
+        connection.segment(&Segment { side: 0, from, bytes: &stream[from..to], acknowledged: 0 })
+    };
+    let mut captured = Captured::default();
+    captured.open(&connection).push(&part(0, one)).push(&part(2 * one, 3 * one));
+    for _ in 0..20 {
+        captured.push(&connection.segment(&Segment { side: 1, from: 0, bytes: &[], acknowledged: 3 * one }));
+    }
+    captured.push(&part(one, 2 * one)).push(&part(one, 2 * one));
+    let printed = printed(captured);
+    assert_eq!(counts(&printed)[0], 2);
+    let [connection] = &printed.connections()[..] else { panic!("one connection") };
+    assert_eq!(connection["undecoded"], serde_json::json!({ "initiator": one, "responder": 0 }));
+    assert_eq!(
+        (&connection["gaps"], &connection["out_of_order"], &connection["retransmitted"]),
+        (&1.into(), &1.into(), &1.into())
+    );
+}
+
+#[test]
+fn bytes_of_no_message_are_counted_although_only_the_end_of_the_other_side_shows_that_it_is_ck() {
+    let connection = with_initial([7000, 9000]);
+    let response = Pdu { version: 1, message_id: 1, code: Code::NEXT_HOP_RESPONSE, payload: HOP.into() }.encode();
+    let asks = connection.segment(&Segment { side: 0, from: 0, bytes: &response[..5], acknowledged: 0 });
+    let answers = connection.segment(&Segment { side: 1, from: 0, bytes: &response[..30], acknowledged: 0 });
+    for packets in [[&asks, &answers], [&answers, &asks]] {
+        let mut captured = Captured::default();
+        captured.open(&connection).push(packets[0]).push(packets[1]);
+        let printed = printed(captured);
+        assert_eq!(counts(&printed)[0], 1);
+        let [connection] = &printed.connections()[..] else { panic!("one connection") };
+        assert_eq!(connection["undecoded"], serde_json::json!({ "initiator": 5, "responder": 0 }));
+    }
+}

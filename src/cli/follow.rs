@@ -112,7 +112,10 @@ impl<W: Write> Writer<W> {
 
     /// Raw bytes have no room for a gap, so it is only said; its place is the stream's, the missing bytes counted.
     fn gap(&mut self, bytes: u64) -> io::Result<()> {
-        say(format_args!("{bytes} bytes at offset {} of the stream are in no packet", self.offset));
+        say(format_args!(
+            "{bytes} bytes at offset {} of the stream are missing: not captured, cut off, or captured too late",
+            self.offset
+        ));
         self.offset += bytes;
         self.gaps += 1;
         match &mut self.dump {

@@ -135,7 +135,9 @@ impl Framer {
 
     /// Bytes of a Ck stream that belong to no PDU.
     pub fn undecoded(&self) -> u64 {
-        self.undecoded
+        // The other direction may show only after the end of this one what it was.
+        let is_ck = self.recognised || self.insisted;
+        self.undecoded + if is_ck { self.skipped } else { 0 }
     }
 
     /// Whether whole PDUs wait for more to be recognised by.
@@ -174,9 +176,6 @@ impl Framer {
         }
         self.drop_front(self.backlog.len());
         self.backlog.clear();
-        if self.recognised || self.insisted {
-            self.undecoded += std::mem::take(&mut self.skipped);
-        }
     }
 
     fn bytes(&mut self, codes: &CommandCodes, mut run: Run<'_>, sink: &mut (impl FnMut(Pdu<'_>) + ?Sized)) {

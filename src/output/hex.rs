@@ -35,7 +35,7 @@ impl HexDump {
     /// Those of `out`.
     pub fn gap(&mut self, out: &mut impl Write, bytes: u64) -> io::Result<()> {
         self.finish(out)?;
-        writeln!(out, "{:08x}  -- {bytes} bytes are in no packet --", self.offset)?;
+        writeln!(out, "{:08x}  -- {bytes} bytes are missing --", self.offset)?;
         self.offset += bytes;
         Ok(())
     }
@@ -80,7 +80,7 @@ mod tests {
         let expected = "\
 00000000  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|
 00000010  0a 1b 58                                          |..X|
-00000013  -- 256 bytes are in no packet --
+00000013  -- 256 bytes are missing --
 00000113  65 6e 64                                          |end|
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -55,7 +55,8 @@ pub struct StreamStats {
     pub out_of_order: u32,
     /// Missing ranges.
     pub gaps: u32,
-    /// Bytes that came from before the first one delivered, or from behind the end, when it was too late for them.
+    /// Bytes that came when it was too late for them: from before the first one delivered, from behind the end, or from
+    /// what was called missing last.
     pub misplaced: u64,
 }
 
@@ -330,10 +331,11 @@ impl Stream {
             Phase::Settling if part.position < self.next => self.next = part.position,
             _ => {}
         }
+        let was_delivered = self.was_delivered(part.position);
+        self.count_too_late(part);
         if part.end() <= self.next || self.phase == Phase::Ended {
             // A keep-alive repeats the last byte, or has one of its own at that place (RFC 9293 3.8.4).
             let keep_alive = part.end() == self.next && part.end() - part.position == 1;
-            let was_delivered = self.was_delivered(part.position);
             if !keep_alive && self.is_outside(part) {
                 self.irregular().misplaced += part.bytes.len() as u64;
             }
@@ -359,6 +361,18 @@ impl Stream {
             }
         }
         self.highest = self.highest.max(part.end());
+    }
+
+    /// Counts bytes that come when they were called missing already.
+    fn count_too_late(&mut self, part: Part<'_>) {
+        let Some(irregular) = &mut self.irregular else { return };
+        let (from, to) = irregular.missing;
+        let start = part.position.max(from);
+        let end = to.min(part.position + part.bytes.len() as u64);
+        if start < end {
+            irregular.misplaced += end - start;
+            irregular.missing = if end == to { (from, start) } else { (end, to) };
+        }
     }
 
     /// Whether a byte before `next` was delivered, and was not called missing before it came.
