@@ -352,7 +352,10 @@ fn what_is_tied_to_more_than_an_exchange_holds_is_said() {
     let (procedures, said) = told(&talk, &["flows"]);
     let related = |of: usize| procedures[of]["related"].as_array().map(Vec::len);
     assert_eq!((procedures.len(), related(0), related(255), related(256)), (300, Some(255), Some(255), Some(0)));
-    assert_eq!(said, "ckscope: 44 ties between procedures are not shown: at most 256 procedures are shown as related\n");
+    assert_eq!(
+        said,
+        "ckscope: 44 ties between procedures are not shown: at most 256 procedures are shown as related\n"
+    );
 }
 
 #[test]
