@@ -357,21 +357,3 @@ fn what_is_tied_to_more_than_an_exchange_holds_is_said() {
         "ckscope: 44 ties between procedures are not shown: at most 256 procedures are shown as related\n"
     );
 }
-
-#[test]
-fn of_an_identifier_that_stands_twice_the_last_one_counts() {
-    let tell = |ids: &str| {
-        format!(r#"{{"Application source ID":"a","Application destination ID":"b",{ids},"Source KM ID":"K"}}"#)
-    };
-    let mut talk = Conversation::new();
-    talk.open(0, 1);
-    talk.say(10, 1, Controller, (0x4108, 1), &tell(r#""Session ID":"x","session_id":"S""#));
-    talk.say(20, 1, Controller, (0x4108, 2), &tell(r#""Session ID":"S""#));
-    talk.say(30, 1, Controller, (0x4108, 3), &tell(r#""Session ID":"S","session_id":null"#));
-    talk.say(40, 1, Controller, (0x4108, 4), &tell(r#""Session ID":"y","session_id":"S""#));
-    let procedures = run(&talk, &["flows"]);
-    let related: Vec<&Value> = procedures.iter().map(|procedure| &procedure["related"]).collect();
-    let others =
-        [serde_json::json!([2, 4]), serde_json::json!([1, 4]), serde_json::json!([]), serde_json::json!([1, 2])];
-    assert_eq!(related, others.iter().collect::<Vec<_>>());
-}

@@ -129,16 +129,16 @@ impl Form {
         facts: &Facts,
     ) -> Option<Self> {
         let mut sketch = Sketch::default();
-        let mut roles = Vec::new();
+        let mut lists = Vec::new();
         for member in members.iter() {
             match role(member.name) {
                 // What it says decides what else is amiss.
                 Some(Role::Response) => {}
-                // Only the last one would count.
-                Some(role) if roles.contains(&role) => return None,
-                Some(role) => {
-                    roles.push(role);
-                    sketch.used(&member, role);
+                Some(Role::Identifier(identifier)) => sketch.identifier(&member, identifier),
+                Some(list) if lists.contains(&list) => return None,
+                Some(list) => {
+                    lists.push(list);
+                    sketch.list(&member, list);
                 }
                 None => sketch.unused(&member),
             }
@@ -197,11 +197,10 @@ impl Sketch {
         }
     }
 
-    fn used(&mut self, value: &Found<'_>, role: Role) {
-        match role {
-            Role::Identifier(identifier) if is_scalar(value) => self.blank(value, Holds::Identifier(identifier)),
-            Role::Identifier(_) => self.unused(value),
-            list => self.list(value, list),
+    fn identifier(&mut self, value: &Found<'_>, identifier: Identifier) {
+        match is_scalar(value) {
+            true => self.blank(value, Holds::Identifier(identifier)),
+            false => self.unused(value),
         }
     }
 

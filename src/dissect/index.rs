@@ -168,6 +168,8 @@ struct Gathered<'a> {
     hasher: &'a TextHasher,
     texts: &'a mut Texts,
     facts: Facts,
+    /// Identifiers met, one bit each.
+    seen: u8,
     /// Next hops met.
     next_hops: u32,
 }
@@ -175,24 +177,29 @@ struct Gathered<'a> {
 impl<'a> Gathered<'a> {
     fn new(hasher: &'a TextHasher, texts: &'a mut Texts, mut facts: Facts) -> Self {
         facts.keys = (texts.keys.len() as u32, 0);
-        Self { hasher, texts, facts, next_hops: 0 }
+        Self { hasher, texts, facts, seen: 0, next_hops: 0 }
     }
 
     /// A value of a known form.
     fn value(&mut self, holds: Holds, text: &[u8]) {
         match holds {
-            Holds::Identifier(identifier) => self.identifier(identifier, Some(trimmed(text))),
+            Holds::Identifier(identifier) => self.identifier(identifier, trimmed(text)),
             Holds::List(role) => each_of_list(text, &mut |id| self.element(role, id)),
             Holds::Element(role) => self.element(role, trimmed(text)),
             Holds::Nothing => {}
         }
     }
 
-    /// What stands for an identifier; where it stands twice, the last one counts.
+    /// An identifier that stands twice with different values identifies nothing: which of them the peer goes by is not
+    /// known, and the wrong one would part a response from its request.
     #[inline(always)]
-    fn identifier(&mut self, identifier: Identifier, text: Option<&[u8]>) {
-        let slice = text.map_or(Slice::default(), |text| self.texts.push(text, self.hasher));
-        self.facts.identifiers[identifier as usize] = slice;
+    fn identifier(&mut self, identifier: Identifier, text: &[u8]) {
+        let bit = 1 << identifier as u8;
+        let known = self.facts.identifiers[identifier as usize];
+        let contradicted = self.seen & bit != 0 && self.texts.get(known) != Some(text);
+        self.facts.identifiers[identifier as usize] =
+            if contradicted { Slice::default() } else { self.texts.push(text, self.hasher) };
+        self.seen |= bit;
     }
 
     /// A list follows; where one stands twice, the last one counts.
@@ -234,8 +241,9 @@ impl Observer for IndexPass<'_> {
     fn entry(&mut self, _name: &[u8], meaning: Meaning, value: &Value<'_>) {
         match meaning.role {
             Some(Role::Identifier(identifier)) => {
-                let text = value.scalar_bytes();
-                self.gathered.identifier(identifier, text.as_deref().map(trimmed));
+                if let Some(text) = value.scalar_bytes() {
+                    self.gathered.identifier(identifier, trimmed(&text));
+                }
             }
             Some(list @ (Role::Keys | Role::NextHops)) => {
                 self.gathered.begin_list(list);
