@@ -151,29 +151,52 @@ fn who_dialled_is_known_in_whatever_order_the_first_packets_were_captured() {
 }
 
 #[test]
-fn what_comes_after_it_was_called_missing_is_counted() {
+fn what_comes_after_it_was_called_missing_is_counted_once() {
     let connection = with_initial([7000, 9000]);
-    let stream: Vec<u8> = (1..=3)
-        .flat_map(|id| Pdu { version: 1, message_id: id, code: Code::NEXT_HOP_REQUEST, payload: ASK.into() }.encode())
-        .collect();
+    let ask = |id| Pdu { version: 1, message_id: id, code: Code::NEXT_HOP_REQUEST, payload: ASK.into() }.encode();
+    let stream = (1..=3).flat_map(ask).collect::<Vec<u8>>();
     let one = stream.len() / 3;
     let part = |from: usize, to: usize| {
         connection.segment(&Segment { side: 0, from, bytes: &stream[from..to], acknowledged: 0 })
     };
-    let mut captured = Captured::default();
-    captured.open(&connection).push(&part(0, one)).push(&part(2 * one, 3 * one));
-    for _ in 0..20 {
-        captured.push(&connection.segment(&Segment { side: 1, from: 0, bytes: &[], acknowledged: 3 * one }));
+    for lost in [0, 1] {
+        let mut captured = Captured::default();
+        captured.open(&connection);
+        for nth in (0..3).filter(|&nth| nth != lost) {
+            captured.push(&part(nth * one, (nth + 1) * one));
+        }
+        for _ in 0..20 {
+            captured.push(&connection.segment(&Segment { side: 1, from: 0, bytes: &[], acknowledged: 3 * one }));
+        }
+        captured.push(&part(lost * one, (lost + 1) * one));
+        let printed = printed(captured);
+        assert_eq!(counts(&printed)[0], 2);
+        let [connection] = &printed.connections()[..] else { panic!("one connection") };
+        assert_eq!(connection["undecoded"], serde_json::json!({ "initiator": one, "responder": 0 }), "{lost}");
+        assert_eq!((&connection["gaps"], &connection["out_of_order"]), (&1.into(), &1.into()), "{lost}");
     }
-    captured.push(&part(one, 2 * one)).push(&part(one, 2 * one));
-    let printed = printed(captured);
-    assert_eq!(counts(&printed)[0], 2);
-    let [connection] = &printed.connections()[..] else { panic!("one connection") };
-    assert_eq!(connection["undecoded"], serde_json::json!({ "initiator": one, "responder": 0 }));
-    assert_eq!(
-        (&connection["gaps"], &connection["out_of_order"], &connection["retransmitted"]),
-        (&1.into(), &1.into(), &1.into())
-    );
+}
+
+#[test]
+fn a_keep_alive_in_the_place_of_a_missing_byte_is_no_lost_byte() {
+    let connection = with_initial([7000, 9000]);
+    let request = Pdu { version: 1, message_id: 1, code: Code::NEXT_HOP_REQUEST, payload: ASK.into() }.encode();
+    let one = request.len();
+    let segment = |side, from, bytes, acknowledged| connection.segment(&Segment { side, from, bytes, acknowledged });
+    let undecoded = |with_keep_alive: bool| {
+        let mut captured = Captured::default();
+        captured.open(&connection).push(&segment(0, 0, &request, 0)).push(&segment(0, 2 * one, &request[..9], 0));
+        // What is acknowledged ends inside the hole, and so does the gap.
+        for _ in 0..20 {
+            captured.push(&segment(1, 0, &[], 2 * one - 5));
+        }
+        if with_keep_alive {
+            captured.push(&segment(0, 2 * one - 6, b"\0", 0));
+        }
+        let [connection] = &printed(captured).connections()[..] else { panic!("one connection") };
+        (connection["undecoded"].clone(), connection["gaps"].clone())
+    };
+    assert_eq!(undecoded(true), undecoded(false));
 }
 
 #[test]

@@ -332,13 +332,12 @@ impl Stream {
             _ => {}
         }
         let was_delivered = self.was_delivered(part.position);
-        self.count_too_late(part);
+        // A keep-alive repeats the last byte, or has one of its own at that place (RFC 9293 3.8.4).
+        let keep_alive = part.end() == self.next && part.end() - part.position == 1;
+        if !keep_alive {
+            self.count_too_late(part);
+        }
         if part.end() <= self.next || self.phase == Phase::Ended {
-            // A keep-alive repeats the last byte, or has one of its own at that place (RFC 9293 3.8.4).
-            let keep_alive = part.end() == self.next && part.end() - part.position == 1;
-            if !keep_alive && self.is_outside(part) {
-                self.irregular().misplaced += part.bytes.len() as u64;
-            }
             match was_delivered {
                 _ if keep_alive => {}
                 true => self.count_retransmitted(),
@@ -363,8 +362,12 @@ impl Stream {
         self.highest = self.highest.max(part.end());
     }
 
-    /// Counts bytes that come when they were called missing already.
+    /// Counts bytes that come when it is too late for them.
     fn count_too_late(&mut self, part: Part<'_>) {
+        if self.is_outside(part) {
+            self.irregular().misplaced += part.bytes.len() as u64;
+            return;
+        }
         let Some(irregular) = &mut self.irregular else { return };
         let (from, to) = irregular.missing;
         let start = part.position.max(from);
@@ -384,7 +387,8 @@ impl Stream {
     /// Whether a part lies before the first byte delivered, or behind the end. At the end itself, in the FIN's place, a
     /// keep-alive has its byte.
     fn is_outside(&self, part: Part<'_>) -> bool {
-        self.first.is_some_and(|first| part.end() <= first.get()) || part.position > self.next
+        let is_behind = self.phase == Phase::Ended && part.position > self.next;
+        self.first.is_some_and(|first| part.end() <= first.get()) || is_behind
     }
 
     /// The first data of a stream whose SYN was not captured (or not yet).
